@@ -1,0 +1,1 @@
+"""Where events wait between the collector and the processor: durable, ordered, replayable."""

@@ -1,0 +1,133 @@
+"""The event log's contract: what every implementation promises, and no more.
+
+A log has partitions, each written by one writer and read in order by one reader at a time. An offset is the
+position of a record in its partition: 0, 1, 2, ... without gaps, for ever (truncation removes records, never
+renumbers them).
+
+Laws, each a test in tests/test_log_laws.py that runs on every implementation:
+
+1. Acknowledged is durable: when `append`'s future is done, the record survives `kill -9` and power loss.
+2. A reader sees only durable records, in offset order, each once per pass, bytes equal to those appended.
+3. What one writer appended in order has ascending offsets.
+4. `commit` remembers the next offset to read; it survives a restart; it never moves backwards.
+5. `truncate` removes only records before the committed offset; offsets of the rest stay the same.
+6. A log at its byte limit refuses with LogFull, before anything of the batch is stored, and accepts again
+   once records have been truncated.
+7. `tallies` is what was appended, counted in the same transaction: it never differs from the records, also after
+   a crash, and truncation leaves it alone.
+8. A damaged record is reported with its partition and offset (DamagedRecord); the others stay readable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class LogError(Exception):
+    """Anything a log may raise.
+
+    LogError
+    ├── LogFull        the byte limit is reached: nothing was stored, try again later (503)
+    ├── LogClosed      append after close
+    └── DamagedRecord  a stored record whose checksum does not fit
+    """
+
+
+class LogFull(LogError):  # noqa: N818 - reads as what it is
+    """The byte limit is reached; nothing of the batch was stored."""
+
+
+class LogClosed(LogError):  # noqa: N818
+    """The writer was closed."""
+
+
+class DamagedRecord(LogError):  # noqa: N818
+    """A stored record whose checksum does not fit its bytes."""
+
+    def __init__(self, partition: int, offset: int) -> None:
+        super().__init__(f"record {offset} of partition {partition} is damaged")
+        self.partition = partition
+        self.offset = offset
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many events a record brings to the ledger: the collector's own count."""
+
+    project: str
+    door: str
+    minute: int  # epoch minute of received_at
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """A record as read."""
+
+    partition: int
+    offset: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a partition stands."""
+
+    committed: int  # next offset to process
+    end: int  # offset that the next durable record gets: all below can be read
+
+    @property
+    def lag(self) -> int:
+        """Records that wait."""
+        return self.end - self.committed
+
+
+class LogWriter(Protocol):
+    """Appends to one partition. Safe to call from several threads."""
+
+    def append(self, payload: bytes, tally: Tally) -> Future[int]:
+        """The future is done with the record's offset when it is durable; LogFull and LogClosed come out of it."""
+        ...
+
+    def close(self) -> None:
+        """Makes everything appended so far durable, then refuses the rest."""
+        ...
+
+
+class Log(Protocol):
+    """A log as an engine sees it."""
+
+    def open_writer(self, partition: int) -> LogWriter:
+        """The one writer of a partition; creates the partition if it does not exist."""
+        ...
+
+    def partitions(self) -> Sequence[int]:
+        """Partitions that exist, ascending. New ones may appear while the engine runs."""
+        ...
+
+    def position(self, partition: int) -> Position: ...
+
+    def read(self, partition: int, first: int, limit_bytes: int) -> Sequence[LogRecord]:
+        """Durable records from offset `first` on: at least one if there is one, else as many as fit in `limit_bytes`."""
+        ...
+
+    def commit(self, partition: int, next_offset: int) -> None:
+        """Everything below `next_offset` is processed."""
+        ...
+
+    def truncate(self, partition: int, before: int) -> int:
+        """Removes records below min(`before`, committed); returns how many."""
+        ...
+
+    def tallies(self, partition: int) -> Iterator[Tally]:
+        """The counts of all records ever appended to the partition, summed by project, door and minute."""
+        ...
+
+    def tallies_and_end(self, partition: int) -> tuple[list[Tally], int]:
+        """`tallies` and the end offset, of one moment: the ledger's basis."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,66 @@
+"""What a log record looks like: one line of header, then the events as a JSON array in the client's order.
+
+The collector writes it, the processor reads it. A log record holds events of one project that came in one
+request. The array keeps refused records too, at their place, so that a dead letter can show what came.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Refusal(msgspec.Struct, frozen=True, array_like=True):
+    """Why the record at `index` of the array was turned away at the door."""
+
+    index: int
+    reason: str  # one of events.reasons.Reason
+    field: str  # "properties.amount", or "" when it is the record as a whole
+    message: str
+
+
+class Header(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the collector knows of a request, and its word on each record."""
+
+    project: str  # "" where no project could be told (a bad key on the Sensors door)
+    door: str  # "native" | "sensors" | "import"
+    received_at: int  # epoch milliseconds, monotone per log partition
+    count: int  # records in the array = len(event_ids): what the ledger calls received
+    event_ids: list[str]  # 32 hex digits each; "" for refused records
+    refusals: list[Refusal] = []
+    ip: str = ""  # as the project's privacy rule allows
+    user_agent: str = ""
+    trusted: bool = False  # came with a secret key
+    indexes: list[int] = []  # client's positions, when the request was split over several log records
+
+
+class MalformedLogRecord(ValueError):
+    """Bytes in the log that are not a log record: a bug or a damaged disk, never a client's fault."""
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Header)
+
+
+def write_log_record(header: Header, events: bytes) -> bytes:
+    """The bytes of a log record; `events` is a JSON array with `header.count` elements."""
+    return _encoder.encode(header) + b"\n" + events
+
+
+def read_header(payload: bytes) -> Header:
+    """Only the header: cheap, for counting what waits."""
+    line, _, _ = payload.partition(b"\n")
+    try:
+        return _decoder.decode(line)
+    except msgspec.MsgspecError as error:
+        raise MalformedLogRecord(f"header: {error}") from error
+
+
+def read_log_record(payload: bytes) -> tuple[Header, bytes]:
+    """The header and the events' JSON array as bytes."""
+    line, newline, events = payload.partition(b"\n")
+    if not newline:
+        raise MalformedLogRecord("no line break behind the header")
+    try:
+        return _decoder.decode(line), events
+    except msgspec.MsgspecError as error:
+        raise MalformedLogRecord(f"header: {error}") from error

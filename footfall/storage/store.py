@@ -1,0 +1,93 @@
+"""The store's contract: ClickHouse, in process (chDB) or as a server, spoken to through one client.
+
+Laws, each a test in tests/test_store_laws.py that runs on every engine:
+
+1. `insert` with a token that was used before changes nothing, also after a restart and a kill.
+2. `insert` without a token is impossible: the signature asks for it.
+3. Any text round-trips through `Query.parameters`, also tabs, newlines, NUL, quotes, braces.
+4. `stream` gives the same rows as `rows`, in blocks, and holds at most a few blocks in memory.
+5. One Store may be used from several threads at once (a connection a thread).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+Parameter = str | int | float | bool | Sequence[str] | Sequence[int] | Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """SQL text with `{name:Type}` placeholders and the values for them.
+
+    Only placeholders carry values; identifiers in `sql` come from the catalogue's allow-list.
+    """
+
+    sql: str
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryLimits:
+    """What one query may use before the engine ends it."""
+
+    seconds: float = 60.0
+    memory_bytes: int = 4 << 30
+    threads: int = 0  # 0: as many as the machine has
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A small answer, whole."""
+
+    names: tuple[str, ...]
+    rows: Sequence[tuple[Any, ...]]
+    rows_read: int = 0
+    bytes_read: int = 0
+
+
+class StoreError(Exception):
+    """Anything a store may raise.
+
+    StoreError
+    ├── StoreUnavailable   the engine cannot be reached: retry with the same token
+    ├── QueryTooExpensive  a limit of QueryLimits was hit
+    └── QueryRefused       the engine says that the SQL is wrong: our bug
+    """
+
+
+class StoreUnavailable(StoreError):  # noqa: N818
+    """The engine cannot be reached."""
+
+
+class QueryTooExpensive(StoreError):  # noqa: N818
+    """A limit was hit: time, memory or rows."""
+
+
+class QueryRefused(StoreError):  # noqa: N818
+    """The engine says that the SQL is wrong."""
+
+
+class Store(Protocol):
+    """What the services ask of an engine."""
+
+    def insert(self, table: str, rows: pa.Table, token: str) -> None:
+        """Inserts all rows at once; durable on return; a repeated (table, token) changes nothing."""
+        ...
+
+    def rows(self, query: Query, limits: QueryLimits | None = None) -> Rows: ...
+
+    def stream(self, query: Query, limits: QueryLimits | None = None) -> Iterator[tuple[np.ndarray[Any, Any], ...]]:
+        """The answer's columns as blocks of NumPy arrays of fixed-width integers and floats; for the scanner."""
+        ...
+
+    def command(self, sql: str) -> None:
+        """DDL and upkeep: text of ours only, never a value of a client's."""
+        ...
+
+    def close(self) -> None: ...
