@@ -82,7 +82,9 @@ class Store(Protocol):
 
     def rows(self, query: Query, limits: QueryLimits | None = None) -> Rows: ...
 
-    def stream(self, query: Query, limits: QueryLimits | None = None) -> Iterator[tuple[np.ndarray[Any, Any], ...]]:
+    def stream(
+        self, query: Query, limits: QueryLimits | None = None
+    ) -> Iterator[tuple[np.ndarray[Any, Any], ...]]:
         """The answer's columns as blocks of NumPy arrays of fixed-width integers and floats; for the scanner."""
         ...
 
