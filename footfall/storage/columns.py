@@ -1,12 +1,13 @@
-"""Which properties have a column of their own, and of what kind: the one list that DDL, rows and queries read.
+"""Which properties have a column of their own, and of what kind: the list that DDL, rows and queries read.
 
-A property here is hot or preset. Its column is `p_` + its name, Nullable: a missing value is NULL, never "" or 0.
+A property here is hot or preset. Its column is `p_` + its name, Nullable: a missing value is NULL.
 All other properties live in the map `properties` as text; their type is in the catalogue.
 A value that does not fit its column's kind is kept as text in the map, under the property's name.
 """
 
 from __future__ import annotations
 
+import builtins
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,21 +23,28 @@ class PropertyColumn:
     kind: Kind
     projected: bool = False  # also in the projection by_event
 
-    @property
+    @builtins.property  # `property` is a field here
     def column(self) -> str:
         """The column's name, unquoted."""
         return f"p_{self.property}"
 
-    @property
+    @builtins.property  # `property` is a field here
     def type(self) -> PropertyType:
         """The property's type, whatever comes first."""
-        return "string" if self.kind in ("label", "text") else self.kind
+        return _TYPES[self.kind]
 
-    @property
+    @builtins.property  # `property` is a field here
     def sql_type(self) -> str:
         return _SQL_TYPES[self.kind]
 
 
+_TYPES: dict[Kind, PropertyType] = {
+    "label": "string",
+    "text": "string",
+    "number": "number",
+    "decimal": "decimal",
+    "boolean": "boolean",
+}
 _SQL_TYPES: dict[Kind, str] = {
     "label": "LowCardinality(Nullable(String))",
     "text": "Nullable(String)",

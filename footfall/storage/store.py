@@ -85,7 +85,11 @@ class Store(Protocol):
     def stream(
         self, query: Query, limits: QueryLimits | None = None
     ) -> Iterator[tuple[np.ndarray[Any, Any], ...]]:
-        """The answer's columns as blocks of NumPy arrays of fixed-width integers and floats; for the scanner."""
+        """The answer's columns as blocks of NumPy arrays, for the scanner: fixed-width numbers only.
+
+        Another type (also Nullable, LowCardinality, Bool, DateTime) is QueryRefused: cast it in the query.
+        Closing or dropping the generator cancels the query.
+        """
         ...
 
     def command(self, sql: str) -> None:

@@ -8,7 +8,7 @@
 -- alias_key is the key of the id that the record carries where that is not user_key itself, else 0: a column of
 -- mostly zeros costs nothing, and `if(alias_key = 0, user_key, alias_key)` gives every row's own id back.
 -- Codecs are explicit: with none set, the engine recompresses big parts behind our back.
-CREATE TABLE events {on_cluster}
+CREATE TABLE IF NOT EXISTS events {on_cluster}
 (
     project LowCardinality(String) CODEC(LZ4),
     event LowCardinality(String) CODEC(LZ4),
@@ -39,7 +39,7 @@ ORDER BY (project, user_key, time)
 SETTINGS {deduplication}, enable_vertical_merge_algorithm = 0, fsync_after_insert = 1;
 
 -- Every event id of the last days and where it was first stored: the exact answer behind the repeat filter.
-CREATE TABLE event_ids {on_cluster}
+CREATE TABLE IF NOT EXISTS event_ids {on_cluster}
 (
     event_id FixedString(16) CODEC(NONE),
     log_partition UInt16 CODEC(ZSTD(1)),
@@ -54,7 +54,7 @@ SETTINGS {deduplication}, fsync_after_insert = 1;
 
 -- Every link that a record made between an anonymous id and a login, as it came; who is who is a pure function of
 -- these rows. A row with anonymous_key = login_key only says: this id is a login.
-CREATE TABLE bindings {on_cluster}
+CREATE TABLE IF NOT EXISTS bindings {on_cluster}
 (
     project LowCardinality(String) CODEC(ZSTD(1)),
     anonymous_key UInt64 CODEC(ZSTD(1)),
@@ -74,7 +74,7 @@ ORDER BY (anonymous_key, login_key)
 SETTINGS {deduplication}, fsync_after_insert = 1;
 
 -- Persons of ids whose stored rows carry another stamp. Applied in queries through the dictionary below.
-CREATE TABLE overrides {on_cluster}
+CREATE TABLE IF NOT EXISTS overrides {on_cluster}
 (
     id_key UInt64 CODEC(ZSTD(1)),
     user_key UInt64 CODEC(ZSTD(1)),
@@ -84,7 +84,7 @@ ENGINE = {replacing_merge_tree}(version)
 ORDER BY id_key
 SETTINGS {deduplication}, fsync_after_insert = 1;
 
-CREATE DICTIONARY overrides_map {on_cluster}
+CREATE DICTIONARY IF NOT EXISTS overrides_map {on_cluster}
 (
     id_key UInt64,
     user_key UInt64
@@ -95,7 +95,7 @@ LAYOUT(HASHED())
 LIFETIME(0);
 
 -- What records asked of profiles, as it came. A profile is a pure function of its person's operations.
-CREATE TABLE profile_operations {on_cluster}
+CREATE TABLE IF NOT EXISTS profile_operations {on_cluster}
 (
     project LowCardinality(String) CODEC(ZSTD(1)),
     id_key UInt64 CODEC(ZSTD(1)),
@@ -114,7 +114,7 @@ ORDER BY (id_key, property, time)
 SETTINGS {deduplication}, fsync_after_insert = 1;
 
 -- The profiles that those operations give, a row a person; `deleted` for a person that was merged into another.
-CREATE TABLE profiles {on_cluster}
+CREATE TABLE IF NOT EXISTS profiles {on_cluster}
 (
     project LowCardinality(String) CODEC(ZSTD(1)),
     user_key UInt64 CODEC(ZSTD(1)),
@@ -128,7 +128,7 @@ ORDER BY (project, user_key)
 SETTINGS {deduplication}, fsync_after_insert = 1;
 
 -- Business tables (accounts, products), a row an item.
-CREATE TABLE items {on_cluster}
+CREATE TABLE IF NOT EXISTS items {on_cluster}
 (
     project LowCardinality(String) CODEC(ZSTD(1)),
     item_type LowCardinality(String) CODEC(ZSTD(1)),
@@ -142,7 +142,7 @@ ORDER BY (project, item_type, item_id)
 SETTINGS {deduplication}, fsync_after_insert = 1;
 
 -- Records that were turned away: why, where, and the bytes (sealed with a key derived from the installation key).
-CREATE TABLE dead_letters {on_cluster}
+CREATE TABLE IF NOT EXISTS dead_letters {on_cluster}
 (
     project LowCardinality(String) CODEC(ZSTD(1)),
     received_at DateTime64(3, 'UTC') CODEC(ZSTD(1)),
@@ -162,7 +162,7 @@ TTL toDateTime(received_at) + INTERVAL 90 DAY
 SETTINGS {deduplication}, fsync_after_insert = 1;
 
 -- Ranges of log offsets that are inserted at once: a row when planned, a row when done.
-CREATE TABLE ingest_blocks {on_cluster}
+CREATE TABLE IF NOT EXISTS ingest_blocks {on_cluster}
 (
     log_partition UInt16 CODEC(ZSTD(1)),
     first_offset UInt64 CODEC(ZSTD(1)),
@@ -178,7 +178,7 @@ ORDER BY (log_partition, first_offset)
 SETTINGS {deduplication}, fsync_after_insert = 1;
 
 -- What became of what was received, by block: outcome is received, stored, duplicate or rejected (with a reason).
-CREATE TABLE ledger {on_cluster}
+CREATE TABLE IF NOT EXISTS ledger {on_cluster}
 (
     project LowCardinality(String) CODEC(ZSTD(1)),
     door LowCardinality(String) CODEC(ZSTD(1)),
@@ -195,7 +195,7 @@ ORDER BY (project, minute)
 SETTINGS {deduplication}, fsync_after_insert = 1;
 
 -- Event names that were seen.
-CREATE TABLE event_catalogue {on_cluster}
+CREATE TABLE IF NOT EXISTS event_catalogue {on_cluster}
 (
     project LowCardinality(String) CODEC(ZSTD(1)),
     event String CODEC(ZSTD(1)),
@@ -209,7 +209,7 @@ ORDER BY (project, event, type)
 SETTINGS {deduplication}, fsync_after_insert = 1;
 
 -- Properties that were seen, with the type of each first value; the first row by (seen_at, log position) decides.
-CREATE TABLE property_catalogue {on_cluster}
+CREATE TABLE IF NOT EXISTS property_catalogue {on_cluster}
 (
     project LowCardinality(String) CODEC(ZSTD(1)),
     source Enum8('event' = 1, 'user' = 2, 'item' = 3) CODEC(ZSTD(1)),
@@ -225,7 +225,7 @@ ORDER BY (project, source, property, seen_at, log_partition, log_offset, seq)
 SETTINGS {deduplication}, fsync_after_insert = 1;
 
 -- Values whose type was not their property's: kept as text, counted here.
-CREATE TABLE type_conflicts {on_cluster}
+CREATE TABLE IF NOT EXISTS type_conflicts {on_cluster}
 (
     project LowCardinality(String) CODEC(ZSTD(1)),
     source Enum8('event' = 1, 'user' = 2, 'item' = 3) CODEC(ZSTD(1)),
