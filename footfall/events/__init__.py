@@ -1,1 +1,1 @@
-"""What an event is: its record, its names and limits, why one is turned away, and the ids computed from it."""
+"""What an event is: its record, names and limits, why one is turned away, and the ids computed from it."""

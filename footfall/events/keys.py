@@ -29,7 +29,7 @@ class KeyedHash:
         return int.from_bytes(digest, "little") or 1
 
     def event_id(self, *parts: bytes) -> bytes:
-        """The 16 bytes that stand for an event: from the client's own id or from the fields of spec/ingest.md.
+        """The 16 bytes that stand for an event: from the client's own id or from fields of the record.
 
         `parts` are length-prefixed, so that no two different lists of parts give the same text.
         """

@@ -33,7 +33,7 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     indexes: list[int] = []  # client's positions, when the request was split over several log records
 
 
-class MalformedLogRecord(ValueError):
+class MalformedLogRecord(ValueError):  # noqa: N818 - reads as what it is
     """Bytes in the log that are not a log record: a bug or a damaged disk, never a client's fault."""
 
 

@@ -1,0 +1,128 @@
+"""The record: what a client sends for one event, profile operation or item, and what it means.
+
+`Record` is the readers' view (processor, import, replay): it takes whatever a door accepted and ignores
+fields it does not know. What may come in at all is decided in verdicts.py.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Collection
+from decimal import Decimal
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+
+from footfall.events.times import correct_time, read_time
+
+RecordType = Literal[
+    "track",
+    "track_signup",
+    "track_id_bind",
+    "track_id_unbind",
+    "profile_set",
+    "profile_set_once",
+    "profile_increment",
+    "profile_append",
+    "profile_unset",
+    "profile_delete",
+    "item_set",
+    "item_delete",
+]
+
+_DEFAULT_EVENTS: Final = {
+    "track_signup": "$SignUp",
+    "track_id_bind": "$BindID",
+    "track_id_unbind": "$UnbindID",
+}
+
+HOISTED: Final = frozenset({"$project", "$token", "$time", "$is_login_id"})
+"""Properties that speak about the record and are never stored as properties of the event."""
+
+
+class Record(msgspec.Struct):
+    """A record as it came. Times are what the client wrote: use `event_time` for the meaning.
+
+    In `properties`, integers are int (of any size), numbers with a point or exponent are Decimal (so that
+    money keeps every digit; `str` of it is JSON number text), lists are lists of str, null means absent.
+    """
+
+    type: str = "track"
+    event: str | None = None
+    distinct_id: str | None = None
+    time: int | float | str | None = None
+    properties: dict[str, Any] = {}
+    event_id: str | None = None
+    anonymous_id: str | None = None
+    login_id: str | None = None
+    original_id: str | None = None
+    identities: dict[str, Any] | None = None
+    lib: dict[str, Any] | None = None
+    project: str | None = None
+    item_type: str | None = None
+    item_id: str | None = None
+    time_free: bool | None = None
+    sent_at: int | float | str | None = None
+    track_id: int | str | None = msgspec.field(default=None, name="_track_id")
+    flush_time: int | float | str | None = msgspec.field(default=None, name="_flush_time")
+
+
+class EventTime(NamedTuple):
+    """When a record happened, in epoch ms: `time` on our clock, `original` what the client's clock said."""
+
+    time: int
+    original: int
+
+
+_read_all = msgspec.json.Decoder(list[Record], float_hook=Decimal).decode
+_read_one = msgspec.json.Decoder(Record, float_hook=Decimal).decode
+_read_text = msgspec.json.Decoder(str).decode
+split_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+"""The elements of a log record's array, each as its JSON bytes. Always succeeds on what a collector wrote."""
+
+
+def read_records(events: bytes, refused: Collection[int] = ()) -> list[Record | None]:
+    """The records of a log record's array, in order, None at the refused indexes.
+
+    Raises msgspec.MsgspecError on what no collector wrote.
+    """
+    if not refused:
+        return _read_all(events)  # type: ignore[return-value]  # list is invariant; nobody writes to this one
+    elements = split_array(events)
+    return [None if index in refused else _read_one(element) for index, element in enumerate(elements)]
+
+
+def raw_bytes(element: bytes | msgspec.Raw) -> bytes:
+    """What the client sent for a refused element of a log record's array: the dead letter's bytes.
+
+    What was no readable JSON, or a bare JSON string, lies in the array as a JSON string of its base64.
+    """
+    text = bytes(element)
+    return b64decode(_read_text(text)) if text.startswith(b'"') else text
+
+
+def event_name(record: Record) -> str:
+    """The event's name; identity records have one even if the client left it out; "" for profiles, items."""
+    return record.event or _DEFAULT_EVENTS.get(record.type, "")
+
+
+def carried_id(record: Record) -> str:
+    """The id whose record this is: the login if there is one, else distinct_id, else anonymous_id, else ""."""
+    return record.login_id or record.distinct_id or record.anonymous_id or ""
+
+
+def event_time(record: Record, received_at: int, *, network: bool = True) -> EventTime:
+    """When it happened, in epoch ms; without a time of its own, a record happened when it was received.
+
+    Clocks are corrected on the network doors only. Raises InvalidTime.
+    """
+    written = record.properties.get("$time")
+    if written is None:
+        written = record.time
+    elif isinstance(written, Decimal):
+        written = float(written)
+    original = received_at if written is None else read_time(written)
+    if not network or written is None:
+        return EventTime(original, original)
+    sent = record.flush_time if record.flush_time is not None else record.sent_at
+    return EventTime(correct_time(original, None if sent is None else read_time(sent), received_at), original)
