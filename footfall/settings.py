@@ -1,0 +1,202 @@
+"""Everything that can be set, read from FOOTFALL_* variables once, at start: see docs/settings.md."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_PREFIX = "FOOTFALL_"
+_NOT_OURS = "FOOTFALL_SDK_"  # the Python SDK's, in whatever process it runs
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+MIB = 1 << 20
+
+
+class InvalidSettings(ValueError):  # noqa: N818 - reads as what it is
+    """One or more FOOTFALL_* variables that cannot be; the text has a line for each."""
+
+
+class Settings(BaseSettings):
+    """Frozen; paths are absolute; URLs that were not given point into `home`."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+
+    home: Path = Field(
+        default=Path("footfall-data"), description="Directory for all data, absolute or from where you start."
+    )
+    host: str = Field(default="127.0.0.1", description="Address that both ports listen on.")
+    collect_port: Port = Field(default=8106, description="Port that takes events.")
+    query_port: Port = Field(default=8107, description="Port that answers questions.")
+    collect_workers: int = Field(
+        default=1, ge=1, le=64, description="Collector processes; each has its own log file."
+    )
+    write_key: str | None = Field(
+        default=None, repr=False, description="Key for sending to the project `default`; else generated."
+    )
+    secret_key: str | None = Field(
+        default=None, repr=False, description="Key for asking and administration; else generated."
+    )
+    installation_key: str | None = Field(
+        default=None,
+        repr=False,
+        description="64 hex digits that key all ids; else the file `installation.key` in the home.",
+    )
+    log_url: str = Field(default="", description="Where events wait.")
+    store_url: str = Field(default="", description="Where events rest.")
+    workspace_url: str = Field(default="", description="Where projects and keys are kept.")
+    log_max_bytes: int = Field(
+        default=8 << 30, ge=MIB, description="Bytes that may wait in the log before 503."
+    )
+    dedup_days: int = Field(
+        default=7, ge=1, le=365, description="Days within which a repeated event is recognised."
+    )
+    max_body_bytes: int = Field(
+        default=8 * MIB, ge=1024, le=1 << 30, description="Biggest request body, as it comes."
+    )
+    max_decompressed_bytes: int = Field(
+        default=32 * MIB, ge=1024, le=1 << 30, description="Biggest body, unpacked."
+    )
+    query_seconds: float = Field(default=60.0, gt=0, le=3600, description="Time limit of one question.")
+    query_memory_bytes: int = Field(default=4 << 30, ge=64 * MIB, description="Memory limit of one question.")
+    drain_seconds: float = Field(
+        default=20.0, gt=0, le=600, description="Time to process what waits when stopped."
+    )
+
+    @field_validator("home")
+    @classmethod
+    def _make_absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @field_validator("write_key", "secret_key")
+    @classmethod
+    def _check_key(cls, key: str | None) -> str | None:
+        if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
+            raise ValueError("a key is of printable ASCII characters without spaces")
+        return key
+
+    @field_validator("installation_key")
+    @classmethod
+    def _check_installation_key(cls, key: str | None) -> str | None:
+        if key is not None:
+            _parse_installation_key(key)
+        return key
+
+    @model_validator(mode="before")
+    @classmethod
+    def _point_urls_into_home(cls, values: dict[str, Any]) -> dict[str, Any]:
+        home = Path(values.get("home") or cls.model_fields["home"].default).expanduser().absolute()
+        defaults = {
+            "log_url": f"sqlite:///{home}/log",
+            "store_url": f"chdb:///{home}/store",
+            "workspace_url": f"sqlite:///{home}/workspace.db",
+        }
+        return defaults | values
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.collect_port == self.query_port:
+            raise ValueError(f"FOOTFALL_COLLECT_PORT and FOOTFALL_QUERY_PORT are both {self.query_port}")
+        if self.write_key is not None and self.write_key == self.secret_key:
+            raise ValueError(
+                "FOOTFALL_WRITE_KEY and FOOTFALL_SECRET_KEY are equal: the write key is in every app"
+            )
+        return self
+
+    @property
+    def scratch(self) -> Path:
+        """For temporary files of this installation; emptied at start."""
+        return self.home / "scratch"
+
+
+def read_settings() -> Settings:
+    """Settings from the environment. InvalidSettings names every variable that is wrong, and what it may be.
+
+    A FOOTFALL_* variable that means nothing is wrong, too: a typo must not go unnoticed.
+    """
+    problems = _unknown_variables(os.environ)
+    if problems:
+        raise InvalidSettings("\n".join(problems))
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise InvalidSettings("\n".join(_describe(problem) for problem in error.errors())) from error
+
+
+def variable_of(field: str) -> str:
+    """The environment variable of a setting."""
+    return _PREFIX + field.upper()
+
+
+def read_installation_key(settings: Settings) -> bytes:
+    """The 32 bytes that key all ids: from the setting, else from the home's file, made at the first start.
+
+    Whoever has lost it can no longer recognise old ids: back it up with the data.
+    """
+    if settings.installation_key is not None:
+        return _parse_installation_key(settings.installation_key)
+    path = settings.home / "installation.key"
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        return _parse_installation_key(path.read_text().strip())
+    except FileNotFoundError:
+        pass
+    except ValueError as error:
+        raise InvalidSettings(
+            f"{path}: {error}. Restore it from a backup; a new key would not know old ids"
+        ) from error
+    return _create_installation_key(path)
+
+
+def _create_installation_key(path: Path) -> bytes:
+    """Written in whole under another name first, so that a kill leaves no half of a key."""
+    key = secrets.token_bytes(32)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(key.hex() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(draft, path)  # unlike a rename, it fails if another process was faster
+    except FileExistsError:
+        return _parse_installation_key(path.read_text().strip())
+    finally:
+        draft.unlink()
+    return key
+
+
+def _parse_installation_key(text: str) -> bytes:
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise ValueError("an installation key is 64 hexadecimal digits")
+    return key
+
+
+def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    known = [variable_of(field) for field in Settings.model_fields]
+    problems = []
+    for name in sorted(environment):
+        if name.startswith(_PREFIX) and not name.startswith(_NOT_OURS) and name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"settings are {', '.join(known)}"
+            problems.append(f"{name}: there is no such setting; {hint}")
+    return problems
+
+
+def _describe(problem: Any) -> str:
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if not problem["loc"]:
+        return message
+    field = str(problem["loc"][0])
+    given = "" if "key" in field else f", not {problem['input']!r}"
+    return f"{variable_of(field)}: {message}{given}"

@@ -1,0 +1,18 @@
+"""What people keep: projects and the keys that open them."""
+
+from footfall.workspace.opening import open_workspace
+from footfall.workspace.projects import IdentityRules, InvalidProject, NewProject, Project
+from footfall.workspace.workspace import Bootstrapped, Grant, ProjectExists, ProjectKeys, Workspace
+
+__all__ = [
+    "Bootstrapped",
+    "Grant",
+    "IdentityRules",
+    "InvalidProject",
+    "NewProject",
+    "Project",
+    "ProjectExists",
+    "ProjectKeys",
+    "Workspace",
+    "open_workspace",
+]

@@ -1,0 +1,31 @@
+"""The workspace's tables, in the words of SQLAlchemy Core."""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, CheckConstraint, Column, ForeignKey, Integer, MetaData, String, Table
+
+metadata = MetaData()
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("timezone", String(64), nullable=False),
+    Column("week_start", String(16), nullable=False),
+    Column("keyless", Boolean, nullable=False),
+    Column("identity_strategy", String(32), nullable=False),
+    Column("identity_bindings", String(32), nullable=False),
+    Column("shared_device_limit", Integer, nullable=False),
+)
+
+# A key itself is shown once and never kept: only its SHA-256. Keys are random and long, so no salt is needed.
+keys = Table(
+    "keys",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("kind", String(8), CheckConstraint("kind IN ('write', 'secret')"), nullable=False),
+    Column("project", ForeignKey("projects.name"), nullable=True),  # NULL: every project
+    Column(
+        "bootstrap", Boolean, nullable=False
+    ),  # from FOOTFALL_WRITE_KEY and FOOTFALL_SECRET_KEY, or generated
+)

@@ -1,0 +1,161 @@
+"""Projects and keys, kept in a small relational database that several processes read and write."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Engine, RowMapping, delete, exists, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from footfall.workspace.projects import DEFAULT_PROJECT, IdentityRules, Project, check_project
+from footfall.workspace.tables import keys, projects
+
+KeyKind = Literal["write", "secret"]
+
+_PREFIXES: dict[KeyKind, str] = {"write": "ff_wk_", "secret": "ff_sk_"}
+
+
+class ProjectExists(ValueError):  # noqa: N818 - reads as what it is
+    """A project of that name is there already."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"project {name!r} exists already")
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a key opens: sending (`write`) or everything (`secret`), in one project or (None) in all."""
+
+    kind: KeyKind
+    project: str | None
+
+    def opens(self, project: str) -> bool:
+        return self.project is None or self.project == project
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectKeys:
+    """A new project's keys: the only time that they can be seen."""
+
+    name: str
+    write_key: str
+    secret_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrapped:
+    """The installation's first keys. None: generated at an earlier start, and only its hash is known."""
+
+    write_key: str | None
+    secret_key: str | None
+    generated: bool
+
+
+class Workspace:
+    """Safe to use from several threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        """`engine`'s tables exist; see opening.open_workspace."""
+        self._engine = engine
+
+    def bootstrap(self, write_key: str | None, secret_key: str | None) -> Bootstrapped:
+        """Creates the project `default` and makes the given keys work; generates those that there never were.
+
+        The write key opens `default`, the secret key every project. A given key replaces the one before it.
+        """
+        with self._engine.begin() as connection:
+            if not _has(connection, DEFAULT_PROJECT):
+                _insert_project(connection, Project(DEFAULT_PROJECT))
+            write, write_is_new = _put_bootstrap_key(connection, "write", write_key, DEFAULT_PROJECT)
+            secret, secret_is_new = _put_bootstrap_key(connection, "secret", secret_key, None)
+        return Bootstrapped(write, secret, generated=write_is_new or secret_is_new)
+
+    def create_project(self, project: Project) -> ProjectKeys:
+        """InvalidProject for a field that cannot be, ProjectExists for a name that is taken."""
+        check_project(project)
+        made = ProjectKeys(project.name, _generate("write"), _generate("secret"))
+        try:
+            with self._engine.begin() as connection:
+                _insert_project(connection, project)
+                _insert_key(connection, made.write_key, "write", project.name)
+                _insert_key(connection, made.secret_key, "secret", project.name)
+        except IntegrityError as error:
+            raise ProjectExists(project.name) from error
+        return made
+
+    def project(self, name: str) -> Project | None:
+        with self._engine.connect() as connection:
+            row = connection.execute(select(projects).where(projects.c.name == name)).mappings().first()
+        return _project(row) if row is not None else None
+
+    def projects(self) -> list[Project]:
+        """All projects, by name."""
+        with self._engine.connect() as connection:
+            return [
+                _project(row)
+                for row in connection.execute(select(projects).order_by(projects.c.name)).mappings()
+            ]
+
+    def grant(self, key: str) -> Grant | None:
+        """What a key opens, None for a key that opens nothing."""
+        found = select(keys.c.kind, keys.c.project).where(keys.c.sha256 == _hash(key))
+        with self._engine.connect() as connection:
+            row = connection.execute(found).first()
+        return Grant(row.kind, row.project) if row is not None else None
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def _generate(kind: KeyKind) -> str:
+    return _PREFIXES[kind] + secrets.token_hex(20)
+
+
+def _hash(key: str) -> str:
+    return sha256(key.encode(errors="surrogatepass")).hexdigest()
+
+
+def _put_bootstrap_key(
+    connection: Connection, kind: KeyKind, given: str | None, project: str | None
+) -> tuple[str | None, bool]:
+    """The key as far as it is known, and whether it was generated now."""
+    mine = keys.c.bootstrap & (keys.c.kind == kind)
+    if given is None and connection.scalar(select(exists().where(mine))):
+        return None, False
+    key = given or _generate(kind)
+    connection.execute(delete(keys).where(mine | (keys.c.sha256 == _hash(key))))
+    _insert_key(connection, key, kind, project, bootstrap=True)
+    return key, given is None
+
+
+def _insert_key(
+    connection: Connection, key: str, kind: KeyKind, project: str | None, *, bootstrap: bool = False
+) -> None:
+    values = {"sha256": _hash(key), "kind": kind, "project": project, "bootstrap": bootstrap}
+    connection.execute(insert(keys).values(values))
+
+
+def _has(connection: Connection, project: str) -> bool:
+    return bool(connection.scalar(select(exists().where(projects.c.name == project))))
+
+
+def _insert_project(connection: Connection, project: Project) -> None:
+    values: dict[str, Any] = {
+        "name": project.name,
+        "timezone": project.timezone,
+        "week_start": project.week_start,
+        "keyless": project.keyless,
+        "identity_strategy": project.identity.strategy,
+        "identity_bindings": project.identity.bindings,
+        "shared_device_limit": project.identity.shared_device_limit,
+    }
+    connection.execute(insert(projects).values(values))
+
+
+def _project(row: RowMapping) -> Project:
+    rules = IdentityRules(row["identity_strategy"], row["identity_bindings"], row["shared_device_limit"])
+    return Project(row["name"], row["timezone"], row["week_start"], row["keyless"], rules)
