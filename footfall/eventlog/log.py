@@ -13,13 +13,14 @@ Laws, each a test in tests/test_log_laws.py that runs on every implementation:
 5. `truncate` removes only records before the committed offset; offsets of the rest stay the same.
 6. A log at its byte limit refuses with LogFull, before anything of the batch is stored, and accepts again
    once records have been truncated.
-7. `tallies` is what was appended, counted in the same transaction: it never differs from the records, also after
-   a crash, and truncation leaves it alone.
+7. `tallies` is what was appended, counted in the same transaction: it never differs from the records, also
+   after a crash, and truncation leaves it alone.
 8. A damaged record is reported with its partition and offset (DamagedRecord); the others stay readable.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -89,7 +90,11 @@ class LogWriter(Protocol):
     """Appends to one partition. Safe to call from several threads."""
 
     def append(self, payload: bytes, tally: Tally) -> Future[int]:
-        """The future is done with the record's offset when it is durable; LogFull and LogClosed come out of it."""
+        """The future is done with the record's offset when it is durable; it may raise LogFull, LogClosed."""
+        ...
+
+    def append_async(self, payload: bytes, tally: Tally) -> asyncio.Future[int]:
+        """The same for a caller within a running event loop, woken once a group, not once a record."""
         ...
 
     def close(self) -> None:
@@ -111,7 +116,12 @@ class Log(Protocol):
     def position(self, partition: int) -> Position: ...
 
     def read(self, partition: int, first: int, limit_bytes: int) -> Sequence[LogRecord]:
-        """Durable records from offset `first` on: at least one if there is one, else as many as fit in `limit_bytes`."""
+        """Durable records from offset `first` on, or from the first that is kept where `first` was truncated.
+
+        At least one if there is one, else as many as fit in `limit_bytes` of payload. Ends before a damaged
+        record; raises DamagedRecord when that is the first one: a reader that notes the loss goes on at its
+        offset + 1.
+        """
         ...
 
     def commit(self, partition: int, next_offset: int) -> None:

@@ -1,0 +1,650 @@
+"""Every law of footfall/eventlog/log.py, on every implementation."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Protocol
+
+import apsw
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from footfall.eventlog import group_commit, sqlite_log
+from footfall.eventlog.log import DamagedRecord, Log, LogClosed, LogError, LogFull, LogWriter, Tally
+from footfall.eventlog.memory_log import MemoryLog
+from footfall.eventlog.opening import UnknownLog, open_log
+from footfall.eventlog.sqlite_log import SqliteLog
+
+PLENTY = 1 << 30
+TALLY = Tally("bank", "native", 29_000_000, 1)
+
+
+class Engine(Protocol):
+    """A log that can be restarted and hurt."""
+
+    def open(self, max_bytes: int = PLENTY) -> Log: ...
+
+    def restart(self, log: Log) -> Log:
+        """The log as another process would find it after this one ended."""
+        ...
+
+    def damage(self, log: Log, partition: int, offset: int) -> None:
+        """Flips a bit of a stored payload."""
+        ...
+
+
+class MemoryEngine:
+    def open(self, max_bytes: int = PLENTY) -> Log:
+        return MemoryLog(max_bytes=max_bytes)
+
+    def restart(self, log: Log) -> Log:
+        return log
+
+    def damage(self, log: Log, partition: int, offset: int) -> None:
+        assert isinstance(log, MemoryLog)
+        records = log._partitions[partition].records
+        payload, checksum = records[offset]
+        records[offset] = (bytes([payload[0] ^ 1]) + payload[1:], checksum)
+
+
+class SqliteEngine:
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._max_bytes = PLENTY
+
+    def open(self, max_bytes: int = PLENTY) -> Log:
+        self._max_bytes = max_bytes
+        return SqliteLog(self._directory, max_bytes=max_bytes)
+
+    def restart(self, log: Log) -> Log:
+        log.close()
+        return SqliteLog(self._directory, max_bytes=self._max_bytes)
+
+    def damage(self, log: Log, partition: int, offset: int) -> None:
+        connection = apsw.Connection(str(self._directory / f"partition-{partition:04d}.db"))
+        row = connection.execute("SELECT payload FROM records WHERE offset = ?", (offset,)).fetchone()
+        assert row is not None
+        hurt = bytes([row[0][0] ^ 1]) + row[0][1:]
+        connection.execute("UPDATE records SET payload = ? WHERE offset = ?", (hurt, offset))
+        connection.close()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+    return MemoryEngine() if request.param == "memory" else SqliteEngine(tmp_path / "log")
+
+
+@pytest.fixture
+def log(engine: Engine) -> Iterator[Log]:
+    opened = engine.open()
+    yield opened
+    opened.close()
+
+
+def append_all(writer: LogWriter, payloads: list[bytes], tally: Tally = TALLY) -> list[int]:
+    futures = [writer.append(payload, tally) for payload in payloads]
+    return [future.result(10) for future in futures]
+
+
+def payloads_of(log: Log, partition: int = 0, first: int = 0, limit_bytes: int = PLENTY) -> list[bytes]:
+    return [record.payload for record in log.read(partition, first, limit_bytes)]
+
+
+def test_an_acknowledged_record_survives_a_restart(engine: Engine) -> None:
+    log = engine.open()
+    writer = log.open_writer(0)
+    append_all(writer, [b"one", b"two"])
+    writer.close()
+    again = engine.restart(log)
+    assert payloads_of(again) == [b"one", b"two"]
+    again.close()
+
+
+def test_reads_back_the_bytes_that_were_appended_in_offset_order(log: Log) -> None:
+    payloads = [b"", b"\x00\xff\n", "客户".encode(), b"x" * 100_000, *(f"{n}".encode() for n in range(500))]
+    writer = log.open_writer(0)
+    assert append_all(writer, payloads) == list(range(len(payloads)))
+    records = log.read(0, 0, PLENTY)
+    assert [record.offset for record in records] == list(range(len(payloads)))
+    assert [record.payload for record in records] == payloads
+    assert {record.partition for record in records} == {0}
+    writer.close()
+
+
+def test_reading_in_small_bites_gives_every_record_once(log: Log) -> None:
+    payloads = [bytes([n % 251]) * (n % 90) for n in range(300)]
+    writer = log.open_writer(0)
+    append_all(writer, payloads)
+    seen: list[bytes] = []
+    while bite := payloads_of(log, first=len(seen), limit_bytes=200):
+        assert len(bite) == 1 or sum(map(len, bite)) <= 200
+        seen += bite
+    assert seen == payloads
+    writer.close()
+
+
+def test_reads_at_least_one_record_however_big_it_is(log: Log) -> None:
+    writer = log.open_writer(0)
+    append_all(writer, [b"x" * 5_000, b"y"])
+    assert payloads_of(log, limit_bytes=10) == [b"x" * 5_000]
+    writer.close()
+
+
+def test_what_a_thread_appended_in_order_has_ascending_offsets(log: Log) -> None:
+    writer = log.open_writer(0)
+    offsets: dict[int, list[int]] = {}
+
+    def append_many(name: int) -> None:
+        futures = [writer.append(f"{name}:{n}".encode(), TALLY) for n in range(200)]
+        offsets[name] = [future.result(30) for future in futures]
+
+    threads = [threading.Thread(target=append_many, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(seen == sorted(seen) for seen in offsets.values())
+    assert sorted(offset for seen in offsets.values() for offset in seen) == list(range(800))
+    stored = payloads_of(log)
+    for name, seen in offsets.items():
+        assert [stored[offset] for offset in seen] == [f"{name}:{n}".encode() for n in range(200)]
+    writer.close()
+
+
+def test_commit_is_remembered_and_never_moves_backwards(engine: Engine) -> None:
+    log = engine.open()
+    writer = log.open_writer(0)
+    append_all(writer, [b"x"] * 10)
+    assert log.position(0).committed == 0
+    log.commit(0, 7)
+    log.commit(0, 3)
+    writer.close()
+    again = engine.restart(log)
+    position = again.position(0)
+    assert (position.committed, position.end, position.lag) == (7, 10, 3)
+    again.close()
+
+
+def test_refuses_to_commit_what_was_never_appended(log: Log) -> None:
+    writer = log.open_writer(0)
+    append_all(writer, [b"x"])
+    with pytest.raises(LogError, match="ends at 1"):
+        log.commit(0, 2)
+    writer.close()
+
+
+def test_truncates_only_what_was_committed_and_keeps_offsets(log: Log) -> None:
+    writer = log.open_writer(0)
+    append_all(writer, [str(n).encode() for n in range(10)])
+    log.commit(0, 6)
+    assert log.truncate(0, 4) == 4
+    assert log.truncate(0, 100) == 2
+    assert log.truncate(0, 100) == 0
+    assert [(record.offset, record.payload) for record in log.read(0, 0, PLENTY)] == [
+        (6, b"6"),
+        (7, b"7"),
+        (8, b"8"),
+        (9, b"9"),
+    ]
+    assert append_all(writer, [b"10"]) == [10]
+    writer.close()
+
+
+def test_offsets_go_on_after_everything_was_truncated_and_the_log_restarted(engine: Engine) -> None:
+    log = engine.open()
+    writer = log.open_writer(0)
+    append_all(writer, [b"x"] * 5)
+    log.commit(0, 5)
+    assert log.truncate(0, 5) == 5
+    writer.close()
+    again = engine.restart(log)
+    writer = again.open_writer(0)
+    assert append_all(writer, [b"y"]) == [5]
+    assert again.position(0).lag == 1
+    writer.close()
+    again.close()
+
+
+def test_a_full_log_refuses_stores_nothing_and_accepts_again_after_truncation(engine: Engine) -> None:
+    log = engine.open(max_bytes=10_000)
+    writer = log.open_writer(0)
+    append_all(writer, [b"x" * 1_000] * 9)
+    with pytest.raises(LogFull):
+        writer.append(b"y" * 1_000, TALLY).result(10)
+    assert log.position(0).end == 9
+    assert sum(tally.count for tally in log.tallies(0)) == 9
+    log.commit(0, 3)
+    log.truncate(0, 3)
+    assert append_all(writer, [b"z" * 1_000]) == [9]
+    assert payloads_of(log, first=9) == [b"z" * 1_000]
+    writer.close()
+    log.close()
+
+
+def test_the_byte_limit_holds_over_a_restart(engine: Engine) -> None:
+    log = engine.open(max_bytes=10_000)
+    writer = log.open_writer(0)
+    append_all(writer, [b"x" * 1_000] * 9)
+    writer.close()
+    again = engine.restart(log)
+    writer = again.open_writer(0)
+    with pytest.raises(LogFull):
+        writer.append(b"y" * 1_000, TALLY).result(10)
+    writer.close()
+    again.close()
+
+
+def test_of_many_waiting_records_a_full_log_takes_those_that_fit(engine: Engine) -> None:
+    log = engine.open(max_bytes=10_000)
+    writer = log.open_writer(0)
+    futures = [writer.append(bytes([n]) * 1_000, TALLY) for n in range(20)]
+    outcomes = [future.exception(10) for future in futures]
+    stored = [n for n, outcome in enumerate(outcomes) if outcome is None]
+    assert len(stored) == 9
+    assert [payload[0] for payload in payloads_of(log)] == stored
+    assert {type(outcome) for outcome in outcomes if outcome is not None} == {LogFull}
+    writer.close()
+    log.close()
+
+
+def test_tallies_sum_what_was_appended_and_outlive_truncation(engine: Engine) -> None:
+    log = engine.open()
+    writer = log.open_writer(0)
+    expected: Counter[tuple[str, str, int]] = Counter()
+    futures: list[Future[int]] = []
+    for n in range(60):
+        tally = Tally(f"project{n % 2}", ("native", "sensors")[n % 3 == 0], 100 + n % 4, n)
+        expected[tally.project, tally.door, tally.minute] += n
+        futures.append(writer.append(b"x", tally))
+    for future in futures:
+        future.result(10)
+    log.commit(0, 60)
+    log.truncate(0, 60)
+    writer.close()
+    again = engine.restart(log)
+    tallies, end = again.tallies_and_end(0)
+    assert {(t.project, t.door, t.minute): t.count for t in tallies} == expected
+    assert end == 60
+    assert len(tallies) == len(expected)
+    assert list(again.tallies(0)) == tallies
+    again.close()
+
+
+def test_a_damaged_record_is_named_and_the_others_stay_readable(engine: Engine, log: Log) -> None:
+    writer = log.open_writer(0)
+    append_all(writer, [str(n).encode() for n in range(6)])
+    writer.close()
+    engine.damage(log, 0, 3)
+    assert payloads_of(log) == [b"0", b"1", b"2"]
+    with pytest.raises(DamagedRecord, match="record 3 of partition 0") as caught:
+        log.read(0, 3, PLENTY)
+    assert (caught.value.partition, caught.value.offset) == (0, 3)
+    assert payloads_of(log, first=4) == [b"4", b"5"]
+
+
+def test_partitions_are_independent_and_listed(log: Log) -> None:
+    writers = [log.open_writer(partition) for partition in (2, 0)]
+    assert list(log.partitions()) == [0, 2]
+    append_all(writers[0], [b"two"])
+    append_all(writers[1], [b"zero", b"nought"])
+    log.commit(2, 1)
+    assert (log.position(0).lag, log.position(2).lag) == (2, 0)
+    assert payloads_of(log, 2) == [b"two"]
+    for writer in writers:
+        writer.close()
+
+
+def test_an_unknown_partition_is_an_error_that_names_the_known_ones(log: Log) -> None:
+    writer = log.open_writer(0)
+    with pytest.raises(LogError, match=r"no partition 7.*\[0\]"):
+        log.position(7)
+    writer.close()
+
+
+def test_a_partition_has_one_writer(log: Log) -> None:
+    writer = log.open_writer(0)
+    with pytest.raises(LogError, match="writer already"):
+        log.open_writer(0)
+    writer.close()
+    log.open_writer(0).close()
+
+
+def test_a_closed_writer_kept_everything_and_refuses_more(log: Log) -> None:
+    writer = log.open_writer(0)
+    futures = [writer.append(b"x", TALLY) for _ in range(100)]
+    writer.close()
+    writer.close()
+    assert [future.result(0) for future in futures] == list(range(100))
+    with pytest.raises(LogClosed):
+        writer.append(b"y", TALLY).result(0)
+
+
+async def test_an_event_loop_awaits_appends(log: Log) -> None:
+    writer = log.open_writer(0)
+    futures = [writer.append_async(str(n).encode(), TALLY) for n in range(100)]
+    assert await asyncio.gather(*futures) == list(range(100))
+    cancelled = writer.append_async(b"from a client that went away", TALLY)
+    cancelled.cancel()
+    assert await writer.append_async(b"next", TALLY) == 101
+    writer.close()
+    with pytest.raises(LogClosed):
+        await writer.append_async(b"late", TALLY)
+
+
+async def test_an_event_loop_is_told_that_the_log_is_full(engine: Engine) -> None:
+    log = engine.open(max_bytes=100)
+    writer = log.open_writer(0)
+    with pytest.raises(LogFull):
+        await writer.append_async(b"x" * 200, TALLY)
+    writer.close()
+    log.close()
+
+
+class LogModel(RuleBasedStateMachine):
+    """Any sequence of calls, against lists and numbers that do the same."""
+
+    engine: Engine
+    max_bytes = 3_000
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log = self.make_engine().open(self.max_bytes)
+        self.writer: LogWriter | None = self.log.open_writer(0)
+        self.records: dict[int, bytes] = {}
+        self.end = self.committed = self.counted = 0
+
+    def make_engine(self) -> Engine:
+        self.engine = MemoryEngine()
+        return self.engine
+
+    def teardown(self) -> None:
+        if self.writer is not None:
+            self.writer.close()
+        self.log.close()
+
+    @rule(payloads=st.lists(st.binary(max_size=400), max_size=5), count=st.integers(0, 9))
+    def append(self, payloads: list[bytes], count: int) -> None:
+        if self.writer is None:
+            self.writer = self.log.open_writer(0)
+        for payload in payloads:
+            future = self.writer.append(payload, Tally("bank", "native", 5, count))
+            fits = sum(len(kept) + 64 for kept in [*self.records.values(), payload]) <= self.max_bytes
+            if fits:
+                assert future.result(10) == self.end
+                self.records[self.end] = payload
+                self.end += 1
+                self.counted += count
+            else:
+                assert isinstance(future.exception(10), LogFull)
+
+    @rule(part=st.floats(0, 1))
+    def commit(self, part: float) -> None:
+        offset = int(self.end * part)
+        self.log.commit(0, offset)
+        self.committed = max(self.committed, offset)
+
+    @rule(part=st.floats(0, 1))
+    def truncate(self, part: float) -> None:
+        before = int(self.end * part)
+        gone = [offset for offset in self.records if offset < min(before, self.committed)]
+        assert self.log.truncate(0, before) == len(gone)
+        for offset in gone:
+            del self.records[offset]
+
+    @precondition(lambda self: self.writer is not None)
+    @rule()
+    def close_and_restart(self) -> None:
+        assert self.writer is not None
+        self.writer.close()
+        self.writer = None
+        self.log = self.engine.restart(self.log)
+
+    @rule(first=st.integers(0, 40), limit_bytes=st.integers(1, 900))
+    def read(self, first: int, limit_bytes: int) -> None:
+        expected: list[tuple[int, bytes]] = []
+        for offset in sorted(self.records):
+            if offset >= first:
+                size = sum(len(payload) for _, payload in expected) + len(self.records[offset])
+                if expected and size > limit_bytes:
+                    break
+                expected.append((offset, self.records[offset]))
+        found = self.log.read(0, first, limit_bytes)
+        assert [(record.offset, record.payload) for record in found] == expected
+
+    @invariant()
+    def stands_where_the_model_stands(self) -> None:
+        position = self.log.position(0)
+        assert (position.committed, position.end) == (self.committed, self.end)
+        tallies, end = self.log.tallies_and_end(0)
+        assert (sum(tally.count for tally in tallies), end) == (self.counted, self.end)
+
+
+class SqliteLogModel(LogModel):
+    directory: Path
+    number = 0
+
+    def make_engine(self) -> Engine:
+        SqliteLogModel.number += 1
+        self.engine = SqliteEngine(self.directory / str(self.number))
+        return self.engine
+
+
+def test_any_sequence_of_calls_on_the_memory_log_fits_the_model() -> None:
+    _run_model(LogModel, examples=60)
+
+
+def test_any_sequence_of_calls_on_the_sqlite_log_fits_the_model(tmp_path: Path) -> None:
+    SqliteLogModel.directory = tmp_path
+    _run_model(SqliteLogModel, examples=25)
+
+
+def _run_model(model: type[LogModel], examples: int) -> None:
+    from hypothesis.stateful import run_state_machine_as_test
+
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        model, settings=settings(max_examples=examples, stateful_step_count=25, deadline=None)
+    )
+
+
+# What follows is about the SQLite files only.
+
+
+def test_two_processes_cannot_both_write_a_partition(tmp_path: Path) -> None:
+    first, second = (SqliteLog(tmp_path, max_bytes=PLENTY) for _ in range(2))
+    writer = first.open_writer(0)
+    with pytest.raises(LogError, match="writer already"):
+        second.open_writer(0)
+    writer.close()
+    second.open_writer(0).close()
+
+
+def test_a_reader_opened_before_the_writer_sees_what_comes(tmp_path: Path) -> None:
+    reader, collector = (SqliteLog(tmp_path, max_bytes=PLENTY) for _ in range(2))
+    assert list(reader.partitions()) == []
+    writer = collector.open_writer(0)
+    assert list(reader.partitions()) == [0]
+    for n in range(50):
+        append_all(writer, [str(n).encode()])
+        assert payloads_of(reader, first=n) == [str(n).encode()]
+    writer.close()
+    reader.close()
+
+
+def test_truncation_goes_on_beside_a_busy_writer(tmp_path: Path) -> None:
+    reader, collector = (SqliteLog(tmp_path, max_bytes=PLENTY) for _ in range(2))
+    writer = collector.open_writer(0)
+    append_all(writer, [b"x" * 3_000] * 2_000)
+    reader.commit(0, 2_000)
+    stop = threading.Event()
+    appended: list[int] = []
+
+    def keep_writing() -> None:
+        while not stop.is_set():
+            appended.extend(append_all(writer, [b"y" * 3_000] * 20))
+
+    thread = threading.Thread(target=keep_writing)
+    thread.start()
+    removed = 0
+    while removed < 2_000:
+        removed += reader.truncate(0, 2_000)
+    stop.set()
+    thread.join()
+    assert appended == list(range(2_000, 2_000 + len(appended)))
+    assert len(payloads_of(reader)) == len(appended)
+    writer.close()
+    reader.close()
+
+
+def test_the_file_shrinks_after_truncation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_log, "KEPT_FREE_BYTES", 1 << 20)
+    log = SqliteLog(tmp_path, max_bytes=PLENTY)
+    writer = log.open_writer(0)
+    append_all(writer, [b"x" * 20_000] * 1_000)
+    log.commit(0, 1_000)
+    log.truncate(0, 990)
+    writer.close()
+    assert (tmp_path / "partition-0000.db").stat().st_size < 3 << 20
+    assert payloads_of(log) == [b"x" * 20_000] * 10
+    log.close()
+
+
+def test_the_write_ahead_log_stays_bounded(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path, max_bytes=PLENTY)
+    writer = log.open_writer(0)
+    biggest = 0
+    for _ in range(40):
+        append_all(writer, [b"x" * 50_000] * 50)
+        payloads_of(log, limit_bytes=100_000)
+        biggest = max(biggest, (tmp_path / "partition-0000.db-wal").stat().st_size)
+    assert biggest < 48 << 20
+    writer.close()
+    log.close()
+
+
+def test_offsets_do_not_begin_again_when_a_partition_file_was_lost(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path, max_bytes=PLENTY)
+    writer = log.open_writer(0)
+    append_all(writer, [b"x"] * 5)
+    log.commit(0, 5)
+    writer.close()
+    log.close()
+    for file in tmp_path.glob("partition-0000.db*"):
+        file.unlink()
+    log = SqliteLog(tmp_path, max_bytes=PLENTY)
+    writer = log.open_writer(0)
+    assert append_all(writer, [b"y"]) == [5]
+    assert log.position(0).lag == 1
+    writer.close()
+    log.close()
+
+
+def test_a_bit_flip_anywhere_in_the_file_is_never_delivered(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path / "log", max_bytes=PLENTY)
+    writer = log.open_writer(0)
+    payloads = [bytes([n]) * 9_000 for n in range(60)]
+    append_all(writer, payloads)
+    writer.close()
+    log.close()
+    file = tmp_path / "log" / "partition-0000.db"
+    whole = file.read_bytes()
+    for position in range(5 * 16384 + 7, len(whole), 16_001):
+        file.write_bytes(whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :])
+        for leftover in tmp_path.glob("log/*-wal"):
+            leftover.unlink()
+        log = SqliteLog(tmp_path / "log", max_bytes=PLENTY)
+        delivered, damaged, offset = 0, 0, 0
+        while offset < len(payloads):
+            try:
+                records = log.read(0, offset, 20_000)
+            except DamagedRecord as error:
+                damaged += 1
+                offset = error.offset + 1
+                continue
+            for record in records:
+                assert record.payload == payloads[record.offset]
+            delivered += len(records)
+            offset = records[-1].offset + 1
+        assert delivered + damaged == len(payloads)  # none skipped
+        log.close()
+
+
+def test_a_full_disk_is_a_full_log_and_heals(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path, max_bytes=PLENTY)
+    writer = log.open_writer(0)
+    append_all(writer, [b"x" * 1_000])
+    connection = writer._connection  # type: ignore[attr-defined]
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(
+        f"PRAGMA max_page_count = {pages + 2}"
+    )  # SQLite then answers as it does on a full disk
+    with pytest.raises(LogFull):
+        writer.append(b"y" * 1_000_000, TALLY).result(10)
+    connection.execute("PRAGMA max_page_count = 1000000")
+    assert append_all(writer, [b"z"]) == [1]
+    assert payloads_of(log) == [b"x" * 1_000, b"z"]
+    writer.close()
+    log.close()
+
+
+def test_an_error_of_the_disk_reaches_everyone_who_waits(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path, max_bytes=PLENTY)
+    writer = log.open_writer(0)
+    append_all(writer, [b"before"])
+    connection = writer._connection  # type: ignore[attr-defined]
+    connection.execute("ALTER TABLE records RENAME TO mislaid")
+    with pytest.raises(LogError, match="partition-0000 could not be written"):
+        writer.append(b"x", TALLY).result(10)
+    connection.execute("ALTER TABLE mislaid RENAME TO records")
+    assert append_all(writer, [b"after"]) == [1]
+    writer.close()
+    log.close()
+
+
+def test_a_hanging_disk_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "WAITING_BYTES_LIMIT", 10_000)
+    disk_answers = threading.Event()
+
+    def store(group: object) -> list[int]:
+        disk_answers.wait(30)
+        return list(range(len(group)))  # type: ignore[arg-type]
+
+    groups = group_commit.GroupCommit("slow", store, lambda: None)
+    futures = [groups.append(b"x" * 1_000, TALLY) for _ in range(40)]
+    refused = [future for future in futures if future.done()]
+    assert len(refused) >= 19
+    assert isinstance(refused[0].exception(), LogFull)
+    disk_answers.set()
+    groups.close()
+    assert all(future.done() for future in futures)
+
+
+def test_opens_a_log_by_url(tmp_path: Path) -> None:
+    log = open_log(f"sqlite:///{tmp_path}/log", max_bytes=PLENTY)
+    writer = log.open_writer(0)
+    append_all(writer, [b"x"])
+    writer.close()
+    log.close()
+    assert (tmp_path / "log" / "partition-0000.db").exists()
+    open_log("memory://", max_bytes=PLENTY).close()
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("redis://localhost", "one of memory, sqlite"),
+        ("sqlite:/tmp/x", "one of memory, sqlite"),
+        ("sqlite://host/dir", "sqlite:///dir"),
+        ("sqlite:///", "sqlite:///dir"),
+        ("memory://x", "memory://"),
+    ],
+)
+def test_a_url_that_names_no_log_says_what_to_write(url: str, complaint: str) -> None:
+    with pytest.raises(UnknownLog, match=complaint):
+        open_log(url, max_bytes=PLENTY)
