@@ -94,7 +94,7 @@ class Settings(BaseSettings):
         home = Path(values.get("home") or cls.model_fields["home"].default).expanduser().absolute()
         defaults = {
             "log_url": f"sqlite:///{home}/log",
-            "store_url": f"chdb:///{home}/store",
+            "store_url": f"chdb://{home}/store",
             "workspace_url": f"sqlite:///{home}/workspace.db",
         }
         return defaults | values

@@ -189,8 +189,9 @@ def _bindable(query: Query) -> dict[str, Any]:
     for name, value in query.parameters.items():
         if f"{{{name}:" not in query.sql:
             raise QueryRefused(f"parameter {name!r} has no placeholder {{{name}:Type}} in the query")
-        if isinstance(value, str) and not _is_text(value):
-            raise QueryRefused(f"parameter {name!r} holds a lone surrogate, which is not text")
+        for text in (value,) if isinstance(value, str | int | float) else value:
+            if isinstance(text, str) and not _is_text(text):
+                raise QueryRefused(f"parameter {name!r} holds a lone surrogate, which is not text")
     return {name: _bindable_value(value) for name, value in query.parameters.items()}
 
 
