@@ -19,9 +19,19 @@ from query_api.scan.funnel_plan import (
     FunnelScan,
     Order,
 )
-from query_api.scan.oracle import scan_blocks
+from query_api.scan.native import ScannerMissing, scan_blocks
 
-__all__ = ["MAX_STEPS", "NEVER", "NO_VALUE", "Block", "FunnelPlan", "FunnelScan", "Order", "scan_funnel"]
+__all__ = [
+    "MAX_STEPS",
+    "NEVER",
+    "NO_VALUE",
+    "Block",
+    "FunnelPlan",
+    "FunnelScan",
+    "Order",
+    "ScannerMissing",
+    "scan_funnel",
+]
 
 
 def scan_funnel(
@@ -37,6 +47,8 @@ def scan_funnel(
     value_step: int | None = None,
     ranks: Callable[[], NDArray[np.uint32]] | None = None,
     partitioned: bool = False,
+    memory_bytes: int = 4 << 30,
+    threads: int = 1,
 ) -> FunnelScan:
     """Reads all blocks and answers for every actor; spec/query.md, "funnel", has the meaning.
 
@@ -58,8 +70,11 @@ def scan_funnel(
     value_step: the step whose event's value `step_values` gives
     ranks: called once, after the last block: ranks()[code] = place of that value in the order in which ties
         take the smallest. None: codes are in that order themselves
+    memory_bytes: what the waiting events may take: 16 bytes each, 24 with values, 32 partitioned
+    threads: how many walk; reading the blocks is one thread's work
 
-    Raises ValueError for a plan or a block of the wrong form, MemoryError when the events do not fit.
+    Raises ValueError for a plan or a block of the wrong form, MemoryError when the events do not fit,
+    ScannerMissing when the native library was not built.
     """
     plan = FunnelPlan(
         steps=steps,
@@ -73,4 +88,4 @@ def scan_funnel(
         ranks=ranks,
         partitioned=partitioned,
     )
-    return scan_blocks(blocks, plan)
+    return scan_blocks(blocks, plan, memory_bytes=memory_bytes, threads=threads)

@@ -85,6 +85,7 @@ class FunnelScan:
     bucket_indexes  uint32 (m,): the bucket's index in `bucket_starts_ms`,
     bucket_levels   uint8 (m,): the deepest level of the actor's clean attempts that start in the bucket
     events          how many events were read
+    operations      inner steps of the native scanner's general walk; 0 from the oracle
     """
 
     keys: NDArray[np.uint64]
@@ -98,3 +99,4 @@ class FunnelScan:
     bucket_indexes: NDArray[np.uint32]
     bucket_levels: NDArray[np.uint8]
     events: int
+    operations: int = 0

@@ -147,7 +147,7 @@ def most_steps(masks: Sequence[int]) -> int:
 
 
 def is_void(attempt: Attempt, history: Sequence[Occurrence], plan: FunnelPlan) -> bool:
-    """Whether an exclusion falls strictly between its steps, or until the window ends if `to` is not reached."""
+    """Whether an exclusion falls strictly between its steps, or by the window's end without `to`."""
     for g, (from_step, to_step) in enumerate(plan.exclusions):
         if attempt.level <= from_step:
             continue

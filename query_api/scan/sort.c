@@ -1,0 +1,106 @@
+/* Sorts a bucket's records by (key, partition, time, mask).
+ *
+ * Keys are hashes, so one scatter by their next bits leaves a handful of records a slot, which insertion sorts.
+ * A slot with many records (one busy actor, or keys that are no hashes) is merge sorted: O(n log n) at worst.
+ */
+#include "scan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { INSERTION_RECORDS = 24, MOST_SLOT_BITS = 16, RECORDS_A_SLOT_BITS = 2 };
+
+static inline bool is_before(const uint64_t *a, const uint64_t *b, const uint32_t words) {
+    if (a[0] != b[0]) return a[0] < b[0];
+    if (words == 4 && (uint32_t)a[3] != (uint32_t)b[3]) return (uint32_t)a[3] < (uint32_t)b[3];
+    return a[1] < b[1];
+}
+
+static inline void copy_record(uint64_t *to, const uint64_t *from, const uint32_t words) {
+    for (uint32_t i = 0; i < words; i++) to[i] = from[i];
+}
+
+static inline void insertion_sort(uint64_t *records, uint64_t n, const uint32_t words) {
+    for (uint64_t i = 1; i < n; i++) {
+        uint64_t moved[4];
+        copy_record(moved, records + i * words, words);
+        uint64_t j = i;
+        for (; j > 0 && is_before(moved, records + (j - 1) * words, words); j--) {
+            copy_record(records + j * words, records + (j - 1) * words, words);
+        }
+        copy_record(records + j * words, moved, words);
+    }
+}
+
+static inline void merge(uint64_t *records, uint64_t *spare, uint64_t middle, uint64_t n, const uint32_t words) {
+    if (!is_before(records + middle * words, records + (middle - 1) * words, words)) return; /* in order already */
+    memcpy(spare, records, middle * words * sizeof *records);
+    uint64_t left = 0, right = middle, to = 0;
+    while (left < middle) {
+        bool take_right = right < n && is_before(records + right * words, spare + left * words, words);
+        copy_record(records + to++ * words, take_right ? records + right++ * words : spare + left++ * words, words);
+    }
+}
+
+static inline scan_status sort_slot(walker *w, uint64_t *records, uint64_t n, const uint32_t words) {
+    if (n <= INSERTION_RECORDS) {
+        insertion_sort(records, n, words);
+        return SCAN_OK;
+    }
+    if (!grow((void **)&w->spare, &w->spare_capacity, n * words, sizeof *w->spare)) return SCAN_NO_MEMORY;
+    for (uint64_t i = 0; i < n; i += INSERTION_RECORDS) {
+        uint64_t run = n - i < INSERTION_RECORDS ? n - i : INSERTION_RECORDS;
+        insertion_sort(records + i * words, run, words);
+    }
+    for (uint64_t width = INSERTION_RECORDS; width < n; width *= 2) {
+        for (uint64_t i = 0; i + width < n; i += 2 * width) {
+            uint64_t both = n - i < 2 * width ? n - i : 2 * width;
+            merge(records + i * words, w->spare, width, both, words);
+        }
+    }
+    return SCAN_OK;
+}
+
+static inline uint32_t slot_of(uint64_t key, uint32_t bits) {
+    return bits == 0 ? 0 : (uint32_t)(key << BUCKET_BITS >> (64 - bits));
+}
+
+static inline scan_status sort_records(walker *w, bucket *b, uint32_t *ends, uint32_t bits, const uint32_t words) {
+    uint32_t slots = 1u << bits;
+    for (const chunk *c = b->newest; c != NULL; c = c->next) {
+        for (uint32_t i = 0; i < c->used; i += words) ends[slot_of(c->words[i], bits)]++;
+    }
+    uint32_t start = 0;
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        uint32_t count = ends[slot];
+        ends[slot] = start;
+        start += count;
+    }
+    for (const chunk *c = b->newest; c != NULL; c = c->next) {
+        for (uint32_t i = 0; i < c->used; i += words) {
+            copy_record(w->sorted + (uint64_t)ends[slot_of(c->words[i], bits)]++ * words, c->words + i, words);
+        }
+    }
+    start = 0;
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        scan_status status = sort_slot(w, w->sorted + (uint64_t)start * words, ends[slot] - start, words);
+        if (status != SCAN_OK) return status;
+        start = ends[slot];
+    }
+    return SCAN_OK;
+}
+
+/* Leaves the bucket's records in w->sorted. */
+scan_status sort_bucket(walker *w, bucket *b) {
+    uint32_t words = w->record_words, bits = 0;
+    if (b->records >= UINT32_MAX) return SCAN_NO_MEMORY; /* 64 GB in one bucket */
+    while (bits < MOST_SLOT_BITS && b->records >> (bits + RECORDS_A_SLOT_BITS)) bits++;
+    if (!grow((void **)&w->sorted, &w->sorted_capacity, b->records * words, sizeof *w->sorted)) return SCAN_NO_MEMORY;
+    uint32_t *ends = calloc((size_t)1 << bits, sizeof *ends);
+    if (ends == NULL) return SCAN_NO_MEMORY;
+    scan_status status = words == 2   ? sort_records(w, b, ends, bits, 2)
+                         : words == 3 ? sort_records(w, b, ends, bits, 3)
+                                      : sort_records(w, b, ends, bits, 4);
+    free(ends);
+    return status;
+}

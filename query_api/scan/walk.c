@@ -1,0 +1,369 @@
+/* One actor's events, walked once.
+ *
+ * Actors whose events fit one step each take the simple walk: a start time a step, no matching. All others take the
+ * general walk, start by start. Its pointers never go back: an earlier attempt is at every instant at least as deep
+ * as a later one, so the instant at which a level is reached only moves on from start to start. That makes the work
+ * linear in events x (steps + exclusions), whatever is sent.
+ */
+#include "scan.h"
+
+#include <string.h>
+
+enum { NOWHERE = UINT32_MAX };
+
+static inline uint32_t lowest_bit(uint64_t bits) { return (uint32_t)__builtin_ctzll(bits); }
+
+/* ---- the simple walk: every event fits one step, no exclusion, no trend, ordered ---- */
+
+static bool walk_simple(const walker *w, const event *events, uint32_t n, attempt *chosen) {
+    const scan_plan *plan = w->plan;
+    int64_t starts[MAX_STEPS]; /* of the latest live attempt that reached the step */
+    for (uint32_t k = 0; k < plan->steps; k++) starts[k] = NEVER;
+    uint32_t best = 0;
+    int64_t start = NEVER;
+    for (uint32_t i = 0; i < n && best < plan->steps; i++) {
+        uint32_t k = lowest_bit(events[i].mask);
+        int64_t time = events[i].time;
+        if (k == 0) {
+            if (time >= plan->entry_until_ms) continue;
+            starts[0] = time;
+        } else {
+            if (starts[k - 1] == NEVER || time - starts[k - 1] > plan->window_ms) continue;
+            starts[k] = starts[k - 1];
+        }
+        if (k + 1 > best) {
+            best = k + 1;
+            start = starts[k];
+        }
+    }
+    uint32_t level = 0;
+    for (uint32_t i = 0; i < n && level < best; i++) {
+        if (events[i].time >= start && events[i].mask >> level & 1) chosen->times[level++] = events[i].time;
+    }
+    chosen->level = best;
+    return best > 0;
+}
+
+/* ---- the general walk ---- */
+
+typedef struct {
+    walker *w;
+    const instant *instants;
+    uint32_t count;
+    uint32_t next[MAX_STEPS];              /* ordered: first instant with step `level` after the one before */
+    uint32_t broken[MAX_STEPS];            /* strict: first instant that breaks the chain at `level` */
+    uint32_t excluded[MAX_EXCLUSIONS];     /* first instant with the exclusion after its `from` */
+    uint32_t matched_at[MAX_STEPS];        /* ordered: the instant whose matching from `level` is known, */
+    uint32_t matched_to[MAX_STEPS];        /* and how deep it goes */
+    uint32_t gains[MAX_STEPS][MAX_STEPS];  /* any: by level and step, first instant with the step after it */
+    uint32_t reached[MAX_STEPS];           /* this attempt's instant of each step */
+} path;
+
+static bool has_break(const path *p, uint32_t at, uint32_t step, uint64_t track) {
+    return p->instants[at].any & track && !(p->instants[at].all_track >> step & 1);
+}
+
+/* The first instant after `after` that has one of the bits; `pointer` remembers how far it was looked for. */
+static uint32_t advance(path *p, uint32_t *pointer, uint32_t after, uint64_t bits) {
+    uint32_t at = *pointer <= after ? after + 1 : *pointer;
+    while (at < p->count && !(p->instants[at].any & bits)) {
+        at++;
+        p->w->found->operations++;
+    }
+    *pointer = at;
+    return at;
+}
+
+static uint32_t match_instant(path *p, uint32_t at, uint32_t level) {
+    const instant *here = &p->instants[at];
+    uint32_t steps = p->w->plan->steps;
+    if (here->event_count == 1) return level + 1;
+    if (here->single) {
+        while (level < steps && here->any >> level & 1) level++;
+        return level;
+    }
+    if (p->matched_at[level] != at) {
+        p->matched_at[level] = at;
+        p->matched_to[level] = deepest_level(p->w->masks + here->first_mask, here->mask_count, p->w->taken, level,
+                                             steps, &p->w->found->operations);
+    }
+    return p->matched_to[level];
+}
+
+static bool is_chain_broken(path *p, uint32_t level, uint32_t from, uint32_t to) {
+    uint64_t track = UINT64_C(1) << (p->w->plan->mask_bits - 1);
+    uint32_t at = p->broken[level] <= from ? from + 1 : p->broken[level];
+    while (at < p->count && !has_break(p, at, level - 1, track)) {
+        at++;
+        p->w->found->operations++;
+    }
+    p->broken[level] = at;
+    return at < to;
+}
+
+/* Follows the attempt that starts at instant `start`; returns its level. */
+static uint32_t follow_in_order(path *p, uint32_t start) {
+    const scan_plan *plan = p->w->plan;
+    int64_t limit = p->instants[start].time + plan->window_ms;
+    uint32_t level = 0, at = start;
+    for (;;) {
+        uint32_t deeper = match_instant(p, at, level);
+        while (level < deeper) p->reached[level++] = at;
+        if (level == plan->steps) return level;
+        uint32_t following = advance(p, &p->next[level], at, UINT64_C(1) << level);
+        if (following == p->count || p->instants[following].time > limit) return level;
+        if (plan->order == STRICT && is_chain_broken(p, level, at, following)) return level;
+        at = following;
+    }
+}
+
+static uint32_t serve_instant(path *p, uint32_t at, uint32_t level, uint64_t *serving, uint64_t *gain) {
+    const instant *here = &p->instants[at];
+    const uint64_t *masks = p->w->masks + here->first_mask;
+    uint32_t steps = p->w->plan->steps;
+    for (uint32_t e = 0; e < here->mask_count && level < steps; e++) {
+        p->w->found->operations++;
+        if (!(masks[e] & *gain)) continue;
+        if (!serve_one_more(masks[e], serving, steps, &p->w->found->operations)) continue;
+        p->reached[level++] = at;
+        *gain = steps_to_gain(serving, steps);
+    }
+    return level;
+}
+
+static uint32_t follow_in_any_order(path *p, uint32_t start) {
+    const scan_plan *plan = p->w->plan;
+    int64_t limit = p->instants[start].time + plan->window_ms;
+    uint64_t serving[MAX_STEPS] = {0}, gain = p->w->step_bits;
+    uint32_t level = 0, at = start;
+    for (;;) {
+        level = serve_instant(p, at, level, serving, &gain);
+        if (level == plan->steps) return level;
+        uint32_t following = p->count;
+        for (uint64_t rest = gain; rest; rest &= rest - 1) {
+            uint32_t *pointer = &p->gains[level][lowest_bit(rest)];
+            uint32_t found = advance(p, pointer, at, rest & -rest);
+            if (found < following) following = found;
+        }
+        if (following == p->count || p->instants[following].time > limit) return level;
+        at = following;
+    }
+}
+
+static bool is_void(path *p, uint32_t start, uint32_t level) {
+    const scan_plan *plan = p->w->plan;
+    int64_t limit = p->instants[start].time + plan->window_ms;
+    for (uint32_t g = 0; g < plan->exclusions; g++) {
+        if (level <= plan->exclude_from[g]) continue;
+        uint32_t from = p->reached[plan->exclude_from[g]], to_step = plan->exclude_to[g];
+        uint32_t at = advance(p, &p->excluded[g], from, UINT64_C(1) << (plan->steps + g));
+        if (at == p->count) continue;
+        if (level > to_step ? at < p->reached[to_step] : p->instants[at].time <= limit) return true;
+    }
+    return false;
+}
+
+static void reset_path(path *p) {
+    uint32_t steps = p->w->plan->steps;
+    for (uint32_t k = 0; k < steps; k++) {
+        p->next[k] = p->broken[k] = 0;
+        p->matched_at[k] = NOWHERE;
+        if (p->w->plan->order == ANY) memset(p->gains[k], 0, steps * sizeof p->gains[k][0]);
+    }
+    memset(p->excluded, 0, p->w->plan->exclusions * sizeof p->excluded[0]);
+}
+
+typedef struct {
+    uint32_t level;
+    uint32_t reached[MAX_STEPS];
+} deepest;
+
+/* First to reach the deepest level, then the latest entry: starts come in ascending order. */
+static void keep_deepest(deepest *best, const path *p, uint32_t level) {
+    if (level < best->level) return;
+    if (level == best->level && p->reached[level - 1] > best->reached[level - 1]) return;
+    best->level = level;
+    memcpy(best->reached, p->reached, level * sizeof best->reached[0]);
+}
+
+/* The last bucket that is not after `time`, looked for from `bucket` on; -1: before the first. */
+static int64_t bucket_of(const scan_plan *plan, int64_t bucket, int64_t time) {
+    int64_t low = bucket < 0 ? 0 : bucket, high = plan->bucket_count;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (plan->bucket_starts_ms[middle] <= time) low = middle + 1;
+        else high = middle;
+    }
+    return low - 1;
+}
+
+static scan_status walk_general(walker *w, const instant *instants, uint32_t count, attempt *chosen) {
+    const scan_plan *plan = w->plan;
+    path p; /* not zeroed whole: it is 5 kB */
+    p.w = w;
+    p.instants = instants;
+    p.count = count;
+    reset_path(&p);
+    deepest best = {.level = 0};
+    uint64_t starting = plan->order == ANY ? w->step_bits : 1;
+    int64_t bucket = -1;
+    uint32_t bucket_level = 0;
+    for (uint32_t s = 0; s < count && instants[s].time < plan->entry_until_ms; s++) {
+        if (!(instants[s].any & starting)) continue;
+        if (plan->bucket_count == 0 && best.level == plan->steps && s > best.reached[best.level - 1]) break;
+        w->found->operations++;
+        uint32_t level = plan->order == ANY ? follow_in_any_order(&p, s) : follow_in_order(&p, s);
+        if (plan->exclusions && is_void(&p, s, level)) continue;
+        keep_deepest(&best, &p, level);
+        if (plan->bucket_count == 0) continue;
+        int64_t own = bucket_of(plan, bucket, instants[s].time);
+        if (own != bucket && bucket_level > 0) {
+            scan_status status = add_bucket(w, (uint32_t)bucket, bucket_level);
+            if (status != SCAN_OK) return status;
+            bucket_level = 0;
+        }
+        bucket = own;
+        if (bucket >= 0 && level > bucket_level) bucket_level = level;
+    }
+    chosen->level = best.level;
+    for (uint32_t k = 0; k < best.level; k++) chosen->times[k] = instants[best.reached[k]].time;
+    return bucket_level > 0 ? add_bucket(w, (uint32_t)bucket, bucket_level) : SCAN_OK;
+}
+
+/* ---- from records to instants ---- */
+
+static uint32_t build_instants(walker *w, const event *events, uint32_t n) {
+    const scan_plan *plan = w->plan;
+    uint64_t track = plan->order == STRICT ? UINT64_C(1) << (plan->mask_bits - 1) : 0;
+    uint32_t count = 0, masks = 0;
+    for (uint32_t i = 0; i < n;) {
+        instant *here = &w->instants[count++];
+        *here = (instant){.time = events[i].time, .all_track = UINT64_MAX, .first_event = i, .single = true};
+        for (; i < n && events[i].time == here->time; i++) {
+            uint64_t steps = events[i].mask & w->step_bits;
+            here->any |= events[i].mask;
+            if (events[i].mask & track) here->all_track &= events[i].mask;
+            if (steps & (steps - 1)) here->single = false;
+        }
+        here->event_count = i - here->first_event;
+        here->first_mask = masks;
+        here->mask_count =
+            reduce_masks(events + here->first_event, here->event_count, w->step_bits, plan->steps, w->masks + masks);
+        masks += here->mask_count;
+    }
+    return count;
+}
+
+static uint32_t find_step_value(walker *w, const event *events, uint32_t n, const attempt *chosen) {
+    const scan_plan *plan = w->plan;
+    uint32_t step = (uint32_t)plan->value_step;
+    if (chosen->level <= step) return NO_VALUE;
+    int64_t time = chosen->times[step];
+    uint32_t first = 0, last, from = step, to = step + 1;
+    while (events[first].time != time) first++;
+    for (last = first; last < n && events[last].time == time; last++) {}
+    const event *tied = events + first;
+    if (plan->order == ANY) return smallest_value(tied, last - first, w->ranks, w->step_bits);
+    while (from > 0 && chosen->times[from - 1] == time) from--;
+    while (to < chosen->level && chosen->times[to] == time) to++;
+    return value_of_step(tied, last - first, w->ranks, w->masks, w->taken, step, from, to);
+}
+
+/* Walks one actor (in one partition) and adds its row, if it has one. */
+static scan_status walk_events(walker *w, const event *events, uint32_t n, uint64_t key, uint32_t partition,
+                               uint32_t first_value, uint32_t last_value) {
+    const scan_plan *plan = w->plan;
+    uint64_t any = 0;
+    bool is_simple = !w->always_general;
+    for (uint32_t i = 0; i < n; i++) {
+        any |= events[i].mask;
+        if (events[i].mask & (events[i].mask - 1)) is_simple = false;
+    }
+    if (!(any & (plan->order == ANY ? w->step_bits : 1))) return SCAN_OK;
+    if (any & ~w->step_bits) is_simple = false;
+    attempt chosen;
+    if (is_simple) {
+        walk_simple(w, events, n, &chosen);
+    } else {
+        scan_status status = walk_general(w, w->instants, build_instants(w, events, n), &chosen);
+        if (status != SCAN_OK) return status;
+    }
+    if (chosen.level == 0) return SCAN_OK;
+    uint32_t step_value = plan->value_step >= 0 ? find_step_value(w, events, n, &chosen) : NO_VALUE;
+    return add_row(w, key, partition, &chosen, first_value, last_value, step_value);
+}
+
+static bool make_room(walker *w, uint64_t n) {
+    if (n <= w->event_capacity) return true;
+    uint64_t masks = w->event_capacity, taken = w->event_capacity, instants = w->event_capacity;
+    if (!grow((void **)&w->masks, &masks, n, sizeof *w->masks)) return false;
+    if (!grow((void **)&w->instants, &instants, n, sizeof *w->instants)) return false;
+    if (!grow((void **)&w->taken, &taken, n, sizeof *w->taken)) return false;
+    if (!grow((void **)&w->events, &w->event_capacity, n, sizeof *w->events)) return false;
+    memset(w->taken, 0, w->event_capacity);
+    return true;
+}
+
+static inline event unpack(const uint64_t *record, uint32_t words) {
+    event e = {.time = (int64_t)(record[1] >> PACKED_MASK_BITS) + EARLIEST_MS, .value = NO_VALUE};
+    e.mask = record[1] & ((1 << PACKED_MASK_BITS) - 1);
+    if (words >= 3) {
+        e.mask |= (record[2] & UINT32_MAX) << PACKED_MASK_BITS;
+        e.value = (uint32_t)(record[2] >> 32);
+    }
+    if (words == 4) e.mask |= (record[3] >> 32) << (PACKED_MASK_BITS + 32);
+    return e;
+}
+
+/* First and last value over all events that match a step, of all partitions; ties take the smallest by rank. */
+static void find_touches(const walker *w, uint32_t n, uint32_t *first, uint32_t *last) {
+    int64_t first_time = INT64_MAX, last_time = INT64_MIN;
+    *first = *last = NO_VALUE;
+    for (uint32_t i = 0; i < n; i++) {
+        event e = w->events[i];
+        if (e.value == NO_VALUE || !(e.mask & w->step_bits)) continue;
+        uint32_t rank = rank_of(w->ranks, e.value);
+        if (e.time < first_time || (e.time == first_time && rank < rank_of(w->ranks, *first))) {
+            first_time = e.time;
+            *first = e.value;
+        }
+        if (e.time > last_time || (e.time == last_time && rank < rank_of(w->ranks, *last))) {
+            last_time = e.time;
+            *last = e.value;
+        }
+    }
+}
+
+static scan_status walk_actor(walker *w, const uint64_t *records, uint32_t n) {
+    const uint32_t words = w->record_words;
+    if (!make_room(w, n)) return SCAN_NO_MEMORY;
+    for (uint32_t i = 0; i < n; i++) w->events[i] = unpack(records + (uint64_t)i * words, words);
+    uint32_t first = NO_VALUE, last = NO_VALUE;
+    if (w->plan->with_values) find_touches(w, n, &first, &last);
+    for (uint32_t i = 0; i < n;) {
+        uint32_t end = i + 1, partition = words == 4 ? (uint32_t)records[(uint64_t)i * words + 3] : 0;
+        if (words == 4) {
+            while (end < n && (uint32_t)records[(uint64_t)end * words + 3] == partition) end++;
+        } else {
+            end = n;
+        }
+        scan_status status = walk_events(w, w->events + i, end - i, records[0], partition, first, last);
+        if (status != SCAN_OK) return status;
+        i = end;
+    }
+    return SCAN_OK;
+}
+
+/* Walks the actors of the sorted bucket. */
+scan_status walk_actors(walker *w, uint64_t records) {
+    const uint32_t words = w->record_words;
+    for (uint64_t i = 0; i < records;) {
+        const uint64_t *own = w->sorted + i * words;
+        uint64_t n = 1;
+        while (i + n < records && own[n * words] == own[0]) n++;
+        scan_status status = walk_actor(w, own, (uint32_t)n);
+        if (status != SCAN_OK) return status;
+        i += n;
+    }
+    return SCAN_OK;
+}
