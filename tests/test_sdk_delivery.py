@@ -1,0 +1,467 @@
+"""The Python SDK against a collector that misbehaves: nothing lost silently, raised or blocked."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from footfall_sdk import Client, Rejection
+from sdk_server import (
+    FakeCollector,
+    accept,
+    accept_then_reset,
+    after,
+    fake_collector,
+    friendly_page,
+    reject,
+    status,
+    too_large_over,
+    unused_port,
+)
+
+FAST = {"send_seconds": 0.01, "first_backoff_seconds": 0.02, "longest_backoff_seconds": 0.1}
+
+
+@pytest.fixture
+def collector() -> Iterator[FakeCollector]:
+    with fake_collector() as fake:
+        yield fake
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Path:
+    return tmp_path / "queue"
+
+
+def open_client(url: str, queue: Path, **options: Any) -> Client:
+    return Client(url, "ff_wk_test", queue_directory=queue, **{**FAST, **options})
+
+
+def track_many(client: Client, count: int) -> None:
+    for number in range(count):
+        client.track("view_fund", {"number": number}, distinct_id=f"cust-{number}")
+
+
+def numbers(records: list[dict[str, Any]]) -> list[int]:
+    return [record["properties"]["number"] for record in records if record["event"] == "view_fund"]
+
+
+def stored_rows(queue: Path) -> int:
+    count = 0
+    for path in queue.glob("queue-*.db"):
+        connection = sqlite3.connect(path)
+        count += connection.execute("SELECT count(*) FROM records").fetchone()[0]
+        connection.close()
+    return count
+
+
+def test_delivers_in_order_with_the_key_and_the_time_of_sending(
+    collector: FakeCollector, queue: Path
+) -> None:
+    with open_client(collector.url, queue) as client:
+        track_many(client, 1200)
+        assert client.flush(10)
+        counters = client.counters()
+    assert numbers(collector.accepted) == list(range(1200))
+    assert collector.headers[0]["Authorization"] == "Bearer ff_wk_test"
+    assert max(map(len, collector.requests)) <= 500
+    record = collector.accepted[0]
+    assert record["type"] == "track"
+    assert record["distinct_id"] == "cust-0"
+    assert record["lib"]["$lib"] == "footfall-python"
+    assert abs(record["sent_at"] - record["time"]) < 60_000
+    assert (counters.tracked, counters.delivered, counters.waiting) == (1200, 1200, 0)
+
+
+def test_login_joins_the_device_with_the_person(collector: FakeCollector, queue: Path) -> None:
+    with open_client(collector.url, queue) as client:
+        client.track("register")
+        client.login("cust-1")
+        client.track("bind_card")
+        client.logout()
+        client.track("view_fund")
+        device = client.anonymous_id
+    before, signup, later, last = collector.accepted
+    assert before["distinct_id"] == before["anonymous_id"] == device
+    assert (signup["type"], signup["event"]) == ("track_signup", "$SignUp")
+    assert (signup["distinct_id"], signup["original_id"]) == ("cust-1", device)
+    assert (later["distinct_id"], later["login_id"], later["anonymous_id"]) == ("cust-1", "cust-1", device)
+    assert "login_id" not in last
+
+
+def test_the_anonymous_id_survives_a_restart(collector: FakeCollector, queue: Path) -> None:
+    with open_client(collector.url, queue) as first:
+        device = first.anonymous_id
+    with open_client(collector.url, queue) as second:
+        assert second.anonymous_id == device
+        second.identify("device-of-mine")
+    with open_client(collector.url, queue) as third:
+        assert third.anonymous_id == "device-of-mine"
+
+
+def test_a_server_can_speak_for_many_people(collector: FakeCollector, queue: Path) -> None:
+    with open_client(collector.url, queue) as client:
+        client.login("cust-7", anonymous_id="device-7")
+        client.track("transfer", login_id="cust-8", anonymous_id="device-8")
+        client.track("transfer", anonymous_id="device-9")
+    signup, known, device = collector.accepted
+    assert (signup["distinct_id"], signup["original_id"]) == ("cust-7", "device-7")
+    assert (known["distinct_id"], known["login_id"], known["anonymous_id"]) == (
+        "cust-8",
+        "cust-8",
+        "device-8",
+    )
+    assert device["distinct_id"] == "device-9"
+
+
+def test_profile_calls_carry_their_type_and_person(collector: FakeCollector, queue: Path) -> None:
+    with open_client(collector.url, queue) as client:
+        client.profile_set({"level": "gold"}, distinct_id="c")
+        client.profile_set_once({"first": "app"}, distinct_id="c")
+        client.profile_increment({"visits": 1}, distinct_id="c")
+        client.profile_append({"tags": ["vip"]}, distinct_id="c")
+        client.profile_unset(["level"], distinct_id="c")
+        client.profile_delete(distinct_id="c")
+    assert [(record["type"], record["properties"]) for record in collector.accepted] == [
+        ("profile_set", {"level": "gold"}),
+        ("profile_set_once", {"first": "app"}),
+        ("profile_increment", {"visits": 1}),
+        ("profile_append", {"tags": ["vip"]}),
+        ("profile_unset", {"level": True}),
+        ("profile_delete", {}),
+    ]
+
+
+def test_keeps_events_while_the_server_is_down_and_delivers_them_in_order_afterwards(queue: Path) -> None:
+    port = unused_port()
+    client = open_client(f"http://127.0.0.1:{port}", queue)
+    track_many(client, 50)
+    assert not client.flush(0.3)
+    with fake_collector(port) as collector:
+        assert client.flush(10)
+        client.close()
+        assert numbers(collector.accepted) == list(range(50))
+
+
+@pytest.mark.parametrize("code", [500, 502, 503, 429, 401, 403, 404, 302])
+def test_sends_the_same_event_ids_again_after(code: int, collector: FakeCollector, queue: Path) -> None:
+    collector.script = [status(code), status(code)]
+    with open_client(collector.url, queue) as client:
+        track_many(client, 3)
+        wait_for(lambda: len(collector.accepted) == 3)
+    ids = [{record["event_id"] for record in request} for request in collector.requests]
+    assert ids[0] == ids[1] <= ids[2]
+    assert numbers(collector.accepted) == [0, 1, 2]
+
+
+def test_a_connection_cut_in_mid_answer_is_retried_under_the_same_ids(
+    collector: FakeCollector, queue: Path
+) -> None:
+    collector.script = [accept_then_reset]
+    with open_client(collector.url, queue) as client:
+        track_many(client, 3)
+        wait_for(lambda: len(collector.accepted) >= 6)
+    assert collector.event_ids()[:3] == collector.event_ids()[3:]
+
+
+def test_waits_as_long_as_retry_after_says(collector: FakeCollector, queue: Path) -> None:
+    collector.script = [status(503, Retry_After="1")]
+    with open_client(collector.url, queue) as client:
+        track_many(client, 1)
+        wait_for(lambda: len(collector.accepted) == 1)
+    assert collector.times[1] - collector.times[0] >= 1.0  # a lower bound that the server asked for
+
+
+def test_a_proxys_friendly_page_is_no_acknowledgement(collector: FakeCollector, queue: Path) -> None:
+    collector.script = [friendly_page]
+    with open_client(collector.url, queue) as client:
+        track_many(client, 2)
+        wait_for(lambda: len(collector.accepted) == 2)
+    assert len(collector.requests) >= 2
+
+
+def test_a_slow_server_is_given_up_and_asked_again(collector: FakeCollector, queue: Path) -> None:
+    collector.script = [after(0.6, status(500))]
+    with open_client(collector.url, queue, timeout_seconds=0.2) as client:
+        track_many(client, 2)
+        wait_for(lambda: len(collector.accepted) == 2)
+    assert numbers(collector.accepted) == [0, 1]
+
+
+def test_a_413_splits_the_batch_until_it_fits(collector: FakeCollector, queue: Path) -> None:
+    collector.always = too_large_over(3)
+    with open_client(collector.url, queue) as client:
+        track_many(client, 20)
+        assert client.flush(10)
+    assert sorted(numbers(collector.accepted)) == list(range(20))
+
+
+def test_a_record_that_is_too_large_alone_is_dropped_and_counted(
+    collector: FakeCollector, queue: Path
+) -> None:
+    collector.script = [status(413)]
+    with open_client(collector.url, queue) as client:
+        track_many(client, 1)
+        assert client.flush(10)
+        track_many(client, 1)
+        client.track("huge", {"text": "x" * 300_000})
+        assert client.flush(10)
+        assert client.counters().dropped == {"too_large": 2}
+    assert numbers(collector.accepted) == [0]
+
+
+def test_a_401_keeps_the_data_and_is_logged_once(
+    collector: FakeCollector, queue: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    collector.always = status(401)
+    client = open_client(collector.url, queue)
+    track_many(client, 5)
+    wait_for(lambda: len(collector.requests) >= 3)
+    client.close(0.1)
+    assert stored_rows(queue) == 5
+    assert sum("401" in message for message in caplog.messages) == 1
+    assert "ff_wk_test" not in caplog.text
+
+
+def test_a_request_the_server_cannot_read_costs_only_the_record_at_fault(
+    collector: FakeCollector, queue: Path
+) -> None:
+    def refuse_number_two(fake: FakeCollector, records: list[dict[str, Any]], request: Any) -> None:
+        respond = status(400) if 2 in numbers(records) else accept
+        respond(fake, records, request)
+
+    collector.always = refuse_number_two
+    with open_client(collector.url, queue) as client:
+        track_many(client, 5)
+        assert client.flush(10)
+        assert client.counters().dropped == {"refused": 1}
+    assert numbers(collector.accepted) == [0, 1, 3, 4]
+
+
+def test_rejections_are_counted_and_told_to_the_callback(collector: FakeCollector, queue: Path) -> None:
+    told: list[tuple[Rejection, dict[str, Any]]] = []
+    collector.script = [reject(1, "bad_name")]
+    with open_client(collector.url, queue, on_rejection=lambda *verdict: told.append(verdict)) as client:
+        track_many(client, 3)
+        assert client.flush(10)
+        assert client.counters().dropped == {"rejected": 1}
+    ((rejection, record),) = told
+    assert (rejection.reason, rejection.field) == ("bad_name", "event")
+    assert record["properties"]["number"] == 1
+    assert numbers(collector.accepted) == [0, 2]
+
+
+def test_a_callback_that_raises_stops_nothing(collector: FakeCollector, queue: Path) -> None:
+    def explode(*_: object) -> None:
+        raise RuntimeError("the host's own bug")
+
+    collector.script = [reject(0, "bad_name")]
+    with open_client(collector.url, queue, on_rejection=explode) as client:
+        track_many(client, 3)
+        assert client.flush(10)
+        track_many(client, 1)
+        assert client.flush(10)
+
+
+def test_drops_are_counted_and_reported_to_the_server(collector: FakeCollector, queue: Path) -> None:
+    collector.script = [status(503)] * 3
+    client = open_client(collector.url, queue, max_queue_bytes=2000)
+    track_many(client, 100)
+    assert client.flush(10)
+    dropped = client.counters().dropped["queue_full"]
+    assert 0 < dropped < 100
+    track_many(client, 1)
+    assert client.close(10)
+    reports = [record for record in collector.accepted if record["event"] == "$SDKReport"]
+    assert [report["properties"] for report in reports] == [{"dropped_queue_full": dropped}]
+    assert reports[0]["distinct_id"] == "none"
+    assert len(numbers(collector.accepted)) == 101 - dropped
+
+
+def test_drops_survive_the_process_until_they_are_reported(queue: Path) -> None:
+    port = unused_port()
+    first = open_client(f"http://127.0.0.1:{port}", queue, max_queue_bytes=2000)
+    track_many(first, 100)
+    first.close(0.2)
+    dropped = first.counters().dropped["queue_full"]
+    with fake_collector(port) as collector:
+        second = open_client(collector.url, queue, report_seconds=0)
+        second.track("register", distinct_id="c")
+        second.close(10)
+        reports = [record for record in collector.accepted if record["event"] == "$SDKReport"]
+    assert [report["properties"]["dropped_queue_full"] for report in reports] == [dropped]
+
+
+def test_what_a_killed_process_tracked_is_delivered_by_the_next(queue: Path) -> None:
+    port = unused_port()
+    program = (
+        "import os, sys, time\n"
+        "from footfall_sdk import Client\n"
+        "client = Client(sys.argv[1], 'ff_wk_test', queue_directory=sys.argv[2])\n"
+        "for number in range(20): client.track('view_fund', {'number': number}, distinct_id='c')\n"
+        "time.sleep(0.5)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    url = f"http://127.0.0.1:{port}"
+    assert subprocess.run([sys.executable, "-c", program, url, str(queue)], check=False).returncode == -9
+    with fake_collector(port) as collector:
+        client = open_client(collector.url, queue)
+        client.track("view_fund", {"number": 20}, distinct_id="c")
+        assert client.close(10)
+        assert numbers(collector.accepted) == list(range(21))
+
+
+def test_the_programs_exit_delivers_what_it_tracked(collector: FakeCollector, queue: Path) -> None:
+    program = (
+        "import sys\n"
+        "from footfall_sdk import Client\n"
+        "client = Client(sys.argv[1], 'ff_wk_test', queue_directory=sys.argv[2])\n"
+        "client.track('view_fund', {'number': 0}, distinct_id='c')\n"
+    )
+    subprocess.run([sys.executable, "-c", program, collector.url, str(queue)], check=True, timeout=30)
+    assert numbers(collector.accepted) == [0]
+
+
+def test_the_programs_exit_is_bounded_when_the_server_hangs(collector: FakeCollector, queue: Path) -> None:
+    collector.always = after(5, status(500))
+    program = (
+        "import sys\n"
+        "from footfall_sdk import Client\n"
+        "client = Client(sys.argv[1], 'ff_wk_test', queue_directory=sys.argv[2], exit_seconds=0.2)\n"
+        "client.track('view_fund', {'number': 0}, distinct_id='c')\n"
+    )
+    subprocess.run([sys.executable, "-c", program, collector.url, str(queue)], check=True, timeout=4)
+    assert stored_rows(queue) == 1
+
+
+def test_two_clients_on_one_directory_do_not_touch_each_others_files(
+    collector: FakeCollector, queue: Path
+) -> None:
+    one, two = open_client(collector.url, queue), open_client(collector.url, queue)
+    track_many(one, 10)
+    track_many(two, 10)
+    assert one.flush(10)
+    assert two.flush(10)
+    assert len(list(queue.glob("queue-*.db"))) == 2
+    assert one.close()
+    assert two.close()
+    assert len(set(collector.event_ids())) == len(collector.event_ids()) == 20
+
+
+def test_files_left_by_other_processes_are_taken_over(collector: FakeCollector, queue: Path) -> None:
+    down = f"http://127.0.0.1:{unused_port()}"
+    one, two = open_client(down, queue), open_client(down, queue)
+    for client in (one, two):
+        track_many(client, 10)
+    for client in (one, two):
+        client.close(0.2)
+    assert stored_rows(queue) == 20
+    with open_client(collector.url, queue) as client:
+        client.track("register", distinct_id="c")
+        assert client.flush(10)
+    assert len(set(collector.event_ids())) == 21
+    assert stored_rows(queue) == 0
+
+
+def test_a_damaged_queue_file_is_put_aside(collector: FakeCollector, queue: Path) -> None:
+    queue.mkdir()
+    (queue / "queue-0.db").write_bytes(b"not a database, by far" * 500)
+    with open_client(collector.url, queue) as client:
+        track_many(client, 5)
+        assert client.flush(10)
+        assert client.counters().dropped == {"queue_damaged": 1}
+    assert numbers(collector.accepted) == [0, 1, 2, 3, 4]
+    assert list(queue.glob("queue-0.db.damaged-*"))
+
+
+def test_a_queue_file_with_damaged_pages_is_put_aside(collector: FakeCollector, queue: Path) -> None:
+    down = open_client(f"http://127.0.0.1:{unused_port()}", queue)
+    track_many(down, 1000)
+    down.close(0.2)
+    path = queue / "queue-0.db"
+    pages = bytearray(path.read_bytes())
+    pages[4096 * 4 :] = b"\xff" * (len(pages) - 4096 * 4)
+    path.write_bytes(pages)
+    with open_client(collector.url, queue) as client:
+        track_many(client, 5)
+        assert client.flush(10)
+        assert client.counters().dropped == {"queue_damaged": 1}
+    assert numbers(collector.accepted) == [0, 1, 2, 3, 4]
+
+
+def test_without_a_usable_directory_the_queue_is_in_memory(collector: FakeCollector, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a directory")
+    with open_client(collector.url, blocked / "queue") as client:
+        client.track("register")
+        assert client.flush(10)
+    assert len(collector.accepted) == 1
+
+
+def test_a_buffer_that_is_full_drops_and_counts(collector: FakeCollector, queue: Path) -> None:
+    with open_client(collector.url, queue, max_buffer_records=10, group_seconds=0.5) as client:
+        track_many(client, 30)
+        assert client.flush(10)
+        counters = client.counters()
+    assert counters.dropped["buffer_full"] == 30 - counters.delivered
+
+
+def test_events_after_close_are_dropped_and_counted(collector: FakeCollector, queue: Path) -> None:
+    client = open_client(collector.url, queue)
+    assert client.close()
+    client.track("register")
+    assert client.counters().dropped == {"closed": 1}
+    assert client.flush(1)
+    assert client.close()
+
+
+@pytest.mark.parametrize("url", ["", "ftp://bank", "http://", "127.0.0.1:8106", "http://bank:port"])
+def test_a_wrong_address_raises_nothing_and_keeps_the_data(url: str, queue: Path) -> None:
+    client = open_client(url, queue)
+    track_many(client, 2)
+    assert not client.flush(0.2)
+    client.close(0.1)
+    assert stored_rows(queue) == 2
+
+
+def test_wrong_calls_raise_nothing_and_are_counted(collector: FakeCollector, queue: Path) -> None:
+    with open_client(collector.url, queue) as client:
+        wrong: Any = client
+        wrong.track()
+        wrong.track("register", 7)
+        wrong.track("register", distinct_id=None)
+        wrong.track("register", user="c")
+        wrong.track("register", distinct_id=object())
+        wrong.login("")
+        wrong.login(client.anonymous_id)
+        wrong.profile_set(None, nobody="c")
+        wrong.identify(7)
+        assert client.counters().dropped == {"invalid": 9}
+        client.track("register")
+        assert client.flush(10)
+    assert [r["event"] for r in collector.accepted if r["event"] != "$SDKReport"] == ["register"]
+
+
+def test_threads_can_share_a_client(collector: FakeCollector, queue: Path) -> None:
+    with open_client(collector.url, queue) as client:
+        threads = [threading.Thread(target=track_many, args=(client, 500)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert client.flush(20)
+    assert len(set(collector.event_ids())) == len(collector.accepted) == 4000
+
+
+def wait_for(condition: Any, seconds: float = 20) -> None:
+    for _ in itertools.takewhile(lambda _: not condition(), range(int(seconds / 0.01))):
+        time.sleep(0.01)
+    assert condition()
