@@ -7,17 +7,19 @@
 -- `properties` as text, their type in the catalogue.
 -- alias_key is the key of the id that the record carries where that is not user_key itself, else 0: a column of
 -- mostly zeros costs nothing, and `if(alias_key = 0, user_key, alias_key)` gives every row's own id back.
--- Codecs are explicit: with none set, the engine recompresses big parts behind our back.
+-- event_key is the low 32 bits of the event's key: random bits do not compress, and these order ties (ADR 0005).
+-- Codecs are explicit: with none set, the engine recompresses big parts behind our back. The projection ignores
+-- them and takes the table's default.
 CREATE TABLE IF NOT EXISTS events {on_cluster}
 (
     project LowCardinality(String) CODEC(LZ4),
     event LowCardinality(String) CODEC(LZ4),
     type LowCardinality(String) CODEC(LZ4),
-    time DateTime64(3, 'UTC') CODEC(LZ4),
+    time DateTime64(3, 'UTC') CODEC(T64, LZ4),
     user_key UInt64 CODEC(LZ4),
     alias_key UInt64 CODEC(LZ4),
     seq UInt32 CODEC(ZSTD(1)),
-    event_key UInt64 CODEC(ZSTD(1)),
+    event_key UInt32 CODEC(NONE),
     distinct_id String CODEC(ZSTD(1)),
     anonymous_id String CODEC(ZSTD(1)),
     login_id String CODEC(ZSTD(1)),
@@ -36,7 +38,8 @@ CREATE TABLE IF NOT EXISTS events {on_cluster}
 ENGINE = {merge_tree}
 PARTITION BY toYYYYMM(time)
 ORDER BY (project, user_key, time)
-SETTINGS {deduplication}, enable_vertical_merge_algorithm = 0, fsync_after_insert = 1;
+SETTINGS {deduplication}, enable_vertical_merge_algorithm = 0, fsync_after_insert = 1,
+    default_compression_codec = 'LZ4', enable_adaptive_codec_selection = 1;
 
 -- Every event id of the last days and where it was first stored: the exact answer behind the repeat filter.
 CREATE TABLE IF NOT EXISTS event_ids {on_cluster}
