@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from random import Random
 from typing import Protocol
 
 import apsw
@@ -480,7 +481,7 @@ def test_a_reader_opened_before_the_writer_sees_what_comes(tmp_path: Path) -> No
 def test_truncation_goes_on_beside_a_busy_writer(tmp_path: Path) -> None:
     reader, collector = (SqliteLog(tmp_path, max_bytes=PLENTY) for _ in range(2))
     writer = collector.open_writer(0)
-    append_all(writer, [b"x" * 3_000] * 2_000)
+    append_all(writer, [Random(1).randbytes(3_000)] * 2_000)
     reader.commit(0, 2_000)
     stop = threading.Event()
     appended: list[int] = []
@@ -506,12 +507,13 @@ def test_the_file_shrinks_after_truncation(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(sqlite_log, "KEPT_FREE_BYTES", 1 << 20)
     log = SqliteLog(tmp_path, max_bytes=PLENTY)
     writer = log.open_writer(0)
-    append_all(writer, [b"x" * 20_000] * 1_000)
+    incompressible = Random(1).randbytes(20_000)
+    append_all(writer, [incompressible] * 1_000)
     log.commit(0, 1_000)
     log.truncate(0, 990)
     writer.close()
     assert (tmp_path / "partition-0000.db").stat().st_size < 3 << 20
-    assert payloads_of(log) == [b"x" * 20_000] * 10
+    assert payloads_of(log) == [incompressible] * 10
     log.close()
 
 
@@ -520,7 +522,7 @@ def test_the_write_ahead_log_stays_bounded(tmp_path: Path) -> None:
     writer = log.open_writer(0)
     biggest = 0
     for _ in range(40):
-        append_all(writer, [b"x" * 50_000] * 50)
+        append_all(writer, [Random(1).randbytes(50_000)] * 50)
         payloads_of(log, limit_bytes=100_000)
         biggest = max(biggest, (tmp_path / "partition-0000.db-wal").stat().st_size)
     assert biggest < 48 << 20
@@ -548,7 +550,7 @@ def test_offsets_do_not_begin_again_when_a_partition_file_was_lost(tmp_path: Pat
 def test_a_bit_flip_anywhere_in_the_file_is_never_delivered(tmp_path: Path) -> None:
     log = SqliteLog(tmp_path / "log", max_bytes=PLENTY)
     writer = log.open_writer(0)
-    payloads = [bytes([n]) * 9_000 for n in range(60)]
+    payloads = [Random(n).randbytes(9_000) for n in range(60)]
     append_all(writer, payloads)
     writer.close()
     log.close()
@@ -585,7 +587,7 @@ def test_a_full_disk_is_a_full_log_and_heals(tmp_path: Path) -> None:
         f"PRAGMA max_page_count = {pages + 2}"
     )  # SQLite then answers as it does on a full disk
     with pytest.raises(LogFull):
-        writer.append(b"y" * 1_000_000, TALLY).result(10)
+        writer.append(Random(1).randbytes(1_000_000), TALLY).result(10)
     connection.execute("PRAGMA max_page_count = 1000000")
     assert append_all(writer, [b"z"]) == [1]
     assert payloads_of(log) == [b"x" * 1_000, b"z"]

@@ -35,6 +35,7 @@ from footfall.eventlog.sqlite_file import (
     make_directory,
     write_transaction,
 )
+from footfall.eventlog.sqlite_partition import PackedRecord
 
 KEPT_FREE_BYTES = 64 << 20
 """Free space that a partition's file keeps for what comes next, instead of giving it back."""
@@ -44,7 +45,7 @@ _OFFSETS_SCHEMA = "CREATE TABLE offsets (partition INTEGER PRIMARY KEY, next_off
 
 
 class SqliteLog:
-    """Log on SQLite files. `max_bytes` bounds the stored records of each partition."""
+    """Log on SQLite files. `max_bytes` bounds the stored (packed) records of each partition."""
 
     def __init__(self, directory: Path, *, max_bytes: int) -> None:
         self._directory = directory
@@ -164,6 +165,7 @@ class SqliteLogWriter:
         self._connection = connection
         self._lock = lock
         self._max_bytes = max_bytes
+        self._packer = partition_file.Packer()
         self._wal_pages = 0
         connection.set_wal_hook(self._note_wal_pages)
         self._groups = GroupCommit(file.stem, self._store, self._close_file)
@@ -175,10 +177,11 @@ class SqliteLogWriter:
         # Between two groups, not within a commit: no record waits for a checkpoint after it is durable.
         if self._wal_pages * PAGE_BYTES >= CHECKPOINT_BYTES:
             checkpoint(self._connection)
+        packed = [self._packer.pack(payload, tally) for payload, tally in group]
         try:
             with write_transaction(self._connection):
                 state = partition_file.read_state(self._connection)
-                outcomes, accepted = self._admit(state, group)
+                outcomes, accepted = self._admit(state, packed)
                 if accepted:
                     partition_file.insert_records(self._connection, state, accepted)
         except apsw.FullError:
@@ -186,24 +189,22 @@ class SqliteLogWriter:
         return outcomes
 
     def _admit(
-        self, state: partition_file.State, group: Sequence[Appended]
-    ) -> tuple[list[Outcome], Sequence[Appended]]:
+        self, state: partition_file.State, group: Sequence[PackedRecord]
+    ) -> tuple[list[Outcome], Sequence[PackedRecord]]:
         """An offset or LogFull for each record, and the records that fit into the byte limit."""
-        stored_bytes = state.stored_bytes + sum(partition_file.stored_size(payload) for payload, _ in group)
-        if stored_bytes <= self._max_bytes:
+        if state.stored_bytes + sum(record.size for record in group) <= self._max_bytes:
             return list(range(state.end_offset, state.end_offset + len(group))), group
         full = LogFull(f"the log is at its limit of {self._max_bytes} bytes")
         outcomes: list[Outcome] = []
-        accepted: list[Appended] = []
+        accepted: list[PackedRecord] = []
         stored_bytes = state.stored_bytes
-        for payload, tally in group:
-            size = partition_file.stored_size(payload)
-            if stored_bytes + size > self._max_bytes:
+        for record in group:
+            if stored_bytes + record.size > self._max_bytes:
                 outcomes.append(full)
                 continue
             outcomes.append(state.end_offset + len(accepted))
-            accepted.append((payload, tally))
-            stored_bytes += size
+            accepted.append(record)
+            stored_bytes += record.size
         return outcomes, accepted
 
     def _note_wal_pages(self, _connection: apsw.Connection, _database: str, pages: int) -> int:

@@ -1,6 +1,6 @@
 """A partition of the SQLite log: one file, its tables, and the few statements that read and write them.
 
-records   offset -> checksum, payload
+records   offset -> packing, payload in that packing, its checksum
 tallies   (project, door, minute) -> count, of everything ever appended
 state     one row: first_offset (below it all was truncated), end_offset, stored_bytes
 """
@@ -14,6 +14,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 import apsw
+import zstandard
 
 from footfall.eventlog.log import DamagedRecord, LogRecord, Tally
 from footfall.eventlog.sqlite_file import write_transaction
@@ -25,8 +26,15 @@ REMOVED_RECORDS_AT_ONCE = 512
 REMOVED_BYTES_AT_ONCE = 8 << 20
 """What one transaction of a truncation removes at most: the writer waits no longer than that takes."""
 
+PACKED_FROM_BYTES = 1024
+"""Smaller payloads are stored as they are."""
+
+_PLAIN, _ZSTD = 0, 1
+
 SCHEMA = """
-CREATE TABLE records (offset INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, payload BLOB NOT NULL);
+CREATE TABLE records (
+    offset INTEGER PRIMARY KEY, packing INTEGER NOT NULL, checksum INTEGER NOT NULL, payload BLOB NOT NULL
+);
 CREATE TABLE tallies (
     project TEXT NOT NULL, door TEXT NOT NULL, minute INTEGER NOT NULL, count INTEGER NOT NULL,
     PRIMARY KEY (project, door, minute)
@@ -54,9 +62,34 @@ def partition_of(file: Path) -> int:
     return int(file.stem.removeprefix("partition-"))
 
 
-def stored_size(payload: bytes) -> int:
-    """How much of the byte limit a record takes."""
-    return len(payload) + RECORD_OVERHEAD_BYTES
+class PackedRecord(NamedTuple):
+    """A record in the form in which it is stored."""
+
+    packing: int
+    payload: bytes
+    tally: Tally
+
+    @property
+    def size(self) -> int:
+        """How much of the byte limit it takes."""
+        return len(self.payload) + RECORD_OVERHEAD_BYTES
+
+
+class Packer:
+    """Compresses payloads that are worth it; not thread-safe.
+
+    20 JSON events shrink to a fifth in 9 us; what is not stored need not be written twice, fsynced and read.
+    """
+
+    def __init__(self) -> None:
+        self._compress = zstandard.ZstdCompressor(level=-1).compress
+
+    def pack(self, payload: bytes, tally: Tally) -> PackedRecord:
+        if len(payload) >= PACKED_FROM_BYTES:
+            packed = self._compress(payload)
+            if len(packed) < len(payload):
+                return PackedRecord(_ZSTD, packed, tally)
+        return PackedRecord(_PLAIN, payload, tally)
 
 
 def read_state(connection: apsw.Connection) -> State:
@@ -65,15 +98,16 @@ def read_state(connection: apsw.Connection) -> State:
     raise apsw.CorruptError("the table state has lost its row")
 
 
-def insert_records(connection: apsw.Connection, state: State, records: Sequence[tuple[bytes, Tally]]) -> None:
+def insert_records(connection: apsw.Connection, state: State, records: Sequence[PackedRecord]) -> None:
     """Stores records at the end, with their counts; the caller's transaction makes it one."""
     first = state.end_offset
     rows = [
-        (offset, _checksum(offset, payload), payload) for offset, (payload, _) in enumerate(records, first)
+        (offset, record.packing, _checksum(offset, record.payload), record.payload)
+        for offset, record in enumerate(records, first)
     ]
-    connection.executemany("INSERT INTO records VALUES (?, ?, ?)", rows)
+    connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?)", rows)
     counts: Counter[tuple[str, str, int]] = Counter()
-    for _, tally in records:
+    for _, _, tally in records:
         counts[tally.project, tally.door, tally.minute] += tally.count
     connection.executemany(
         "INSERT INTO tallies VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
@@ -81,7 +115,7 @@ def insert_records(connection: apsw.Connection, state: State, records: Sequence[
     )
     connection.execute(
         "UPDATE state SET end_offset = ?, stored_bytes = ?",
-        (first + len(rows), state.stored_bytes + sum(stored_size(payload) for payload, _ in records)),
+        (first + len(rows), state.stored_bytes + sum(record.size for record in records)),
     )
 
 
@@ -152,29 +186,30 @@ def read_tallies(connection: apsw.Connection) -> list[Tally]:
     return [Tally(*row) for row in rows]
 
 
-def _payloads(connection: apsw.Connection, partition: int, first: int) -> Iterator[bytes]:
+def _payloads(
+    connection: apsw.Connection, partition: int, first: int, condition: str = "offset >= ? ORDER BY offset"
+) -> Iterator[bytes]:
     """Payloads of the offsets first, first + 1, ... as long as they are there and whole."""
     expected = first
     rows = connection.execute(
-        "SELECT offset, checksum, payload FROM records WHERE offset >= ? ORDER BY offset", (first,)
+        f"SELECT offset, packing, checksum, payload FROM records WHERE {condition}",  # noqa: S608 - our own text
+        (first,),
     )
-    for offset, checksum, payload in rows:
+    unpack = zstandard.ZstdDecompressor().decompress
+    for offset, packing, checksum, payload in rows:
         if offset != expected or checksum != _checksum(offset, payload):
             raise DamagedRecord(partition, expected)
-        yield payload
+        yield unpack(payload) if packing == _ZSTD else payload
         expected += 1
 
 
 def _single_record(connection: apsw.Connection, partition: int, offset: int) -> LogRecord:
     try:
-        row = connection.execute(
-            "SELECT checksum, payload FROM records WHERE offset = ?", (offset,)
-        ).fetchone()
+        for payload in _payloads(connection, partition, offset, "offset = ?"):
+            return LogRecord(partition, offset, payload)
     except apsw.CorruptError as error:
         raise DamagedRecord(partition, offset) from error
-    if row is None or row[0] != _checksum(offset, row[1]):
-        raise DamagedRecord(partition, offset)
-    return LogRecord(partition, offset, row[1])
+    raise DamagedRecord(partition, offset)
 
 
 def _checksum(offset: int, payload: bytes) -> int:
