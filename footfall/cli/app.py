@@ -1,0 +1,121 @@
+"""The commands, each a line of help and one call. They import what they run, so that --help is instant."""
+
+from __future__ import annotations
+
+import socket
+from importlib.metadata import version
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from footfall.cli.child import SupervisorLink
+from footfall.settings import InvalidSettings, Settings, read_settings
+
+app = typer.Typer(
+    name="footfall",
+    help="Footfall: event tracking and behavioural analytics, self-hosted.\n\n"
+    "Start with [bold]footfall demo[/bold] to see it work, or [bold]footfall up[/bold] to run it. "
+    "Settings are FOOTFALL_* environment variables, explained in docs/settings.md.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+_ListenFd = Annotated[int, typer.Option(help="Listening socket that the supervisor opened.")]
+_LinkFd = Annotated[int | None, typer.Option(help="Pipe to the supervisor.")]
+
+
+@app.callback()
+def _footfall(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    if show_version:
+        typer.echo(version("footfall"))
+        raise typer.Exit
+
+
+@app.command()
+def up() -> None:
+    """Run everything on this machine: collectors, processor and query API, restarted when they die.
+
+    Prints the addresses and, at the first start, the keys. Ctrl-C or SIGTERM ends it in order; again, fast.
+    """
+    from footfall.cli.home import HomeInUse
+    from footfall.cli.sockets import PortUnavailable
+    from footfall.cli.supervisor import StartFailed
+    from footfall.cli.up import run_up
+
+    settings = _settings()
+    try:
+        run_up(settings)
+    except (HomeInUse, PortUnavailable, StartFailed, InvalidSettings) as error:
+        _fail(str(error))
+
+
+@app.command()
+def migrate(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be applied.")] = False,
+) -> None:
+    """Bring the store's tables to this version. `footfall up` does it by itself at every start."""
+    from footfall.cli.home import HomeInUse
+    from footfall.cli.migrate_store import migrate_store
+    from footfall.storage.store import StoreError
+
+    settings = _settings()
+    try:
+        migrate_store(settings, dry_run=dry_run)
+    except (HomeInUse, StoreError) as error:
+        _fail(str(error))
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine and this installation, and say what to do about whatever is wrong."""
+    from footfall.cli.doctor import examine, report
+
+    findings = examine(_settings())
+    report(findings)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command("collect-worker", hidden=True)
+def collect_worker(
+    worker: int, listen_fd: _ListenFd, ready_fd: _LinkFd = None, alive_fd: _LinkFd = None
+) -> None:
+    """One collector process; started by `footfall up`."""
+    from footfall.cli.collect_worker import run_collect_worker
+
+    run_collect_worker(
+        _settings(), worker, socket.socket(fileno=listen_fd), SupervisorLink(ready_fd, alive_fd)
+    )
+
+
+@app.command(hidden=True)
+def engine(listen_fd: _ListenFd, ready_fd: _LinkFd = None, alive_fd: _LinkFd = None) -> None:
+    """The processor and the query API; started by `footfall up`."""
+    from footfall.cli.engine import run_engine
+    from footfall.storage.store import StoreError
+
+    try:
+        run_engine(_settings(), socket.socket(fileno=listen_fd), SupervisorLink(ready_fd, alive_fd))
+    except StoreError as error:
+        _fail(str(error))
+
+
+def _settings() -> Settings:
+    try:
+        return read_settings()
+    except InvalidSettings as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        f"footfall: {message}", style="red", markup=False
+    )
+    raise typer.Exit(1)

@@ -1,0 +1,190 @@
+"""`footfall doctor`: looks at the machine and the installation, one check a function, and says what to do."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from urllib.request import urlopen
+
+from rich.console import Console
+
+from footfall.cli.home import HomeInUse, hold_home
+from footfall.cli.sockets import PortUnavailable, listen
+from footfall.settings import InvalidSettings, Settings, read_installation_key
+
+_ENOUGH_DISK_BYTES = 2 << 30
+_EARLIEST_SANE_CLOCK = 1_760_000_000  # October 2025: an older clock was never set
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check saw; `remedy` is what to do when it is not ok."""
+
+    check: str
+    ok: bool
+    seen: str
+    remedy: str = ""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """All checks. Those that need the installation to be stopped look at the running one instead."""
+    findings = [_check_python(), _check_home(settings), _check_disk(settings), _check_clock(settings)]
+    if not findings[1].ok:
+        return findings
+    findings.append(_check_installation_key(settings))
+    try:
+        home = hold_home(settings.home)
+    except HomeInUse:
+        return [*findings, *_check_running(settings)]
+    try:
+        return [*findings, *_check_stopped(settings)]
+    finally:
+        home.release()
+
+
+def report(findings: Sequence[Finding]) -> None:
+    """A line a check; what to do under those that failed."""
+    console = Console(highlight=False, soft_wrap=True)
+    for finding in findings:
+        mark = "[green]ok  [/green]" if finding.ok else "[red]FAIL[/red]"
+        console.print(f"{mark} {finding.check}: {_escape(finding.seen)}")
+        if not finding.ok:
+            console.print(f"     -> {_escape(finding.remedy)}")
+    failed = sum(not finding.ok for finding in findings)
+    console.print("All is well." if not failed else f"{failed} of {len(findings)} checks failed.")
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def _check_python() -> Finding:
+    seen = f"{sys.version.split()[0]}, {64 if sys.maxsize > 2**32 else 32} bit, {sys.platform}"
+    ok = sys.version_info >= (3, 11) and sys.maxsize > 2**32 and sys.platform in ("linux", "darwin")
+    return Finding("Python", ok, seen, "Footfall needs Python 3.11 or newer, 64 bit, on Linux or macOS")
+
+
+def _check_home(settings: Settings) -> Finding:
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=settings.home) as file:
+            file.write(b"x")
+    except OSError as error:
+        remedy = "give this user the right to write there, or set FOOTFALL_HOME to another directory"
+        return Finding("home", False, f"{settings.home}: {error.strerror}", remedy)
+    return Finding("home", True, f"{settings.home} can be written")
+
+
+def _check_disk(settings: Settings) -> Finding:
+    place = next(path for path in (settings.home, *settings.home.parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    remedy = (
+        "free some space, or set FOOTFALL_HOME to a bigger disk; when it is full, the collector answers 503"
+    )
+    return Finding("disk", free >= _ENOUGH_DISK_BYTES, f"{free / (1 << 30):.1f} GiB free", remedy)
+
+
+def _check_clock(settings: Settings) -> Finding:
+    del settings
+    now = time.time()
+    seen = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
+    remedy = "set the clock (NTP): the time of arrival corrects the clocks of devices"
+    return Finding("clock", now > _EARLIEST_SANE_CLOCK, seen, remedy)
+
+
+def _check_installation_key(settings: Settings) -> Finding:
+    path = settings.home / "installation.key"
+    try:
+        read_installation_key(settings)
+    except (InvalidSettings, OSError) as error:
+        remedy = "restore the file from a backup: with another key, all people and events would be new ones"
+        return Finding("installation key", False, str(error), remedy)
+    if settings.installation_key is not None:
+        return Finding("installation key", True, "from FOOTFALL_INSTALLATION_KEY")
+    private = path.stat().st_mode & 0o077 == 0
+    return Finding(
+        "installation key", private, f"{path}, back it up", f"others can read it: chmod 600 {path}"
+    )
+
+
+def _check_running(settings: Settings) -> list[Finding]:
+    """Footfall runs on this home: ask it."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return [
+        _check_answer("collector", f"http://{host}:{settings.collect_port}/readyz"),
+        _check_answer("query API", f"http://{host}:{settings.query_port}/readyz"),
+    ]
+
+
+def _check_answer(what: str, url: str) -> Finding:
+    remedy = "look at the lines that `footfall up` writes; if the port is another one, set it here, too"
+    try:
+        with urlopen(url, timeout=5) as answer:  # noqa: S310 - http, to ourselves
+            return Finding(what, answer.status == 200, f"running, {url} answers {answer.status}", remedy)
+    except OSError as error:
+        return Finding(what, False, f"running, but {url}: {error}", remedy)
+
+
+def _check_stopped(settings: Settings) -> list[Finding]:
+    return [
+        _check_port(settings, settings.collect_port, "FOOTFALL_COLLECT_PORT"),
+        _check_port(settings, settings.query_port, "FOOTFALL_QUERY_PORT"),
+        _attempt(
+            "workspace", _look_at_workspace, settings, "check FOOTFALL_WORKSPACE_URL and the file's owner"
+        ),
+        _attempt(
+            "log", _look_at_log, settings, "check FOOTFALL_LOG_URL and the files' owner; do not delete them"
+        ),
+        _attempt("store", _look_at_store, settings, "check FOOTFALL_STORE_URL and the files' owner"),
+    ]
+
+
+def _check_port(settings: Settings, port: int, setting: str) -> Finding:
+    try:
+        listener: socket.socket = listen(settings.host, port, setting)
+    except PortUnavailable as error:
+        seen, _, remedy = str(error).partition(": ")
+        return Finding(f"port {port}", False, seen, remedy)
+    listener.close()
+    return Finding(f"port {port}", True, "free")
+
+
+def _attempt(check: str, look: Callable[[Settings], str], settings: Settings, remedy: str) -> Finding:
+    try:
+        return Finding(check, True, look(settings))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the report shows it
+        return Finding(check, False, f"{type(error).__name__}: {error}", remedy)
+
+
+def _look_at_workspace(settings: Settings) -> str:
+    from footfall.workspace import open_workspace
+
+    with closing(open_workspace(settings.workspace_url)) as workspace:
+        names = [project.name for project in workspace.projects()]
+    return f"projects: {', '.join(names)}" if names else "no project yet: the first `footfall up` makes one"
+
+
+def _look_at_log(settings: Settings) -> str:
+    from footfall.eventlog.opening import open_log
+
+    with closing(open_log(settings.log_url, max_bytes=settings.log_max_bytes)) as log:
+        positions = [(partition, log.position(partition)) for partition in log.partitions()]
+    if not positions:
+        return "empty"
+    return "; ".join(f"partition {number}: {at.end} records, {at.lag} wait" for number, at in positions)
+
+
+def _look_at_store(settings: Settings) -> str:
+    from footfall.storage.migrate import pending
+    from footfall.storage.opening import open_store
+    from footfall.storage.topology import topology_of
+
+    with closing(open_store(settings.store_url, scratch=settings.scratch)) as store:
+        names = [migration.name for migration in pending(store, topology_of(settings.store_url))]
+    return f"opens; the next start will apply {', '.join(names)}" if names else "opens, up to date"

@@ -1,0 +1,62 @@
+"""The directory FOOTFALL_HOME: made, and held by one `footfall up` at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class HomeInUse(Exception):  # noqa: N818 - reads as what it is
+    """Another Footfall runs on this home."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldHome:
+    """A lock that lasts until the last process that has inherited `descriptor` has ended."""
+
+    descriptor: int
+
+    def release(self) -> None:
+        os.close(self.descriptor)
+
+
+def hold_home(home: Path, *, patience_seconds: float = 0.0) -> HeldHome:
+    """Makes and locks the directory. HomeInUse if it is held, after `patience_seconds` if only by leftovers.
+
+    Leftovers are the processes of a supervisor that was killed: they end by themselves, and soon.
+    """
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = home / "lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            holder = os.pread(descriptor, 32, 0).decode().strip()
+            if _runs(holder) or time.monotonic() >= deadline:
+                os.close(descriptor)
+                raise HomeInUse(_explain(home, holder)) from None
+            time.sleep(0.1)
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return HeldHome(descriptor)
+
+
+def _runs(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _explain(home: Path, holder: str) -> str:
+    who = f"process {holder}" if _runs(holder) else "processes that a killed Footfall left, which are ending"
+    return f"{home} is in use by {who}: stop it first, or set FOOTFALL_HOME to another directory"

@@ -1,0 +1,91 @@
+"""`footfall up`: everything on this machine, supervised."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from types import FrameType
+
+from rich.console import Console
+
+from footfall.cli.home import hold_home
+from footfall.cli.log_lines import set_up_logging
+from footfall.cli.sockets import listen
+from footfall.cli.supervisor import ChildSpec, Supervisor
+from footfall.settings import Settings, read_installation_key
+from footfall.workspace import Bootstrapped, open_workspace
+
+_ENDING_SECONDS = 10.0
+
+
+def run_up(settings: Settings) -> None:
+    """Returns after an orderly end; StartFailed, HomeInUse, PortUnavailable or InvalidSettings at the start."""
+    set_up_logging()
+    home = hold_home(settings.home, patience_seconds=settings.drain_seconds + _ENDING_SECONDS)
+    collect = listen(settings.host, settings.collect_port, "FOOTFALL_COLLECT_PORT")
+    query = listen(settings.host, settings.query_port, "FOOTFALL_QUERY_PORT")
+    read_installation_key(settings)  # made now, by one process
+    keys = _bootstrap(settings)
+    supervisor = Supervisor(_children(settings, collect, query, home.descriptor))
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        supervisor.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    supervisor.start()
+    _announce(settings, keys)
+    supervisor.run()
+    collect.close()  # with the workers' copies closed, too, new connections are refused
+    supervisor.end()
+    query.close()
+    home.release()
+
+
+def _children(settings: Settings, collect: socket.socket, query: socket.socket, lock: int) -> list[ChildSpec]:
+    """Collectors first: when they have ended, what the engine finds in the log is all there will be."""
+    footfall = [sys.executable, "-m", "footfall.cli"]
+    workers = [
+        ChildSpec(
+            name=f"collector-{worker}",
+            command=[*footfall, "collect-worker", f"--worker={worker}", f"--listen-fd={collect.fileno()}"],
+            inherited=(collect.fileno(), lock),
+            end_seconds=_ENDING_SECONDS,
+        )
+        for worker in range(settings.collect_workers)
+    ]
+    engine = ChildSpec(
+        name="engine",
+        command=[*footfall, "engine", f"--listen-fd={query.fileno()}"],
+        inherited=(query.fileno(), lock),
+        end_seconds=settings.drain_seconds + _ENDING_SECONDS,
+    )
+    return [*workers, engine]
+
+
+def _bootstrap(settings: Settings) -> Bootstrapped:
+    workspace = open_workspace(settings.workspace_url)
+    try:
+        return workspace.bootstrap(settings.write_key, settings.secret_key)
+    finally:
+        workspace.close()
+
+
+def _announce(settings: Settings, keys: Bootstrapped) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    console.print("[bold]Footfall is up[/bold]")
+    console.print(f"  send events   http://{host}:{settings.collect_port}/v1/events")
+    console.print(f"  ask           http://{host}:{settings.query_port}/docs")
+    console.print(f"  data          {settings.home}")
+    if keys.generated:
+        console.print("[bold]Keys, shown only now: keep them[/bold]")
+        for name, key, given in (
+            ("FOOTFALL_WRITE_KEY ", keys.write_key, settings.write_key),
+            ("FOOTFALL_SECRET_KEY", keys.secret_key, settings.secret_key),
+        ):
+            if key is not None and given is None:
+                console.print(f"  {name}  {key}", markup=False)
+    console.print("Ctrl-C ends it in order.")
+    sys.stdout.flush()
