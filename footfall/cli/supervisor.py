@@ -1,8 +1,8 @@
 """Keeps processes running: starts them, restarts what dies, ends them in order.
 
 A child says on one pipe that it is ready. From another, whose end only the supervisor holds, it learns that
-the supervisor is gone and ends by itself, so a killed supervisor leaves no orphan. Children have process groups
-of their own: Ctrl-C reaches the supervisor alone, which ends them in order.
+the supervisor is gone and ends by itself, so a killed supervisor leaves no orphan. Children have process
+groups of their own: Ctrl-C reaches the supervisor alone, which ends them in order.
 """
 
 from __future__ import annotations

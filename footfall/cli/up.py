@@ -20,7 +20,7 @@ _ENDING_SECONDS = 10.0
 
 
 def run_up(settings: Settings) -> None:
-    """Returns after an orderly end; StartFailed, HomeInUse, PortUnavailable or InvalidSettings at the start."""
+    """Returns after an orderly end; StartFailed, HomeInUse, PortUnavailable, InvalidSettings at the start."""
     set_up_logging()
     home = hold_home(settings.home, patience_seconds=settings.drain_seconds + _ENDING_SECONDS)
     collect = listen(settings.host, settings.collect_port, "FOOTFALL_COLLECT_PORT")

@@ -1,0 +1,141 @@
+"""Settings: what they default to, that mistakes are named, and that each is documented."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from footfall.settings import (
+    InvalidSettings,
+    Settings,
+    read_installation_key,
+    read_settings,
+    variable_of,
+)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith("FOOTFALL_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_nothing_needs_to_be_set(tmp_path: Path) -> None:
+    settings = read_settings()
+    assert settings.home == tmp_path / "footfall-data"
+    assert (settings.host, settings.collect_port, settings.query_port) == ("127.0.0.1", 8106, 8107)
+    assert settings.log_url == f"sqlite:///{tmp_path}/footfall-data/log"
+    assert settings.store_url == f"chdb://{tmp_path}/footfall-data/store"
+    assert settings.workspace_url == f"sqlite:///{tmp_path}/footfall-data/workspace.db"
+
+
+def test_the_urls_follow_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOOTFALL_HOME", "/srv/footfall")
+    monkeypatch.setenv("FOOTFALL_STORE_URL", "clickhouse://host/bank")
+    settings = read_settings()
+    assert settings.log_url == "sqlite:////srv/footfall/log"
+    assert settings.store_url == "clickhouse://host/bank"
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOOTFALL_WRITE_KEY", "")
+    monkeypatch.setenv("FOOTFALL_LOG_URL", "")
+    settings = read_settings()
+    assert settings.write_key is None
+    assert settings.log_url.startswith("sqlite:///")
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        read_settings().collect_port = 1  # type: ignore[misc]
+
+
+def test_a_misspelt_variable_is_named_with_the_right_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOOTFALL_COLLECTPORT", "9000")
+    with pytest.raises(InvalidSettings, match=r"FOOTFALL_COLLECTPORT.*did you mean FOOTFALL_COLLECT_PORT\?"):
+        read_settings()
+
+
+def test_the_sdks_variables_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOOTFALL_SDK_QUEUE", "/tmp")
+    read_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("FOOTFALL_COLLECT_PORT", "99999", "FOOTFALL_COLLECT_PORT: .*65535.*not '99999'"),
+        ("FOOTFALL_COLLECT_WORKERS", "many", "FOOTFALL_COLLECT_WORKERS: .*integer.*not 'many'"),
+        ("FOOTFALL_DEDUP_DAYS", "0", "FOOTFALL_DEDUP_DAYS: .*greater than or equal to 1"),
+        ("FOOTFALL_QUERY_PORT", "8106", "FOOTFALL_COLLECT_PORT and FOOTFALL_QUERY_PORT are both 8106"),
+        ("FOOTFALL_INSTALLATION_KEY", "abc", "64 hexadecimal digits"),
+    ],
+)
+def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidSettings, match=message):
+        read_settings()
+
+
+def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOOTFALL_COLLECT_PORT", "x")
+    monkeypatch.setenv("FOOTFALL_QUERY_PORT", "y")
+    with pytest.raises(InvalidSettings) as caught:
+        read_settings()
+    assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == [
+        "FOOTFALL_COLLECT_PORT",
+        "FOOTFALL_QUERY_PORT",
+    ]
+
+
+def test_keys_appear_in_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOOTFALL_SECRET_KEY", "a secret")
+    with pytest.raises(InvalidSettings, match="FOOTFALL_SECRET_KEY") as caught:
+        read_settings()
+    assert "a secret" not in str(caught.value)
+    monkeypatch.setenv("FOOTFALL_SECRET_KEY", "hush-hush")
+    assert "hush-hush" not in repr(read_settings())
+
+
+def test_the_write_key_cannot_be_the_secret_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOOTFALL_WRITE_KEY", "same")
+    monkeypatch.setenv("FOOTFALL_SECRET_KEY", "same")
+    with pytest.raises(InvalidSettings, match="are equal"):
+        read_settings()
+
+
+def test_the_installation_key_is_made_once_and_kept_private(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read_settings()
+    key = read_installation_key(settings)
+    assert len(key) == 32
+    assert read_installation_key(settings) == key
+    files = list(settings.home.iterdir())
+    assert [file.name for file in files] == ["installation.key"]
+    assert files[0].stat().st_mode & 0o777 == 0o600
+
+
+def test_a_damaged_installation_key_is_not_replaced() -> None:
+    settings = read_settings()
+    read_installation_key(settings)
+    (settings.home / "installation.key").write_text("half a ke")
+    with pytest.raises(InvalidSettings, match="Restore it from a backup"):
+        read_installation_key(settings)
+    assert (settings.home / "installation.key").read_text() == "half a ke"
+
+
+def test_an_installation_key_may_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOOTFALL_INSTALLATION_KEY", "ab" * 32)
+    settings = read_settings()
+    assert read_installation_key(settings) == b"\xab" * 32
+    assert not settings.home.exists()
+
+
+def test_every_setting_is_documented() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "settings.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| `FOOTFALL_")]
+    assert [row.split("`")[1] for row in rows] == [variable_of(field) for field in Settings.model_fields]
