@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _PREFIX = "FOOTFALL_"
-_NOT_OURS = "FOOTFALL_SDK_"  # the Python SDK's, in whatever process it runs
+_NO_SETTINGS = ("FOOTFALL_SDK_", "FOOTFALL_FAULT")  # the Python SDK's, in whatever process it runs; tests'
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 MIB = 1 << 20
@@ -186,7 +186,7 @@ def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
     known = [variable_of(field) for field in Settings.model_fields]
     problems = []
     for name in sorted(environment):
-        if name.startswith(_PREFIX) and not name.startswith(_NOT_OURS) and name not in known:
+        if name.startswith(_PREFIX) and not name.startswith(_NO_SETTINGS) and name not in known:
             near = get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"settings are {', '.join(known)}"
             problems.append(f"{name}: there is no such setting; {hint}")
