@@ -110,7 +110,7 @@ def _selectors(kind: Kind, plan: FunnelPlan, rng: random.Random) -> list[int]:
 
 
 def rows_of(scan: FunnelScan) -> dict[tuple[int, int], tuple[Any, ...]]:
-    """A scan as plain values by (actor, partition), so that two can be compared whatever the order of their rows."""
+    """A scan as plain values by (actor, partition): two compare equal whatever the order of their rows."""
     buckets: dict[int, list[tuple[int, int]]] = {}
     for row, index, level in zip(
         scan.bucket_rows.tolist(), scan.bucket_indexes.tolist(), scan.bucket_levels.tolist(), strict=True

@@ -93,7 +93,7 @@ def test_ranks_decide_ties_between_values() -> None:
 
 def test_thirty_steps_and_thirty_exclusions_fit_a_mask() -> None:
     rng = random.Random(3)
-    gaps = tuple((k, k + 1) for k in range(29)) + ((0, 29),)
+    gaps = (*((k, k + 1) for k in range(29)), (0, 29))
     plan = FunnelPlan(steps=30, window_ms=1_000, exclusions=gaps, order="strict")
     rows = [(key, k, (1 << k) | (1 << 60)) for key in range(1, 40) for k in range(30)]
     rows += [(rng.randint(1, 39), rng.randint(0, 40), 1 << rng.randint(30, 60)) for _ in range(40)]
