@@ -31,7 +31,7 @@ class Request:
 
 
 def plan_requests(bank: Bank) -> list[Request]:
-    """All requests in the order of sending: first the punctual ones, shuffled; then the late, the repeated."""
+    """All requests in the order of sending: the punctual ones, shuffled; then the late and repeated."""
     draws = np.random.default_rng([bank.truth.plan.seed, _STREAM_DELIVERY])
     punctual: list[Request] = []
     late: list[Request] = []
