@@ -40,6 +40,9 @@ RECORD_BYTES: Final = 1024 * 1024
 BATCH_RECORDS: Final = 10_000
 """Records of a request."""
 
+BATCH_COMMAS: Final = 2_000_000
+"""Commas in a body: more than any batch needs, so that no body costs seconds to take apart."""
+
 SALVAGE_BYTES: Final = 1024 * 1024
 """An array with a syntax error in it is taken apart record by record up to this size, else refused whole."""
 
@@ -60,7 +63,7 @@ class BodyLimits:
     body_bytes: int = 8 * 1024 * 1024
     """As sent, so compressed if it was compressed."""
 
-    decompressed_bytes: int = 32 * 1024 * 1024
+    decompressed_bytes: int = 16 * 1024 * 1024
     """After base64 and decompression."""
 
     def __post_init__(self) -> None:

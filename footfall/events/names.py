@@ -31,6 +31,9 @@ RESERVED: Final = (
 )
 """Names that nothing may have, in whatever case; nor may a name begin with `user_tag` or `user_group`."""
 
+HOISTED: Final = frozenset({"$project", "$token", "$time", "$is_login_id"})
+"""Properties that speak about the record and are never stored as properties of the event."""
+
 _RULE = re.compile(
     rf"(?!(?:{'|'.join(RESERVED)})\Z)(?!user_tag|user_group)[a-z_$][a-z0-9_$]*\Z",
     re.IGNORECASE | re.ASCII,
@@ -58,7 +61,10 @@ def explain_name(name: str) -> str:
 
 
 class KnownNames:
-    """Good names seen before, so that a usual name costs one set lookup. Bounded: clients choose names."""
+    """Good names seen before, so that a usual name costs one set lookup. Bounded: clients choose names.
+
+    Hoisted names are never among them: a record that has one is no usual record.
+    """
 
     def __init__(self, capacity: int = 20_000) -> None:
         self.names: set[str] = set()
@@ -69,6 +75,6 @@ class KnownNames:
         if name in self.names:
             return None
         fault = name_fault(name)
-        if fault is None and len(self.names) < self._capacity:
+        if fault is None and len(self.names) < self._capacity and name not in HOISTED:
             self.names.add(name)
         return fault

@@ -13,7 +13,21 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from footfall.events.names import HOISTED
 from footfall.events.times import correct_time, read_time
+
+__all__ = [
+    "HOISTED",
+    "EventTime",
+    "Record",
+    "RecordType",
+    "carried_id",
+    "event_name",
+    "event_time",
+    "raw_bytes",
+    "read_records",
+    "split_array",
+]
 
 RecordType = Literal[
     "track",
@@ -35,9 +49,6 @@ _DEFAULT_EVENTS: Final = {
     "track_id_bind": "$BindID",
     "track_id_unbind": "$UnbindID",
 }
-
-HOISTED: Final = frozenset({"$project", "$token", "$time", "$is_login_id"})
-"""Properties that speak about the record and are never stored as properties of the event."""
 
 
 class Record(msgspec.Struct):
@@ -107,7 +118,7 @@ def event_name(record: Record) -> str:
 
 
 def carried_id(record: Record) -> str:
-    """The id whose record this is: the login if there is one, else distinct_id, else anonymous_id, else ""."""
+    """The id whose record this is: login_id if there is one, else distinct_id, else anonymous_id, else ""."""
     return record.login_id or record.distinct_id or record.anonymous_id or ""
 
 

@@ -1,0 +1,153 @@
+"""The collector's application: the doors in front, FastAPI for everything else.
+
+The doors are answered before any middleware, since a usual FastAPI route costs three to six times as much
+(docs/adr). So what middleware would do (limits, CORS, keys, metrics) is explicit in doors.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from time import time_ns
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.openapi.utils import get_openapi
+from starlette.types import Receive, Scope, Send
+
+from collector.counts import Counts
+from collector.doors import Collaborators, Door
+from collector.intake import Clock, Intake
+from collector.keys import Directory, Keys
+from collector.native import EVENTS_PATH, VALIDATE_PATH, NativeDoor
+from collector.openapi import SECURITY_SCHEMES, door_paths
+from collector.options import CollectorOptions
+from collector.sensors import SENSORS_NAMES, SensorsDoor
+from footfall.eventlog.log import LogWriter
+from footfall.events.keys import KeyedHash
+from footfall.events.names import KnownNames
+
+_EXPOSITION: Final = "text/plain; version=0.0.4; charset=utf-8"
+_COUNTS_SECONDS: Final = 1.0
+_log = logging.getLogger(__name__)
+
+
+def now_ms() -> int:
+    """The wall clock."""
+    return time_ns() // 1_000_000
+
+
+class CollectorApp(FastAPI):
+    """FastAPI with the doors in front."""
+
+    def __init__(self, native: Door, sensors: Door, **options: Any) -> None:
+        super().__init__(**options)
+        self._sensors = sensors
+        self._doors: dict[str, Door] = {EVENTS_PATH: native, VALIDATE_PATH: native}
+        self._doors |= {f"/{name}": sensors for name in SENSORS_NAMES}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path = scope["path"]
+            door = self._doors.get(path)
+            if door is None and path.rpartition("/")[2] in SENSORS_NAMES:
+                door = self._sensors
+            if door is not None:
+                await door(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            document = get_openapi(
+                title=self.title, version=self.version, description=self.description, routes=self.routes
+            )
+            document["paths"] = {**door_paths(), **document["paths"]}
+            document.setdefault("components", {})["securitySchemes"] = SECURITY_SCHEMES
+            self.openapi_schema = document
+        return self.openapi_schema
+
+
+def build_app(
+    options: CollectorOptions,
+    writer: LogWriter,
+    workspace: Directory,
+    keyed_hash: KeyedHash,
+    *,
+    clock: Clock = now_ms,
+    ready: Callable[[], str | None] = lambda: None,
+) -> CollectorApp:
+    """A worker's application.
+
+    `writer` is the one of the partition `options.worker`; the caller closes it after the server has stopped.
+    `ready` says why the worker should get no traffic (None: it should), for `/readyz`.
+    """
+    counts = Counts(options.worker, options.metrics_dir)
+    keys = Keys(workspace, options)
+    collaborators = Collaborators(options, keys, Intake(writer, keyed_hash, clock, counts), counts)
+    known = KnownNames()
+    app = CollectorApp(
+        NativeDoor(collaborators, known),
+        SensorsDoor(collaborators, known),
+        title="Footfall collector",
+        description="Takes events: from Footfall's SDKs (native) and from Sensors Analytics' own (sensors).",
+        lifespan=_counts_lifespan(counts),
+    )
+    _add_operations(app, counts, workspace, ready)
+    return app
+
+
+def _add_operations(
+    app: FastAPI, counts: Counts, workspace: Directory, ready: Callable[[], str | None]
+) -> None:
+    @app.get("/healthz", tags=["operations"])
+    def healthz() -> dict[str, str]:
+        """Whether the process lives."""
+        return {"status": "ok"}
+
+    @app.get("/readyz", tags=["operations"], response_model=None)
+    def readyz(response: Response) -> dict[str, str]:
+        """Whether it can take events now: 200, or 503 with the reason."""
+        reason = ready()
+        if reason is None:
+            try:
+                workspace.project("default")
+            except Exception as error:  # noqa: BLE001 - whatever it raises, keys cannot be checked
+                reason = f"the workspace cannot be asked: {error}"
+        if reason is None:
+            return {"status": "ready"}
+        response.status_code = 503
+        return {"status": "not ready", "reason": reason}
+
+    @app.get("/metrics", tags=["operations"], response_class=Response)
+    def metrics(_: Request) -> Response:
+        """All workers' counts, for Prometheus."""
+        return Response(counts.exposition(), media_type=_EXPOSITION)
+
+
+def _counts_lifespan(counts: Counts) -> Callable[[FastAPI], Any]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        task = asyncio.create_task(_leave_counts(counts))
+        yield
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        _leave_once(counts)
+
+    return lifespan
+
+
+async def _leave_counts(counts: Counts) -> None:
+    while True:
+        _leave_once(counts)
+        await asyncio.sleep(_COUNTS_SECONDS)
+
+
+def _leave_once(counts: Counts) -> None:
+    try:
+        counts.leave_for_others()
+    except OSError as error:
+        _log.warning("counts cannot be left for the other workers: %s", error)

@@ -1,0 +1,116 @@
+"""What both doors do the same way: admit a request, read its body, answer it, count it."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from time import perf_counter
+from typing import ClassVar, Final
+from urllib.parse import parse_qsl
+
+from collector.answers import (
+    Answer,
+    Headers,
+    InternalError,
+    Overloaded,
+    Problem,
+    Receive,
+    Scope,
+    Send,
+    preflight,
+    send_answer,
+    with_cors,
+)
+from collector.bodies import ClientGone, Room, read_body
+from collector.counts import Counts
+from collector.intake import Intake, Origin
+from collector.keys import Keys
+from collector.options import CollectorOptions
+
+_USER_AGENT_LENGTH: Final = 1_024
+_log = logging.getLogger(__name__)
+
+
+class Collaborators:
+    """What the doors of one worker share."""
+
+    def __init__(self, options: CollectorOptions, keys: Keys, intake: Intake, counts: Counts) -> None:
+        self.options = options
+        self.keys = keys
+        self.intake = intake
+        self.counts = counts
+        self.room = Room(options.bytes_at_once)
+
+
+class Door(ABC):
+    """A way in: a raw ASGI application, called before any middleware."""
+
+    name: ClassVar[str]
+
+    def __init__(self, collaborators: Collaborators) -> None:
+        self.options = collaborators.options
+        self.keys = collaborators.keys
+        self.intake = collaborators.intake
+        self.counts = collaborators.counts
+        self.room = collaborators.room
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
+        counts = self.counts
+        headers: Headers = dict(scope["headers"])
+        counts.in_work += 1
+        try:
+            if scope["method"] == "OPTIONS":
+                answer = preflight(headers)
+            elif counts.in_work > self.options.requests_at_once:
+                raise Overloaded("too many requests at once")
+            else:
+                answer = await self.answer(scope, headers, receive)
+        except Problem as problem:
+            answer = problem.answer()
+        except ClientGone:
+            counts.clients_gone += 1
+            return
+        except Exception:  # noqa: BLE001 - a bug must cost one request, and its client no data
+            _log.exception("%s %s failed", scope["method"], scope["path"])
+            answer = InternalError("an error of the collector's own; it is in its log").answer()
+        finally:
+            counts.in_work -= 1
+        if b"origin" in headers and answer.status != 204:
+            answer = with_cors(answer, headers)
+        counts.answered(self.name, answer.status, perf_counter() - started)
+        await send_answer(send, answer)
+
+    @abstractmethod
+    async def answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer:
+        """The answer to a request that is neither a preflight nor too much. May raise Problem, ClientGone."""
+
+    async def read(self, headers: Headers, receive: Receive) -> bytes:
+        """The body as it came. The caller gives its size back to `room`."""
+        body = await read_body(receive, headers, self.options.limits.body_bytes, self.room)
+        self.counts.body_bytes[self.name] += len(body)
+        return body
+
+    def origin(self, scope: Scope, headers: Headers) -> Origin:
+        agent = headers.get(b"user-agent", b"")[:_USER_AGENT_LENGTH]
+        client = scope.get("client")
+        ip: str = client[0] if client else ""
+        if b"x-forwarded-for" in headers and ip in self.options.trusted_proxies:
+            ip = _forwarded_ip(headers[b"x-forwarded-for"], ip, self.options.trusted_proxies)
+        return Origin(self.name, ip, agent.decode("latin-1"))
+
+
+def _forwarded_ip(forwarded: bytes, peer: str, trusted: frozenset[str]) -> str:
+    """The last address of the list that is no proxy of ours: those before it may be invented."""
+    for text in reversed(forwarded.decode("latin-1").split(",")):
+        address = text.strip()
+        if address and address not in trusted:
+            return address[:45]
+    return peer
+
+
+def query_of(scope: Scope) -> Mapping[str, str]:
+    """The URL's parameters; the last of a name counts."""
+    query: bytes = scope["query_string"]
+    return dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)) if query else {}

@@ -1,0 +1,165 @@
+"""From verdicts to the log: event ids, log records, and the wait until they are durable."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from collector.answers import Overloaded
+from collector.counts import Counts
+from footfall.eventlog.log import LogClosed, LogError, LogFull, LogWriter, Tally
+from footfall.events.event_ids import event_ids
+from footfall.events.keys import KeyedHash
+from footfall.events.log_record import Header, Refusal, write_log_record
+from footfall.events.reasons import Reason
+from footfall.events.record import split_array
+from footfall.events.verdicts import Verdicts, wrap_raw
+
+Clock = Callable[[], int]
+"""Now, in epoch milliseconds."""
+
+NO_PROJECT = ""
+
+KEPT_BYTES = 256 * 1024
+"""How much of a body that cannot be read is kept as a dead letter."""
+
+
+class Place(NamedTuple):
+    """Where records belong, and whether they came with a secret key."""
+
+    project: str
+    trusted: bool
+
+
+class Origin(NamedTuple):
+    """What a request says about all its records."""
+
+    door: str
+    ip: str
+    user_agent: str
+
+
+class Intake:
+    """The worker's one way into its log partition."""
+
+    def __init__(self, writer: LogWriter, keyed_hash: KeyedHash, clock: Clock, counts: Counts) -> None:
+        self._writer = writer
+        self._keyed_hash = keyed_hash
+        self._clock = clock
+        self._counts = counts
+        self._last = 0
+
+    def now(self) -> int:
+        """The clock, but never backwards: `received_at` is monotone in a partition."""
+        self._last = max(self._last, self._clock())
+        return self._last
+
+    async def store(
+        self,
+        verdicts: Verdicts,
+        places: Place | Sequence[Place],
+        origin: Origin,
+        received_at: int,
+    ) -> None:
+        """Returns when all is durable. `places`: one for all records, or one each.
+
+        Raises Overloaded when the log takes no more.
+        """
+        received_at = max(received_at, self._last)
+        if isinstance(places, Place):
+            await self._wait([self._append(verdicts, places, origin, received_at)])
+            return
+        by_place: dict[Place, list[int]] = {}
+        for index, place in enumerate(places):
+            by_place.setdefault(place, []).append(index)
+        elements = split_array(verdicts.events)
+        appended = [
+            self._append(_part(verdicts, elements, indexes), place, origin, received_at, indexes)
+            for place, indexes in by_place.items()
+        ]
+        await self._wait(appended)
+
+    async def quarantine(
+        self, raw: bytes, reason: Reason, message: str, place: Place, origin: Origin
+    ) -> None:
+        """Stores a body that no record can be found in, as one dead letter."""
+        verdicts = Verdicts(
+            b"[" + wrap_raw(raw) + b"]", [None], [Refusal(0, reason.value, "", message)], {}, 0
+        )
+        await self.store(verdicts, place, origin, self.now())
+
+    def count(self, verdicts: Verdicts, door: str) -> None:
+        """Puts verdicts into the metrics."""
+        counts = self._counts
+        if verdicts.ignored_fields:
+            counts.ignored_fields += verdicts.ignored_fields
+        for refusal in verdicts.refusals:
+            counts.records[door, refusal.reason] += 1
+        counts.records[door, "accepted"] += len(verdicts.records) - len(verdicts.refusals)
+
+    def _append(
+        self,
+        verdicts: Verdicts,
+        place: Place,
+        origin: Origin,
+        received_at: int,
+        indexes: list[int] | None = None,
+    ) -> asyncio.Future[int]:
+        project, trusted = place
+        events = verdicts.events
+        header = Header(
+            project=project,
+            door=origin.door,
+            received_at=received_at,
+            count=len(verdicts.records),
+            event_ids=event_ids(project, verdicts.records, lambda: split_array(events), self._keyed_hash),
+            refusals=verdicts.refusals,
+            ip=origin.ip,
+            user_agent=origin.user_agent,
+            trusted=trusted,
+            indexes=indexes or [],
+        )
+        tally = Tally(project, origin.door, received_at // 60_000, header.count)
+        return self._writer.append_async(write_log_record(header, events), tally)
+
+    async def _wait(self, appended: list[asyncio.Future[int]]) -> None:
+        try:
+            if len(appended) == 1:
+                await appended[0]
+            else:
+                await asyncio.gather(*appended)
+        except LogFull:
+            self._counts.log_refusals += 1
+            raise Overloaded("the event log is full") from None
+        except LogClosed:
+            raise Overloaded("this worker is stopping") from None
+        except LogError as error:
+            self._counts.log_refusals += 1
+            raise Overloaded(f"the event log cannot be written: {error}") from error
+
+
+def _part(verdicts: Verdicts, elements: Sequence[bytes], indexes: list[int]) -> Verdicts:
+    """The verdicts on some of the records, renumbered from 0."""
+    position = {index: at for at, index in enumerate(indexes)}
+    return Verdicts(
+        events=b"[" + b",".join([elements[index] for index in indexes]) + b"]",
+        records=[verdicts.records[index] for index in indexes],
+        refusals=[
+            Refusal(position[refusal.index], refusal.reason, refusal.field, refusal.message)
+            for refusal in verdicts.refusals
+            if refusal.index in position
+        ],
+        claims={},
+        ignored_fields=0,
+    )
+
+
+def refuse(verdicts: Verdicts, refused: Sequence[Refusal]) -> None:
+    """Turns away records that were accepted before, in place."""
+    if not refused:
+        return
+    for refusal in refused:
+        verdicts.records[refusal.index] = None
+    verdicts.refusals.extend(refused)
+    verdicts.refusals.sort(key=lambda refusal: refusal.index)

@@ -1,0 +1,159 @@
+"""The native door, `POST /v1/events`: our SDKs, back ends, importers. JSON in, a verdict on every record out.
+
+`POST /v1/validate` is the same without storing anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import orjson
+
+from collector.answers import (
+    Answer,
+    BodyTooLarge,
+    Headers,
+    NotAllowed,
+    Receive,
+    Scope,
+    Unauthorized,
+    UnreadableBody,
+    WrongProject,
+    json_answer,
+)
+from collector.bodies import decompress
+from collector.doors import Collaborators, Door, query_of
+from collector.intake import KEPT_BYTES, Origin, Place, refuse
+from footfall.events.batch import TooManyRecords, Unreadable, read_batch
+from footfall.events.log_record import Refusal
+from footfall.events.names import KnownNames
+from footfall.events.reasons import Reason
+from footfall.events.verdicts import NATIVE, Judge, Verdicts
+from footfall.workspace.projects import DEFAULT_PROJECT
+from footfall.workspace.workspace import Grant
+
+EVENTS_PATH = "/v1/events"
+VALIDATE_PATH = "/v1/validate"
+
+
+class Visit(NamedTuple):
+    """One request: what its key opens, and what becomes of its records."""
+
+    stores: bool  # False: validation only
+    encoding: bytes
+    origin: Origin
+    grant: Grant
+    base: Place  # of records that name no project themselves
+
+
+class NativeDoor(Door):
+    """Raw ASGI application of both paths."""
+
+    name = "native"
+
+    def __init__(self, collaborators: Collaborators, known: KnownNames) -> None:
+        super().__init__(collaborators)
+        self._judge = Judge(NATIVE, known)
+
+    async def answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer:
+        if scope["method"] != "POST":
+            raise NotAllowed(f"{scope['path']} takes POST, not {scope['method']}")
+        query = query_of(scope)
+        grant = await self._grant(headers, query)
+        visit = Visit(
+            stores=scope["path"] == EVENTS_PATH,
+            encoding=headers.get(b"content-encoding") or query.get("compression", "").encode(),
+            origin=self.origin(scope, headers),
+            grant=grant,
+            base=await self._base_place(grant, query),
+        )
+        body = await self.read(headers, receive)
+        try:
+            return await self._take(visit, body)
+        finally:
+            self.room.give_back(len(body))
+
+    async def _take(self, visit: Visit, body: bytes) -> Answer:
+        received_at = self.intake.now()
+        try:
+            encoding = visit.encoding.strip().lower()
+            text = decompress(body, encoding, self.options.limits.decompressed_bytes)
+            verdicts = read_batch(text, self._judge, received_at)
+        except TooManyRecords as error:
+            raise BodyTooLarge(str(error)) from None
+        except (Unreadable, UnreadableBody) as error:
+            if visit.stores and body:
+                await self._keep_unreadable(body, str(error), visit)
+            raise UnreadableBody(str(error)) from None
+        places: Place | list[Place] = visit.base
+        if verdicts.claims:
+            places = await self._places(verdicts, visit)
+        if visit.stores and verdicts.records:
+            await self.intake.store(verdicts, places, visit.origin, received_at)
+            self.intake.count(verdicts, self.name)
+        return _answer(verdicts)
+
+    async def _keep_unreadable(self, body: bytes, message: str, visit: Visit) -> None:
+        self.counts.records[self.name, Reason.UNREADABLE.value] += 1
+        raw = body[:KEPT_BYTES]
+        await self.intake.quarantine(raw, Reason.UNREADABLE, message, visit.base, visit.origin)
+
+    async def _grant(self, headers: Headers, query: Mapping[str, str]) -> Grant:
+        authorization = headers.get(b"authorization")
+        if authorization is not None:
+            scheme, _, credentials = authorization.decode("latin-1").partition(" ")
+            if scheme.lower() != "bearer":
+                raise Unauthorized("send the key as 'Authorization: Bearer <write key>' or as ?key=")
+            key = credentials.strip()
+        else:
+            key = query.get("key", "")
+        if not key:
+            raise Unauthorized("no key: send 'Authorization: Bearer <write key>' or ?key=")
+        grant = await self.keys.grant(key)
+        if grant is None:
+            raise Unauthorized("the key opens no project")
+        return grant
+
+    async def _base_place(self, grant: Grant, query: Mapping[str, str]) -> Place:
+        """Where records go that name no project themselves."""
+        project = query.get("project") or grant.project or DEFAULT_PROJECT
+        if project != grant.project and not await self._opens(grant, project):
+            raise WrongProject(f"the key does not open the project {project!r} of the URL")
+        return Place(project, grant.kind == "secret")
+
+    async def _opens(self, grant: Grant, project: str) -> bool:
+        return grant.opens(project) and await self.keys.project(project) is not None
+
+    async def _places(self, verdicts: Verdicts, visit: Visit) -> list[Place]:
+        """The place of each record; those that the key does not open are refused."""
+        base = visit.base
+        places = [base] * len(verdicts.records)
+        refused: list[Refusal] = []
+        for index, claim in verdicts.claims.items():
+            project = claim.project
+            if project is None or project == base.project:
+                continue
+            if await self._opens(visit.grant, project):
+                places[index] = Place(project, base.trusted)
+            else:
+                message = f"the key does not open the project {project!r} that the record names"
+                refused.append(Refusal(index, Reason.WRONG_PROJECT.value, "project", message))
+        refuse(verdicts, refused)
+        return places
+
+
+def _answer(verdicts: Verdicts) -> Answer:
+    accepted = len(verdicts.records) - len(verdicts.refusals)
+    if not verdicts.refusals:
+        return json_answer(b'{"accepted":%d,"rejected":[]}' % accepted)
+    rejected = [
+        {
+            "index": refusal.index,
+            "reason": refusal.reason,
+            "field": refusal.field,
+            "message": refusal.message,
+        }
+        for refusal in verdicts.refusals
+    ]
+    return json_answer(orjson.dumps({"accepted": accepted, "rejected": rejected}))

@@ -1,0 +1,134 @@
+"""The doors' part of the OpenAPI document: FastAPI does not know them, being behind them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from footfall.events.faults import FIELD_TYPES, TYPES
+from footfall.events.reasons import Reason
+
+_JSON_TYPES: Final = {bool: "boolean", int: "integer", float: "number", str: "string", dict: "object"}
+
+_RECORD: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        field: {"type": [_JSON_TYPES[each] for each in types]} for field, types in FIELD_TYPES.items()
+    }
+    | {"type": {"type": "string", "enum": list(TYPES), "default": "track"}},
+}
+_VERDICTS: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["accepted", "rejected"],
+    "properties": {
+        "accepted": {"type": "integer"},
+        "rejected": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["index", "reason", "field", "message"],
+                "properties": {
+                    "index": {"type": "integer", "description": "Position in the request, from 0."},
+                    "reason": {"type": "string", "enum": [reason.value for reason in Reason]},
+                    "field": {"type": "string"},
+                    "message": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+_PROBLEM: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+    },
+}
+
+
+def _response(description: str, media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {media_type: {"schema": schema}}}
+
+
+def _problem(description: str) -> dict[str, Any]:
+    return _response(description, "application/problem+json", _PROBLEM)
+
+
+def _parameter(name: str, description: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": description,
+        "schema": {"type": "string"},
+    }
+
+
+def _native(summary: str) -> dict[str, Any]:
+    batch = {"type": "array", "items": _RECORD}
+    envelope = {"type": "object", "required": ["events"], "properties": {"events": batch}}
+    return {
+        "post": {
+            "summary": summary,
+            "tags": ["native"],
+            "security": [{"writeKey": []}, {"writeKeyInUrl": []}],
+            "parameters": [
+                _parameter("project", "Only with a key that opens several projects."),
+                _parameter("compression", "gzip or zstd, where Content-Encoding cannot be set."),
+            ],
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/json": {"schema": {"oneOf": [_RECORD, batch, envelope]}},
+                    "application/x-ndjson": {"schema": {"type": "string", "description": "A record a line."}},
+                },
+            },
+            "responses": {
+                "200": _response("A verdict on every record.", "application/json", _VERDICTS),
+                "400": _problem("No record can be found in the body."),
+                "401": _problem("No key, or one that opens nothing."),
+                "403": _problem("The key does not open the project in the URL."),
+                "413": _problem("Too large; the detail names the limit."),
+                "415": _problem("Unknown Content-Encoding."),
+                "503": _problem("Nothing was stored: send it again after Retry-After seconds."),
+            },
+        }
+    }
+
+
+def _sensors(path: str) -> dict[str, Any]:
+    parameters = [
+        _parameter("project", "Name of the project; `default` if absent."),
+        _parameter("token", "The write key."),
+        _parameter("data", "One record: base64 of JSON, or of gzipped JSON."),
+        _parameter("data_list", "An array of records, in the same way."),
+        _parameter("gzip", "0 or 1; 9 and 13 are encrypted envelopes."),
+        _parameter("crc", "Checksum of the data; a diagnostic."),
+    ]
+    responses = {"200": {"description": "Stored."}, "503": _problem("Nothing was stored.")}
+    if path == "/debug":
+        responses["400"] = {"description": 'What is wrong: {"errors": [...]}.'}
+    operation = {
+        "summary": "Takes what Sensors Analytics' SDKs send, at any path prefix.",
+        "tags": ["sensors"],
+        "parameters": parameters,
+        "responses": responses,
+    }
+    form = {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}}
+    return {"get": operation, "post": operation | {"requestBody": {"content": form}}}
+
+
+def door_paths() -> dict[str, Any]:
+    """OpenAPI path items of all doors."""
+    return {
+        "/v1/events": _native("Stores records."),
+        "/v1/validate": _native("Says what would become of records, and stores nothing."),
+        **{path: _sensors(path) for path in ("/sa", "/sa.gif", "/debug")},
+    }
+
+
+SECURITY_SCHEMES: Final[dict[str, Any]] = {
+    "writeKey": {"type": "http", "scheme": "bearer"},
+    "writeKeyInUrl": {"type": "apiKey", "in": "query", "name": "key"},
+}

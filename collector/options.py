@@ -1,0 +1,53 @@
+"""What can be set about a collector worker. The command line fills it from Settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from footfall.events.limits import BodyLimits
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorOptions:
+    """Frozen. Times are seconds."""
+
+    limits: BodyLimits = field(default_factory=BodyLimits)
+    worker: int = 0
+    """This worker's number: its log partition, and its label in the metrics."""
+
+    metrics_dir: Path | None = None
+    """Where workers leave their counts for one another, so that whichever is asked shows all."""
+
+    trusted_proxies: frozenset[str] = frozenset({"127.0.0.1", "::1"})
+    """Addresses whose X-Forwarded-For is believed."""
+
+    strict_sensors: bool = False
+    """For tests of clients: the Sensors door answers 400 to what it cannot read, instead of 200."""
+
+    requests_at_once: int = 2_000
+    """Requests in work; beyond it 503."""
+
+    bytes_at_once: int = 256 * 1024 * 1024
+    """Body bytes held at once; beyond it 503."""
+
+    connections: int = 10_000
+    head_seconds: float = 10.0
+    body_seconds: float = 30.0
+    keep_alive_seconds: int = 30
+    drain_seconds: int = 20
+    head_bytes: int = 64 * 1024 - 1
+    """Request line and headers together; a URL cannot be longer either."""
+
+    key_seconds: float = 5.0
+    """How long a key is believed to be good, so also how long a withdrawn one still works."""
+
+    project_seconds: float = 1.0
+    unknown_seconds: float = 0.5
+    """How long a key is believed to be unknown."""
+
+    lookups_per_second: int = 100
+    """Questions to the workspace about keys and projects nobody knows; beyond it 503."""
+
+    quarantine_bytes_per_second: int = 1024 * 1024
+    """Bodies that no project accepts are kept at this rate at most (after a burst of 32 times as much)."""

@@ -1,0 +1,237 @@
+"""The Sensors door: `/sa`, `/sa.gif` and `/debug` at any path prefix, as Sensors Analytics' own SDKs speak.
+
+Its clients delete their data over most answers but 200, 403, 404 and 5xx, so whatever arrived is kept, as a
+dead letter if it is good for nothing else, and answered 200; only what could not be stored gets 503. `/debug`
+tells developers what is wrong: 200 `{}` or 400 with the errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import monotonic
+from typing import NamedTuple
+
+import orjson
+
+from collector.answers import (
+    EMPTY,
+    PIXEL,
+    Answer,
+    BodyTooLarge,
+    Headers,
+    NotAllowed,
+    Overloaded,
+    Receive,
+    Scope,
+    UnreadableBody,
+    json_answer,
+)
+from collector.doors import Collaborators, Door
+from collector.envelopes import Envelope, Fields, open_envelope, plain, read_fields
+from collector.intake import KEPT_BYTES, NO_PROJECT, Origin, Place, refuse
+from footfall.events.batch import TooManyRecords, Unreadable, read_batch
+from footfall.events.log_record import Refusal
+from footfall.events.names import KnownNames
+from footfall.events.reasons import Reason
+from footfall.events.verdicts import SENSORS, Claim, Judge, Verdicts
+from footfall.workspace.projects import DEFAULT_PROJECT
+
+SENSORS_NAMES = frozenset({"sa", "sa.gif", "debug"})
+"""Last path segments of this door."""
+
+_BURST = 32
+
+
+class Visit(NamedTuple):
+    """One request: what kind it is, and where its records belong by default."""
+
+    debug: bool
+    dry_run: bool
+    pixel: bool
+    origin: Origin
+    project: str | None  # of the URL
+    token: str | None
+    base: Place | None  # None: its project is unknown or takes nothing from it
+
+
+class _Fault(NamedTuple):
+    """A request that holds no record."""
+
+    reason: Reason
+    message: str
+    raw: bytes
+
+
+class SensorsDoor(Door):
+    """Raw ASGI application of all three paths."""
+
+    name = "sensors"
+
+    def __init__(self, collaborators: Collaborators, known: KnownNames) -> None:
+        super().__init__(collaborators)
+        self._judge = Judge(SENSORS, known)
+        self._allowance = _Allowance(self.options.quarantine_bytes_per_second)
+
+    async def answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer:
+        method = scope["method"]
+        if method not in ("GET", "POST", "HEAD"):
+            raise NotAllowed(f"{scope['path']} takes GET and POST, not {method}")
+        query = read_fields(scope["query_string"])
+        visit = await self._visit(scope, headers, query)
+        if method != "POST":
+            return await self._take(visit, query, b"")
+        try:
+            body = await self.read(headers, receive)
+        except BodyTooLarge as error:
+            return await self._keep(visit, _Fault(Reason.BODY_TOO_LARGE, str(error), error.kept))
+        try:
+            return await self._take(visit, query | read_fields(body), body)
+        finally:
+            self.room.give_back(len(body))
+
+    async def _visit(self, scope: Scope, headers: Headers, query: Fields) -> Visit:
+        name = scope["path"].rpartition("/")[2]
+        project = plain(query[b"project"]) if b"project" in query else None
+        token = plain(query[b"token"]) if b"token" in query else None
+        return Visit(
+            debug=name == "debug",
+            dry_run=name == "debug" and headers.get(b"dry-run", b"").strip().lower() == b"true",
+            pixel=name == "sa.gif" and scope["method"] == "GET",
+            origin=self.origin(scope, headers),
+            project=project or None,
+            token=token or None,
+            base=await self._place(project or None, token or None),
+        )
+
+    async def _take(self, visit: Visit, fields: Fields, body: bytes) -> Answer:
+        if visit.debug and b"info_id" in fields:
+            return EMPTY  # a developer's phone reporting for debugging: no records
+        received_at = self.intake.now()
+        raw = body or fields.get(b"data_list") or fields.get(b"data", b"")
+        try:
+            envelope = open_envelope(fields, self.options.limits.decompressed_bytes)
+            if envelope is None:
+                if not body.strip():
+                    return self._stored(visit)  # a probe, or a client that was redirected: nothing came
+                raise UnreadableBody("no field data or data_list in the body")
+            self._count_envelope(envelope)
+            verdicts = read_batch(envelope.text, self._judge, received_at)
+        except (UnreadableBody, Unreadable) as error:
+            fault = _Fault(Reason.UNREADABLE, str(error), raw)
+        except TooManyRecords as error:
+            fault = _Fault(Reason.TOO_MANY_RECORDS, str(error), raw)
+        except BodyTooLarge as error:
+            fault = _Fault(Reason.BODY_TOO_LARGE, str(error), raw)
+        else:
+            return await self._store(visit, verdicts, received_at)
+        return await self._keep(visit, fault)
+
+    def _count_envelope(self, envelope: Envelope) -> None:
+        self.counts.crc[envelope.crc] += 1
+        self.counts.gzip_code[envelope.gzip_code] += 1
+
+    async def _store(self, visit: Visit, verdicts: Verdicts, received_at: int) -> Answer:
+        places: Place | Sequence[Place]
+        if visit.base is not None and not verdicts.claims:
+            places = visit.base
+        else:
+            places = await self._places(visit, verdicts)
+            lost = sum(place.project == NO_PROJECT for place in places)
+            if lost and not visit.dry_run:
+                self._allowance.spend(len(verdicts.events))
+        if verdicts.records and not visit.dry_run:
+            await self.intake.store(verdicts, places, visit.origin, received_at)
+            self.intake.count(verdicts, self.name)
+        if visit.debug:
+            return _debug_answer(verdicts.refusals)
+        return self._stored(visit)
+
+    async def _keep(self, visit: Visit, fault: _Fault) -> Answer:
+        """A body without records becomes one dead letter."""
+        place = visit.base or Place(NO_PROJECT, trusted=False)
+        if not visit.dry_run:
+            raw = fault.raw[:KEPT_BYTES]
+            if place.project == NO_PROJECT:
+                self._allowance.spend(len(raw))
+            self.counts.records[self.name, fault.reason.value] += 1
+            await self.intake.quarantine(raw, fault.reason, fault.message, place, visit.origin)
+        if visit.debug or self.options.strict_sensors:
+            return _debug_answer([Refusal(0, fault.reason.value, "", fault.message)])
+        return self._stored(visit)
+
+    def _stored(self, visit: Visit) -> Answer:
+        if visit.debug:
+            return json_answer(b"{}")
+        return PIXEL if visit.pixel else EMPTY
+
+    async def _place(self, project: str | None, token: str | None) -> Place | None:
+        """Where records of this project and token go; None if nowhere."""
+        grant = await self.keys.grant(token) if token else None
+        if grant is not None:
+            target = project or grant.project or DEFAULT_PROJECT
+            if target == grant.project or (
+                grant.opens(target) and await self.keys.project(target) is not None
+            ):
+                return Place(target, grant.kind == "secret")
+        target = project or DEFAULT_PROJECT
+        found = await self.keys.project(target)
+        return Place(target, trusted=False) if found is not None and found.keyless else None
+
+    async def _places(self, visit: Visit, verdicts: Verdicts) -> list[Place]:
+        """The place of each record. What may go nowhere is refused, in the request's own project if any."""
+        nowhere = visit.base or Place(NO_PROJECT, trusted=False)
+        places: list[Place] = []
+        refused: list[Refusal] = []
+        known: dict[Claim, Place | None] = {Claim(None, None): visit.base}
+        for index, record in enumerate(verdicts.records):
+            claim = verdicts.claims.get(index, Claim(None, None))
+            if claim not in known:
+                known[claim] = await self._place(claim.project or visit.project, claim.token or visit.token)
+            place = known[claim]
+            places.append(place or nowhere)
+            if place is None and record is not None:
+                refused.append(_refusal_of_place(index, claim, visit))
+        refuse(verdicts, refused)
+        return places
+
+
+def _refusal_of_place(index: int, claim: Claim, visit: Visit) -> Refusal:
+    if claim.project is not None and visit.base is not None:
+        message = f"the token does not open the project {claim.project!r} that the record names"
+        return Refusal(index, Reason.WRONG_PROJECT.value, "project", message)
+    project = claim.project or visit.project or DEFAULT_PROJECT
+    message = f"the token opens no project, and {project!r} is not keyless"
+    return Refusal(index, Reason.UNKNOWN_KEY.value, "token", message)
+
+
+def _debug_answer(refusals: Sequence[Refusal]) -> Answer:
+    if not refusals:
+        return json_answer(b"{}")
+    errors = [
+        {
+            "index": refusal.index,
+            "field": refusal.field,
+            "reason": refusal.reason,
+            "message": refusal.message,
+        }
+        for refusal in refusals
+    ]
+    return json_answer(orjson.dumps({"errors": errors}), 400)
+
+
+class _Allowance:
+    """How much may be stored of what belongs to nobody, so that strangers cannot fill the log."""
+
+    def __init__(self, bytes_per_second: int) -> None:
+        self._rate = bytes_per_second
+        self._left = float(bytes_per_second * _BURST)
+        self._refilled = monotonic()
+
+    def spend(self, size: int) -> None:
+        """Raises Overloaded when there is none left: the client keeps its data."""
+        now = monotonic()
+        self._left = min(self._rate * _BURST, self._left + (now - self._refilled) * self._rate)
+        self._refilled = now
+        if self._left <= 0:
+            raise Overloaded("too much comes without a key that is known")
+        self._left -= size

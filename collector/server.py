@@ -1,0 +1,83 @@
+"""Runs a collector application on a socket: uvicorn with deadlines, draining when it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import uvicorn
+
+from collector.deadlines import deadline_protocol, end_slow_requests
+from collector.options import CollectorOptions
+
+
+class CollectorServer(uvicorn.Server):
+    """A uvicorn server that sweeps slow connections and, unlike uvicorn's, returns after SIGTERM or SIGINT.
+
+    uvicorn raises the signal again when it has stopped, which would end the process before the log is closed.
+    """
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._sweeper = asyncio.create_task(end_slow_requests(self.server_state.connections))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        self._sweeper.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._sweeper
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        previous = {each: signal.signal(each, self.handle_exit) for each in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for each, handler in previous.items():
+                signal.signal(each, handler)
+
+
+def build_server(
+    app: Any, options: CollectorOptions, *, host: str = "127.0.0.1", port: int = 0
+) -> CollectorServer:
+    """A server that is not running yet. `host` and `port` matter only if it gets no sockets."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http=deadline_protocol(options),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=options.keep_alive_seconds,
+        timeout_graceful_shutdown=options.drain_seconds,
+    )
+    return CollectorServer(config)
+
+
+def serve(
+    app: Any,
+    options: CollectorOptions,
+    *,
+    sockets: list[socket.socket] | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+) -> None:
+    """Serves until SIGTERM or SIGINT, then answers what it has begun, and returns.
+
+    `sockets` are bound already (shared by several workers); without them it binds `host` and `port`.
+    The caller closes the log's writer afterwards.
+    """
+    build_server(app, options, host=host, port=port).run(sockets=sockets)

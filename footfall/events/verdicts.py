@@ -1,0 +1,365 @@
+"""Which records may come in: the one parser of untrusted records.
+
+A batch of usual records is decoded by one typed decoder, which checks types and lengths in C, and each record
+is then accepted by a few comparisons. Whatever is unusual takes the slow way, record by record, which gives
+the same verdicts (a test compares the two) and names reason and field.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+from functools import cache
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from footfall.events import limits
+from footfall.events.faults import (
+    Fault,
+    FaultFound,
+    depth_exceeds,
+    explain,
+    is_encrypted,
+    is_schema_protocol,
+    parse_object,
+)
+from footfall.events.log_record import Refusal
+from footfall.events.names import HOISTED, KnownNames, explain_name
+from footfall.events.reasons import Reason
+from footfall.events.record import Record, RecordType, split_array
+from footfall.events.times import END_MS, InvalidTime, correct_time, read_time
+
+_Id = Annotated[str, Meta(max_length=limits.ID_LENGTH)]
+_Text = Annotated[str, Meta(max_length=limits.STRING_LENGTH)]
+_Value = _Text | int | float | bool | Annotated[list[_Text], Meta(max_length=limits.LIST_LENGTH)] | None
+_Properties = Annotated[dict[str, _Value], Meta(max_length=limits.PROPERTY_COUNT)]
+_Lib = Annotated[dict[str, _Text | int | float | bool | None], Meta(max_length=limits.FIELD_ENTRIES)]
+_Identity = _Id | Annotated[list[_Id], Meta(max_length=limits.FIELD_ENTRIES)]
+_Identities = Annotated[dict[str, _Identity], Meta(max_length=limits.FIELD_ENTRIES)]
+
+
+_NO_PROPERTIES: dict[str, Any] = {}
+
+
+def _no_properties() -> dict[str, Any]:
+    """Always the same dict, so that absent properties can be told from empty ones. Nobody writes to it."""
+    return _NO_PROPERTIES
+
+
+class _CheckedRecord(Record):
+    """A record whose types and lengths the decoder checks."""
+
+    type: RecordType = "track"
+    distinct_id: _Id | None = None
+    properties: _Properties = msgspec.field(default_factory=_no_properties)
+    event_id: _Id | None = None
+    anonymous_id: _Id | None = None
+    login_id: _Id | None = None
+    original_id: _Id | None = None
+    identities: _Identities | None = None
+    lib: _Lib | None = None
+    project: _Id | None = None
+    item_type: _Id | None = None
+    item_id: _Id | None = None
+
+
+class NativeRecord(_CheckedRecord, forbid_unknown_fields=True):
+    """What `/v1/events` takes: the fields of a record and no other."""
+
+
+class SensorsRecord(_CheckedRecord, forbid_unknown_fields=True):
+    """What Sensors Analytics' SDKs usually send: a record, and fields that say nothing to us."""
+
+    token: _Id | None = None
+    hybrid_h5: bool | int | str | None = msgspec.field(default=None, name="_hybrid_h5")
+    is_instant_event: bool | int | str | None = None
+
+
+class _SensorsRecordWithMore(SensorsRecord, forbid_unknown_fields=False):
+    """The same with fields nobody has heard of."""
+
+
+class Door(NamedTuple):
+    """How a way in reads records."""
+
+    name: str  # the word in log records: "native" | "sensors"
+    record: type[_CheckedRecord]
+    tolerant: type[_CheckedRecord] | None  # takes unknown fields too
+
+    def batch_decoder(self) -> msgspec.json.Decoder[list[_CheckedRecord]]:
+        return msgspec.json.Decoder(list[self.record])  # type: ignore[name-defined]
+
+
+NATIVE = Door("native", NativeRecord, None)
+SENSORS = Door("sensors", SensorsRecord, _SensorsRecordWithMore)
+
+
+class Claim(NamedTuple):
+    """What a record itself says about where it belongs."""
+
+    project: str | None
+    token: str | None
+
+
+class Verdicts(NamedTuple):
+    """A batch after judgement."""
+
+    events: bytes  # the JSON array for the log, in the client's order
+    records: list[Record | None]  # None where refused
+    refusals: list[Refusal]  # ascending by index
+    claims: dict[int, Claim]  # of the accepted records that make one
+    ignored_fields: int  # unknown fields that the Sensors door let pass
+
+
+_MOST_BRACES = 8 * limits.BATCH_RECORDS  # a body of millions of {} must not become millions of records first
+
+
+_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_read_plainly = msgspec.json.Decoder().decode
+
+
+class Judge:
+    """Judges batches of one door. Not for use by several threads at once."""
+
+    def __init__(self, door: Door, known: KnownNames) -> None:
+        self.door = door
+        self._known = known
+        self._decode_batch = door.batch_decoder().decode
+        self._decode_strictly = msgspec.json.Decoder(door.record).decode
+        self._decode_tolerantly = msgspec.json.Decoder(door.tolerant).decode if door.tolerant else None
+
+    def judge_array(self, array: bytes, received_at: int) -> Verdicts | None:
+        """The verdicts on an array of usual records; None if the slow way is needed (`judge_elements`)."""
+        large = len(array) > limits.RECORD_BYTES
+        if large and array.count(b"{") > _MOST_BRACES:
+            return None
+        try:
+            records = self._decode_batch(array)
+        except _UNDECODABLE:
+            return None
+        if len(records) > limits.BATCH_RECORDS:
+            return None
+        if large and max(map(len, split_array(array)), default=0) > limits.RECORD_BYTES:
+            return None
+        verdicts = Verdicts(array, records, [], {}, 0)  # type: ignore[arg-type]  # list is invariant
+        self._judge_records(records, received_at, verdicts)
+        return verdicts
+
+    def _judge_records(self, records: Sequence[Record], received_at: int, verdicts: Verdicts) -> None:
+        names = self._known.names
+        youngest, oldest = received_at + limits.FARTHEST_AHEAD_MS, received_at - limits.OLDEST_MS
+        fresh_from, fresh_to = received_at - limits.CLOCK_SKEW_MS, received_at + limits.CLOCK_SKEW_MS
+        for index, record in enumerate(records):
+            # The usual record: known event, known properties, a time in range, from a clock that is right.
+            sent = record.flush_time
+            if sent is None:
+                sent = record.sent_at
+            time = record.time
+            if (
+                record.type == "track"
+                and record.event in names
+                and record.distinct_id is not None
+                and type(time) is int
+                and oldest <= time <= youngest
+                and (sent is None or (type(sent) is int and fresh_from <= sent <= fresh_to))
+                and record.project is None
+                and names.issuperset(record.properties)
+            ):
+                continue
+            self._judge_unusual(index, record, received_at, verdicts)
+
+    def _judge_unusual(self, index: int, record: Record, received_at: int, verdicts: Verdicts) -> None:
+        fault = fault_of(record, received_at, self._known)
+        if fault is not None:
+            verdicts.refusals.append(Refusal(index, fault.reason.value, fault.field, fault.message))
+            verdicts.records[index] = None
+            return
+        claim = _claim(record)
+        if claim is not None:
+            verdicts.claims[index] = claim
+
+    def judge_elements(self, elements: Sequence[bytes], received_at: int) -> Verdicts:
+        """The verdicts on records given one by one, whatever they are."""
+        kept: list[bytes] = []
+        verdicts = Verdicts(b"", [], [], {}, 0)
+        ignored_fields = 0
+        for index, element in enumerate(elements):
+            try:
+                record, ignored = self._decode(element)
+            except FaultFound as found:
+                fault = found.fault
+                verdicts.records.append(None)
+                verdicts.refusals.append(Refusal(index, fault.reason.value, fault.field, fault.message))
+                kept.append(_keep_refused(element))
+                continue
+            ignored_fields += ignored
+            verdicts.records.append(record)
+            kept.append(element)
+            self._judge_unusual(index, record, received_at, verdicts)
+        return verdicts._replace(events=b"[" + b",".join(kept) + b"]", ignored_fields=ignored_fields)
+
+    def _decode(self, element: bytes) -> tuple[Record, int]:
+        """A record and how many unknown fields it has. Raises FaultFound."""
+        if len(element) <= limits.RECORD_BYTES:
+            try:
+                return self._decode_strictly(element), 0
+            except _UNDECODABLE:
+                pass
+            if self._decode_tolerantly and (ignored := _unknown_fields(element, self.door.record)):
+                try:
+                    return self._decode_tolerantly(element), ignored
+                except _UNDECODABLE:
+                    pass
+        explain(parse_object(element), unknown_allowed=self._decode_tolerantly is not None)
+        # Nothing is wrong with the last value of each field: an earlier one of the same name is.
+        raise FaultFound(Reason.INVALID_TYPE, "", "a field is there twice, first with a value that cannot be")
+
+
+def _unknown_fields(element: bytes, record: type[_CheckedRecord]) -> int:
+    """How many fields of a readable object a record does not have; 0 also if it needs a closer look."""
+    try:
+        element.decode()
+        plain = _read_plainly(element)
+    except _UNDECODABLE:
+        return 0
+    if not isinstance(plain, dict) or is_schema_protocol(plain) or is_encrypted(plain):
+        return 0
+    return 0 if depth_exceeds(element, limits.NESTING_DEPTH) else len(plain.keys() - _wire_names(record))
+
+
+@cache
+def _wire_names(record: type[_CheckedRecord]) -> frozenset[str]:
+    return frozenset(record.__struct_encode_fields__)
+
+
+def fault_of(record: Record, received_at: int, known: KnownNames) -> Fault | None:
+    """What is wrong with the contents of a record whose form is right."""
+    return (
+        _missing_field(record)
+        or _bad_name(record, known)
+        or _bad_operation(record)
+        or _bad_claim(record.properties)
+        or _bad_time(record, received_at)
+    )
+
+
+def _missing_field(record: Record) -> Fault | None:
+    kind = record.type
+    missing = None
+    if kind in ("item_set", "item_delete"):
+        missing = "item_type" if not record.item_type else "item_id" if not record.item_id else None
+    elif record.distinct_id is None and record.login_id is None and record.anonymous_id is None:
+        missing = "distinct_id"
+    elif kind == "track":
+        missing = "event" if not record.event else None
+    elif kind == "track_signup":
+        missing = "original_id" if record.original_id is None else None
+    elif kind in ("track_id_bind", "track_id_unbind"):
+        missing = "identities" if not record.identities else None
+    elif kind != "profile_delete" and record.properties is _NO_PROPERTIES:
+        missing = "properties"
+    if missing is None:
+        return None
+    return Fault(Reason.MISSING_FIELD, missing, f"records of type {kind} need {missing}")
+
+
+def _bad_name(record: Record, known: KnownNames) -> Fault | None:
+    if record.event and (reason := known.fault(record.event)) is not None:
+        return Fault(reason, "event", explain_name(record.event))
+    for name in record.properties:
+        if (reason := known.fault(name)) is not None:
+            return Fault(reason, f"properties.{name}", explain_name(name))
+    return None
+
+
+def _bad_operation(record: Record) -> Fault | None:
+    if record.type == "profile_increment":
+        wanted: tuple[type, ...] = (int, float)
+        words = "profile_increment adds numbers"
+    elif record.type == "profile_append":
+        wanted, words = (list,), "profile_append appends lists of strings"
+    else:
+        return None
+    for name, value in record.properties.items():
+        if value is not None and name not in HOISTED and (not isinstance(value, wanted) or value is True):
+            return Fault(Reason.INVALID_VALUE, f"properties.{name}", f"{words}, properties.{name} is none")
+    return None
+
+
+def _bad_claim(properties: dict[str, Any]) -> Fault | None:
+    for name in ("$project", "$token"):
+        if not isinstance(properties.get(name, ""), str | None):
+            return Fault(Reason.INVALID_TYPE, f"properties.{name}", f"properties.{name} must be a string")
+    return None
+
+
+def _claim(record: Record) -> Claim | None:
+    properties = record.properties
+    project = properties.get("$project") or record.project
+    token = properties.get("$token") or getattr(record, "token", None)
+    return Claim(project, token) if project or token else None
+
+
+def _bad_time(record: Record, received_at: int) -> Fault | None:
+    field = "time" if record.properties.get("$time") is None else "properties.$time"
+    sent_field = "sent_at" if record.flush_time is None else "_flush_time"
+    written = record.time if field == "time" else record.properties["$time"]
+    sent = record.sent_at if record.flush_time is None else record.flush_time
+    try:
+        time = received_at if written is None else _read_time(written, field)
+        if sent is not None:
+            sent = _read_time(sent, sent_field)
+            if written is not None:
+                time = correct_time(time, sent, received_at)
+    except FaultFound as found:
+        return found.fault
+    if not 0 <= time < END_MS:
+        return Fault(
+            Reason.INVALID_TIME, field, f"{field}, corrected by the client's clock, is not in 1970-2286"
+        )
+    if record.time_free:
+        return None
+    if received_at - time > limits.OLDEST_MS:
+        days = (received_at - time) // 86_400_000
+        return Fault(Reason.TOO_OLD, field, f"{field} is {days} days ago; over 365 days only with time_free")
+    if time - received_at > limits.FARTHEST_AHEAD_MS:
+        days = (time - received_at) // 86_400_000
+        return Fault(
+            Reason.TOO_FAR_AHEAD, field, f"{field} is {days} days ahead; over 3 days only with time_free"
+        )
+    return None
+
+
+def _read_time(value: Any, field: str) -> int:
+    if not isinstance(value, int | float | str) or isinstance(value, bool):
+        raise FaultFound(Reason.INVALID_TIME, field, f"{field} must be a number or a string")
+    try:
+        return read_time(value)
+    except InvalidTime as error:
+        raise FaultFound(Reason.INVALID_TIME, field, str(error)) from None
+
+
+def _keep_refused(element: bytes) -> bytes:
+    """A refused element as it goes into the log's array, which every reader must be able to take apart.
+
+    What is no readable JSON, and a bare string, becomes a string of its base64 (record.raw_bytes undoes it).
+    """
+    if element[:1] not in (b'"', b"") and not depth_exceeds(element, limits.NESTING_DEPTH):
+        try:
+            element.decode()
+            _skim(element)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            pass
+        else:
+            return element
+    return wrap_raw(element)
+
+
+_skim = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+def wrap_raw(raw: bytes) -> bytes:
+    """Bytes of any kind as one element of a log record's array."""
+    return b'"' + b64encode(raw) + b'"'
