@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
+from contextlib import ExitStack, closing
 
 from footfall.cli.child import SupervisorLink
 from footfall.cli.log_lines import set_up_logging
@@ -15,28 +15,25 @@ def run_collect_worker(
 ) -> None:
     """Returns when it was asked to end and everything accepted is durable."""
     set_up_logging()
-    from collector.app import CollectorOptions, build_app
-
-    from footfall.cli.serving import make_server, serve
+    from collector.app import build_app
+    from collector.options import CollectorOptions
+    from collector.server import build_server
+    from footfall.cli.serving import GRACEFUL_SECONDS, serve
     from footfall.eventlog.opening import open_log
     from footfall.events.keys import KeyedHash
+    from footfall.events.limits import BodyLimits
     from footfall.workspace import open_workspace
 
-    workspace = open_workspace(settings.workspace_url)
-    log = open_log(settings.log_url, max_bytes=settings.log_max_bytes // settings.collect_workers)
-    writer = log.open_writer(worker)
-    keyed_hash = KeyedHash(read_installation_key(settings))
     options = CollectorOptions(
-        max_body_bytes=settings.max_body_bytes, max_decompressed_bytes=settings.max_decompressed_bytes
+        limits=BodyLimits(settings.max_body_bytes, settings.max_decompressed_bytes),
+        worker=worker,
+        metrics_dir=settings.home / "metrics",
+        drain_seconds=GRACEFUL_SECONDS,
     )
-    server = make_server(build_app(options, writer, workspace, keyed_hash))
-    try:
-        asyncio.run(serve(server, listener, link, drain=_nothing_to_drain, hurry=lambda: None))
-    finally:
-        writer.close()
-        log.close()
-        workspace.close()
-
-
-async def _nothing_to_drain() -> None:
-    """uvicorn itself finishes the requests that run."""
+    with ExitStack() as stack:
+        workspace = stack.enter_context(closing(open_workspace(settings.workspace_url)))
+        max_bytes = settings.log_max_bytes // settings.collect_workers
+        log = stack.enter_context(closing(open_log(settings.log_url, max_bytes=max_bytes)))
+        writer = stack.enter_context(closing(log.open_writer(worker)))
+        app = build_app(options, writer, workspace, KeyedHash(read_installation_key(settings)))
+        serve(build_server(app, options), listener, link)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import signal
 import socket
 import threading
 import time
@@ -35,7 +35,7 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
     from processor.loop import Processor
     from query_api.app import build_app
 
-    from footfall.cli.serving import make_server, serve
+    from footfall.cli.serving import DrainingServer, serve
     from footfall.eventlog.opening import open_log
     from footfall.events.keys import KeyedHash
     from footfall.storage.migrate import migrate
@@ -51,12 +51,12 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
         migrate(store, topology_of(settings.store_url))
         processor = Processor(log, store, keyed_hash, workspace.project, dedup_days=settings.dedup_days)
         processor.recover()
+        thread = ProcessorThread(processor, log, settings.drain_seconds)
         app = build_app(store, workspace, log, processor.data_until, keyed_hash)
-        server = make_server(app)
-        thread = ProcessorThread(processor, log, settings.drain_seconds, when_failed=server.stop)
-        thread.start()
+        server = DrainingServer(app, thread.begin_drain)
+        thread.start(when_ended=server.stop)
         try:
-            asyncio.run(serve(server, listener, link, drain=thread.drain, hurry=thread.hurry))
+            serve(server, listener, link)
         finally:
             thread.stop()
     if thread.failure is not None:
@@ -64,42 +64,42 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
 
 
 class ProcessorThread:
-    """Runs the processor beside the query API; when it fails, the process ends and is started again."""
+    """Runs the processor beside the query API. When it ends, drained or failed, the process ends."""
 
-    def __init__(
-        self, processor: Processor, log: Log, drain_seconds: float, when_failed: Callable[[], None]
-    ) -> None:
+    def __init__(self, processor: Processor, log: Log, drain_seconds: float) -> None:
         self.failure: Exception | None = None
         self._processor = processor
         self._log = log
         self._drain_seconds = drain_seconds
-        self._when_failed = when_failed
         self._stop = threading.Event()
-        self._hurried = False
+        self._drain_until = float("inf")
         self._thread = threading.Thread(target=self._run, name="processor")
+        self._when_ended: Callable[[], None] = lambda: None
 
-    def start(self) -> None:
+    def start(self, when_ended: Callable[[], None]) -> None:
+        self._when_ended = when_ended
         self._thread.start()
 
-    def hurry(self) -> None:
-        """Ends `drain` after the block that is being processed."""
-        self._hurried = True
-
-    async def drain(self) -> None:
-        """Waits until nothing waits in the log, or the time for that is over, then ends the processor."""
-        deadline = time.monotonic() + self._drain_seconds
-        while (
-            self._waiting() and self._thread.is_alive() and not self._hurried and time.monotonic() < deadline
-        ):
-            await asyncio.sleep(_POLL_SECONDS)
-        await asyncio.to_thread(self.stop)
-        if waiting := self._waiting():
-            _logger.warning("log records wait for the next start", count=waiting)
+    def begin_drain(self, number: signal.Signals) -> None:
+        """Ends the processor once nothing waits in the log or the time is over; at SIGINT, after this block."""
+        is_first = self._drain_until == float("inf")
+        seconds = 0.0 if number is signal.SIGINT else self._drain_seconds
+        self._drain_until = min(self._drain_until, time.monotonic() + seconds)
+        if is_first:
+            threading.Thread(target=self._drain, name="drain", daemon=True).start()
 
     def stop(self) -> None:
         """Ends the processor after the block that is being processed."""
         self._stop.set()
         self._thread.join()
+
+    def _drain(self) -> None:
+        while self._waiting() and self._thread.is_alive() and time.monotonic() < self._drain_until:
+            time.sleep(_POLL_SECONDS)
+        self.stop()
+        if waiting := self._waiting():
+            _logger.warning("log records wait for the next start", count=waiting)
+        self._when_ended()
 
     def _waiting(self) -> int:
         return sum(self._log.position(partition).lag for partition in self._log.partitions())
@@ -110,4 +110,4 @@ class ProcessorThread:
         except Exception as failure:
             _logger.exception("the processor failed")
             self.failure = failure
-            self._when_failed()
+            self._when_ended()

@@ -1,76 +1,71 @@
-"""Serves an ASGI app on an inherited socket until told to stop; signals are the caller's to hear."""
+"""Serves an ASGI app on an inherited socket until told to stop."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import uvicorn
+import uvloop
 
 from footfall.cli.child import SupervisorLink
 
 GRACEFUL_SECONDS = 8
+"""How long requests that run may go on once a server was told to stop."""
 
 
-class Server(uvicorn.Server):
-    """uvicorn's server, without its own signal handlers."""
+class DrainingServer(uvicorn.Server):
+    """Goes on serving while something else drains; uvicorn's own server would stop at once, then die of the signal."""
+
+    def __init__(self, app: Any, begin_drain: Callable[[signal.Signals], None]) -> None:
+        """`begin_drain` is called, and must return at once, for each SIGTERM or SIGINT; `stop` ends it all."""
+        config = uvicorn.Config(
+            app,
+            loop="uvloop",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACEFUL_SECONDS,
+        )
+        super().__init__(config)
+        self._begin_drain = begin_drain
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        del frame
+        self._begin_drain(signal.Signals(sig))
+
+    def stop(self) -> None:
+        """Accepts no more, finishes what runs. Safe in any thread."""
+        self.should_exit = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        yield
-
-    def stop(self) -> None:
-        """Accept no more, finish what runs."""
-        self.should_exit = True
-
-
-def make_server(app: Any, **options: Any) -> Server:
-    """`options` are uvicorn's; ours are fit for a service that a supervisor runs."""
-    fixed = {"log_config": None, "access_log": False, "server_header": False, "lifespan": "off"}
-    return Server(uvicorn.Config(app, timeout_graceful_shutdown=GRACEFUL_SECONDS, **(fixed | options)))
-
-
-async def serve(
-    server: Server,
-    listener: socket.socket,
-    link: SupervisorLink,
-    *,
-    drain: Callable[[], Awaitable[None]],
-    hurry: Callable[[], None],
-) -> None:
-    """Serves until SIGTERM (or the supervisor's end) and `drain` after it; SIGINT calls `hurry` first."""
-    loop = asyncio.get_running_loop()
-    draining: list[asyncio.Task[None]] = []
-
-    def begin_drain() -> None:
-        if not draining:
-            draining.append(asyncio.ensure_future(_drain_and_stop()))
-
-    async def _drain_and_stop() -> None:
+        ours = (signal.SIGTERM, signal.SIGINT)
+        previous = {number: signal.signal(number, self.handle_exit) for number in ours}
         try:
-            await drain()
+            yield
         finally:
-            server.stop()
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
-    def begin_hurried_drain() -> None:
-        hurry()
-        begin_drain()
 
-    def supervisor_is_gone() -> None:
-        with suppress(RuntimeError):  # the loop has ended already
-            loop.call_soon_threadsafe(begin_drain)
+def serve(server: uvicorn.Server, listener: socket.socket, link: SupervisorLink) -> None:
+    """Serves until the server is told to stop. To it, the supervisor's end is a SIGTERM."""
+    link.watch(lambda: server.handle_exit(signal.SIGTERM, None))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(server, listener, link))
 
-    loop.add_signal_handler(signal.SIGTERM, begin_drain)
-    loop.add_signal_handler(signal.SIGINT, begin_hurried_drain)
-    link.watch(supervisor_is_gone)
+
+async def _serve(server: uvicorn.Server, listener: socket.socket, link: SupervisorLink) -> None:
     serving = asyncio.ensure_future(server.serve(sockets=[listener]))
     while not server.started and not serving.done():
         await asyncio.sleep(0.01)
     if server.started:
         link.report_ready()
     await serving
-    await asyncio.gather(*draining)
