@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -17,10 +16,11 @@ from collector.options import CollectorOptions
 
 
 class CollectorServer(uvicorn.Server):
-    """A uvicorn server that sweeps slow connections and, unlike uvicorn's, returns after SIGTERM or SIGINT.
+    """A uvicorn server that sweeps slow connections. Signals are its caller's to hear: call `stop`."""
 
-    uvicorn raises the signal again when it has stopped, which would end the process before the log is closed.
-    """
+    def stop(self) -> None:
+        """Accept no more, finish what runs."""
+        self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -34,15 +34,7 @@ class CollectorServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        previous = {each: signal.signal(each, self.handle_exit) for each in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for each, handler in previous.items():
-                signal.signal(each, handler)
+        yield
 
 
 def build_server(
@@ -78,6 +70,13 @@ def serve(
     """Serves until SIGTERM or SIGINT, then answers what it has begun, and returns.
 
     `sockets` are bound already (shared by several workers); without them it binds `host` and `port`.
-    The caller closes the log's writer afterwards.
+    The caller closes the log's writer afterwards. For the main thread only.
     """
-    build_server(app, options, host=host, port=port).run(sockets=sockets)
+    server = build_server(app, options, host=host, port=port)
+    ends = (signal.SIGTERM, signal.SIGINT)
+    previous = {each: signal.signal(each, lambda *_: server.stop()) for each in ends}
+    try:
+        server.run(sockets=sockets)
+    finally:
+        for each, handler in previous.items():
+            signal.signal(each, handler)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from footfall.events.keys import KeyedHash
+from footfall.events.keys import EventHash, KeyedHash, event_id_behind
 from footfall.events.record import Record, carried_id, event_name
 
 _read = msgspec.json.Decoder(dict[str, object]).decode
@@ -29,6 +29,8 @@ def event_ids(
     `elements` gives their JSON, and is only asked if some record has neither `event_id` nor `_track_id`.
     """
     scope = project.encode()
+    by_client = keyed_hash.event_prefix(scope, b"client")
+    by_track: EventHash | None = None
     seen: Counter[bytes] = Counter()
     raw: Sequence[bytes | msgspec.Raw] = ()
     ids: list[str] = []
@@ -36,17 +38,24 @@ def event_ids(
         if record is None:
             ids.append("")
         elif record.event_id:
-            ids.append(keyed_hash.event_id(scope, b"client", record.event_id.encode()).hex())
+            ids.append(event_id_behind(by_client, record.event_id.encode()))
         elif record.track_id is not None:
-            text = f"{record.track_id}\x1f{record.time}\x1f{event_name(record)}\x1f{record.type}"
-            ids.append(keyed_hash.event_id(scope, b"track", carried_id(record).encode(), text.encode()).hex())
+            by_track = by_track or keyed_hash.event_prefix(scope, b"track")
+            ids.append(event_id_behind(by_track, _track_text(record)))
         else:
             raw = raw or elements()
-            text_of_record = canonical(raw[index])
-            ordinal = seen[text_of_record]
-            seen[text_of_record] += 1
-            ids.append(keyed_hash.event_id(scope, b"record", text_of_record, b"%d" % ordinal).hex())
+            text = canonical(raw[index])
+            ordinal = b"%d" % seen[text]
+            seen[text] += 1
+            ids.append(keyed_hash.event_id(scope, b"record", text, ordinal).hex())
     return ids
+
+
+def _track_text(record: Record) -> bytes:
+    """What a retry repeats. The id last: it alone may hold any character."""
+    return "\x1f".join(
+        (str(record.track_id), str(record.time), event_name(record), record.type, carried_id(record))
+    ).encode()
 
 
 def canonical(element: bytes | msgspec.Raw) -> bytes:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
+EventHash = blake2b
+
 NOBODY = 0
 """The user key of events whose id identifies nobody: they count as events and belong to no actor."""
 
@@ -35,9 +37,20 @@ class KeyedHash:
 
         `parts` are length-prefixed, so that no two different lists of parts give the same text.
         """
+        return self.event_prefix(*parts).digest()
+
+    def event_prefix(self, *parts: bytes) -> EventHash:
+        """The state after some parts, for those who hash many ids that begin alike: see `event_id_behind`."""
         state = self._event_start.copy()
         state.update(b"".join([len(part).to_bytes(4, "little") + part for part in parts]))
-        return state.digest()
+        return state
+
+
+def event_id_behind(prefix: EventHash, part: bytes) -> str:
+    """`event_id(*parts of the prefix, part)` as 32 hex digits, for a third of the time."""
+    state = prefix.copy()
+    state.update(len(part).to_bytes(4, "little") + part)
+    return state.hexdigest()
 
 
 def event_key(event_id: bytes) -> int:
