@@ -22,6 +22,7 @@ from pathlib import Path
 
 import apsw
 
+from footfall.crash_points import reach
 from footfall.eventlog import sqlite_partition as partition_file
 from footfall.eventlog.group_commit import Appended, GroupCommit, Outcome
 from footfall.eventlog.log import LogError, LogFull, LogRecord, LogWriter, Position, Tally
@@ -103,6 +104,7 @@ class SqliteLog:
             try:
                 while count := partition_file.remove_records(connection, before):
                     removed += count
+                    reach("P3")
                 if removed:
                     _give_space_back(connection)
                     checkpoint(connection)
@@ -184,8 +186,10 @@ class SqliteLogWriter:
                 outcomes, accepted = self._admit(state, packed)
                 if accepted:
                     partition_file.insert_records(self._connection, state, accepted)
+                    reach("P1")
         except apsw.FullError:
             return [LogFull("the disk is full")] * len(group)
+        reach("P2")
         return outcomes
 
     def _admit(
