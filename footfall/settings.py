@@ -61,7 +61,7 @@ class Settings(BaseSettings):
         default=8 * MIB, ge=1024, le=1 << 30, description="Biggest request body, as it comes."
     )
     max_decompressed_bytes: int = Field(
-        default=32 * MIB, ge=1024, le=1 << 30, description="Biggest body, unpacked."
+        default=16 * MIB, ge=1024, le=1 << 30, description="Biggest body, unpacked."
     )
     query_seconds: float = Field(default=60.0, gt=0, le=3600, description="Time limit of one question.")
     query_memory_bytes: int = Field(default=4 << 30, ge=64 * MIB, description="Memory limit of one question.")
@@ -103,6 +103,8 @@ class Settings(BaseSettings):
     def _check_together(self) -> Self:
         if self.collect_port == self.query_port:
             raise ValueError(f"FOOTFALL_COLLECT_PORT and FOOTFALL_QUERY_PORT are both {self.query_port}")
+        if self.max_decompressed_bytes < self.max_body_bytes:
+            raise ValueError("FOOTFALL_MAX_DECOMPRESSED_BYTES is less than FOOTFALL_MAX_BODY_BYTES")
         if self.write_key is not None and self.write_key == self.secret_key:
             raise ValueError(
                 "FOOTFALL_WRITE_KEY and FOOTFALL_SECRET_KEY are equal: the write key is in every app"

@@ -88,11 +88,9 @@ def collect_worker(
     worker: int, listen_fd: _ListenFd, ready_fd: _LinkFd = None, alive_fd: _LinkFd = None
 ) -> None:
     """One collector process; started by `footfall up`."""
-    from footfall.cli.collect_worker import run_collect_worker
+    from footfall.cli.collect_worker import run_collector
 
-    run_collect_worker(
-        _settings(), worker, socket.socket(fileno=listen_fd), SupervisorLink(ready_fd, alive_fd)
-    )
+    run_collector(_settings(), worker, socket.socket(fileno=listen_fd), SupervisorLink(ready_fd, alive_fd))
 
 
 @app.command(hidden=True)

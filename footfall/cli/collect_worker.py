@@ -10,9 +10,7 @@ from footfall.cli.log_lines import set_up_logging
 from footfall.settings import Settings, read_installation_key
 
 
-def run_collect_worker(
-    settings: Settings, worker: int, listener: socket.socket, link: SupervisorLink
-) -> None:
+def run_collector(settings: Settings, worker: int, listener: socket.socket, link: SupervisorLink) -> None:
     """Returns when it was asked to end and everything accepted is durable."""
     set_up_logging()
     from collector.app import build_app

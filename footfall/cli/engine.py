@@ -81,7 +81,7 @@ class ProcessorThread:
         self._thread.start()
 
     def begin_drain(self, number: signal.Signals) -> None:
-        """Ends the processor once nothing waits in the log or the time is over; at SIGINT, after this block."""
+        """Ends the processor once nothing waits or the time is over; at SIGINT, after this block."""
         is_first = self._drain_until == float("inf")
         seconds = 0.0 if number is signal.SIGINT else self._drain_seconds
         self._drain_until = min(self._drain_until, time.monotonic() + seconds)

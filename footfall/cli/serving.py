@@ -20,10 +20,10 @@ GRACEFUL_SECONDS = 8
 
 
 class DrainingServer(uvicorn.Server):
-    """Goes on serving while something else drains; uvicorn's own server would stop at once, then die of the signal."""
+    """Goes on serving while something else drains. uvicorn's own would stop at once and die of the signal."""
 
     def __init__(self, app: Any, begin_drain: Callable[[signal.Signals], None]) -> None:
-        """`begin_drain` is called, and must return at once, for each SIGTERM or SIGINT; `stop` ends it all."""
+        """`begin_drain` is called for each SIGTERM or SIGINT and must return at once; `stop` ends it all."""
         config = uvicorn.Config(
             app,
             loop="uvloop",
