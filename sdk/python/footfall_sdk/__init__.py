@@ -9,11 +9,11 @@
 A tracked event goes: client (record) -> delivery's buffer -> disk_queue -> transport -> the collector.
 """
 
-from footfall_sdk.client import Client
+from footfall_sdk.client import Client, Who
 from footfall_sdk.delivery import Counters
 from footfall_sdk.losses import Loss
 from footfall_sdk.transport import Rejection
 from footfall_sdk.version import VERSION
 
 __version__ = VERSION
-__all__ = ["Client", "Counters", "Loss", "Rejection", "__version__"]
+__all__ = ["Client", "Counters", "Loss", "Rejection", "Who", "__version__"]

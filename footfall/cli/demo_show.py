@@ -1,0 +1,188 @@
+"""The demo's pages: tables of answers beside their references, readable also where there are no colours."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from footfall.cli.demo_answers import Answers, CrashAnswer, FunnelAnswer, LedgerAnswer
+from footfall.cli.demo_system import RunningSystem
+from footfall.cli.demo_traffic import Traffic
+from footfall.simulator import FUNNEL, Bank
+from footfall.simulator.region import Region
+from footfall.simulator.truth import DAY_MS, WINDOW_DAYS
+
+_FULL_BAR = 24
+
+
+def show_answers(console: Console, bank: Bank, answers: Answers) -> None:
+    """All tables and verdicts."""
+    console.print(_funnel_table(answers.funnel))
+    console.print(_verdict(answers.funnel.agrees, "funnel = reference model, step by step"))
+    console.print(_region_line(answers.region))
+    console.print()
+    console.print(_channel_table(answers.by_channel))
+    console.print(_verdict(answers.cells_agree, "also in each channel and app version"))
+    console.print(_drop_off_line(bank))
+    console.print()
+    console.print(_crash_table(answers.crashes, bank))
+    console.print(
+        _verdict(answers.crashes.found == answers.crashes.reference, "crashes and persons = reference")
+    )
+    found, counted = answers.purchased
+    console.print(_verdict(found == counted, f"funds bought for {found:,.2f} CNY = reference, to the fen"))
+    console.print()
+    console.print(_ledger_table(answers.ledger))
+    console.print(_verdict(answers.ledger.agrees, "ledger closed: every record sent is accounted for"))
+
+
+def show_speed(console: Console, traffic: Traffic, queryable_seconds: float) -> None:
+    """How fast it went, all processes and the sender on this one machine."""
+    per_second = round(traffic.sent / queryable_seconds)
+    console.print()
+    console.print(
+        f"{traffic.sent:,} records ({traffic.by_sdk:,} by our SDK, {traffic.by_sensors:,} in "
+        f"{traffic.requests:,} Sensors-format requests): accepted in {traffic.seconds:.1f} s, "
+        f"in answers after {queryable_seconds:.1f} s = {per_second:,} records/s, sender included"
+    )
+
+
+def show_ways_on(console: Console, system: RunningSystem) -> None:
+    """Addresses, keys and a line to try."""
+    body = {
+        "range": {"last": {"value": 30, "unit": "day"}},
+        "steps": [{"event": event} for event in FUNNEL],
+        "window": {"value": WINDOW_DAYS, "unit": "day"},
+        "breakdown": ["channel"],
+    }
+    console.print()
+    console.print("[bold]Go on from here[/bold]")
+    console.print(f"  ask            {system.query_url}/docs")
+    console.print(f"  secret key     {escape(system.secret_key)}")
+    console.print(f"  send events    {system.collect_url}/v1/events")
+    console.print(
+        f"  Sensors SDKs   {system.collect_url}/sa?project=default&token={escape(system.write_key)}"
+    )
+    console.print(f"  write key      {escape(system.write_key)}")
+    console.print("  this funnel:")
+    console.print(
+        f"curl -sS {system.query_url}/api/v1/query/funnel -H 'Authorization: Bearer {system.secret_key}' "
+        f"-H 'Content-Type: application/json' -d '{json.dumps(body)}'",
+        markup=False,
+    )
+
+
+def _funnel_table(answer: FunnelAnswer) -> Table:
+    table = _table(
+        "Where people drop off", "step", "users", "reference", "from first", "from previous", "median"
+    )
+    table.add_column("")
+    first = answer.steps[0]["users"] or 1
+    for step, reference in zip(answer.steps, answer.reference, strict=True):
+        users = step["users"]
+        table.add_row(
+            str(step["label"]),
+            f"{users:,}",
+            _reference(reference, users),
+            f"{step['conversion_rate']:.1%}",
+            f"{step['step_conversion_rate']:.1%}",
+            _duration(step["median_seconds"]),
+            "█" * round(_FULL_BAR * users / first),
+        )
+    return table
+
+
+def _channel_table(by_channel: dict[str, FunnelAnswer]) -> Table:
+    table = _table("By channel: users who reached each step", "channel", *FUNNEL)
+    for channel, answer in by_channel.items():
+        cells = []
+        for step, reference in zip(answer.steps, answer.reference, strict=True):
+            rate = "" if step is answer.steps[0] else f" {step['step_conversion_rate']:.0%}"
+            wrong = "" if step["users"] == reference else f" [red]not {reference:,}[/red]"
+            cells.append(f"{step['users']:,}{rate}{wrong}")
+        table.add_row(channel, *cells)
+    return table
+
+
+def _crash_table(answer: CrashAnswer, bank: Bank) -> Table:
+    table = _table("Crashes by app version", "version", "crashes", "reference", "persons", "reference")
+    table.add_column("")
+    for version in sorted(answer.reference.keys() | answer.found.keys()):
+        events, users = answer.found.get(version, (0, 0))
+        counted_events, counted_users = answer.reference.get(version, (0, 0))
+        wave = version == bank.truth.crash_wave.where
+        table.add_row(
+            version,
+            f"{events:,}",
+            _reference(counted_events, events),
+            f"{users:,}",
+            _reference(counted_users, users),
+            _days_of(bank, "crash wave drawn", bank.truth.crash_wave) if wave else "",
+        )
+    return table
+
+
+def _ledger_table(answer: LedgerAnswer) -> Table:
+    table = _table("The ledger", "", "records", "sent by the demo")
+    total, traffic = answer.total, answer.traffic
+    table.add_row("received", f"{total['received']:,}", f"{traffic.sent:,}")
+    table.add_row("= stored", f"{total['stored']:,}", f"{traffic.to_be_stored:,}")
+    table.add_row("+ duplicate", f"{total['duplicate']:,}", f"{traffic.repeated:,}")
+    for reason, count in total["rejected"].items():
+        expected = f"{traffic.refused:,}" if reason == "too_old" else "0"
+        table.add_row(f"+ rejected: {reason}", f"{count:,}", expected)
+    table.add_row("+ queued", f"{total['queued']:,}", "0")
+    return table
+
+
+def _table(title: str, first: str, *others: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column(first)
+    for column in others:
+        table.add_column(column, justify="right")
+    return table
+
+
+def _region_line(region: Region) -> str:
+    inside = "inside" if region.contains else "[yellow]outside[/yellow]"
+    return (
+        f"  the drawn rates lie {inside} the joint 99 % region of the counts: chi-square "
+        f"{region.statistic:.1f} over {region.degrees} cells, limit {region.limit:.1f}"
+        + ("" if region.contains else " (one seed in a hundred does)")
+    )
+
+
+def _drop_off_line(bank: Bank) -> str:
+    drop_off = bank.truth.drop_off
+    return (
+        f"  drawn: {drop_off.where} binds cards at {drop_off.size:.0%} of its rate "
+        f"{_days_of(bank, '', drop_off).strip()}; {bank.truth.campaign.where} has a campaign "
+        f"{_days_of(bank, '', bank.truth.campaign).strip()}"
+    )
+
+
+def _days_of(bank: Bank, what: str, incident: Any) -> str:
+    first = (incident.from_ms - bank.truth.plan.start_ms) // DAY_MS + 1
+    last = (incident.to_ms - bank.truth.plan.start_ms) // DAY_MS
+    return f"{what} on days {first} to {last}"
+
+
+def _reference(counted: int, found: int) -> str:
+    return f"{counted:,}" if counted == found else f"[red]{counted:,}[/red]"
+
+
+def _verdict(agrees: bool, what: str) -> str:
+    return f"  [green]equal[/green]  {what}" if agrees else f"  [bold red]DIFFERENT[/bold red]  {what}"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
