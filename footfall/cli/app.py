@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 
 from footfall.cli.child import SupervisorLink
+from footfall.cli.demo import demo
+from footfall.cli.simulate import simulate
 from footfall.settings import InvalidSettings, Settings, read_settings
 
 app = typer.Typer(
@@ -54,6 +56,10 @@ def up() -> None:
         run_up(settings)
     except (HomeInUse, PortUnavailable, StartFailed, InvalidSettings) as error:
         _fail(str(error))
+
+
+app.command()(demo)
+app.command()(simulate)
 
 
 @app.command()
