@@ -53,7 +53,7 @@ CREATE TABLE IF NOT EXISTS event_ids {on_cluster}
 ENGINE = {merge_tree}
 PARTITION BY day
 ORDER BY event_id
-SETTINGS {deduplication}, fsync_after_insert = 1;
+SETTINGS {deduplication}, fsync_after_insert = 1, index_granularity = 512;
 
 -- Every link that a record made between an anonymous id and a login, as it came; who is who is a pure function of
 -- these rows. A row with anonymous_key = login_key only says: this id is a login.
@@ -74,7 +74,7 @@ CREATE TABLE IF NOT EXISTS bindings {on_cluster}
 )
 ENGINE = {merge_tree}
 ORDER BY (anonymous_key, login_key)
-SETTINGS {deduplication}, fsync_after_insert = 1;
+SETTINGS {deduplication}, fsync_after_insert = 1, index_granularity = 512;
 
 -- Persons of ids whose stored rows carry another stamp. Applied in queries through the dictionary below.
 CREATE TABLE IF NOT EXISTS overrides {on_cluster}
@@ -114,7 +114,7 @@ CREATE TABLE IF NOT EXISTS profile_operations {on_cluster}
 )
 ENGINE = {merge_tree}
 ORDER BY (id_key, property, time)
-SETTINGS {deduplication}, fsync_after_insert = 1;
+SETTINGS {deduplication}, fsync_after_insert = 1, index_granularity = 512;
 
 -- The profiles that those operations give, a row a person; `deleted` for a person that was merged into another.
 CREATE TABLE IF NOT EXISTS profiles {on_cluster}
@@ -129,6 +129,25 @@ CREATE TABLE IF NOT EXISTS profiles {on_cluster}
 ENGINE = {replacing_merge_tree}(version)
 ORDER BY (project, user_key)
 SETTINGS {deduplication}, fsync_after_insert = 1;
+
+-- What records asked of items, as it came. An item is a pure function of its operations.
+CREATE TABLE IF NOT EXISTS item_operations {on_cluster}
+(
+    project LowCardinality(String) CODEC(ZSTD(1)),
+    item_type LowCardinality(String) CODEC(ZSTD(1)),
+    item_id String CODEC(ZSTD(1)),
+    operation LowCardinality(String) CODEC(ZSTD(1)),
+    property LowCardinality(String) CODEC(ZSTD(1)),
+    value String CODEC(ZSTD(1)),
+    time DateTime64(3, 'UTC') CODEC(ZSTD(1)),
+    seq UInt32 CODEC(ZSTD(1)),
+    event_key UInt64 CODEC(ZSTD(1)),
+    log_partition UInt16 CODEC(ZSTD(1)),
+    log_offset UInt64 CODEC(ZSTD(1))
+)
+ENGINE = {merge_tree}
+ORDER BY (project, item_type, item_id, time)
+SETTINGS {deduplication}, fsync_after_insert = 1, index_granularity = 512;
 
 -- Business tables (accounts, products), a row an item.
 CREATE TABLE IF NOT EXISTS items {on_cluster}
