@@ -95,6 +95,11 @@ def test_a_value_that_holds_itself_is_sent_as_text() -> None:
     assert sent(chain) is None or sent(chain).startswith("[")
 
 
+def test_long_values_are_cut_to_the_servers_limits() -> None:
+    assert plain_properties({"p": "x" * 20_000}) == {"p": "x" * 16_384}
+    assert plain_properties({"p": ["x"] * 2_000}) == {"p": ["x"] * 1_000}
+
+
 def test_names_that_are_no_text_become_text() -> None:
     assert plain_properties({7: "x"}) == {"7": "x"}  # type: ignore[dict-item]
 

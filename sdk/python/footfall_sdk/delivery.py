@@ -198,7 +198,7 @@ class Delivery:
 
     def _send_what_waits(self) -> None:
         while not self._stopping:
-            if self.queue.count < self._limit:
+            if 0 < self.queue.count < self._limit:
                 self._hurry.wait(self._options.send_seconds)  # a batch gathers
             batch = self.queue.front(self._limit, self._options.batch_bytes)
             report = self._due_report(bool(batch))
@@ -276,9 +276,12 @@ class Delivery:
         pause = max(wish, self._backoff.next_seconds())
         self._hurry.clear()
         while not self._stopping and (waited := time.monotonic() - began) < pause:
-            if self._hurry.is_set() and waited >= wish:
+            if not self._hurry.is_set():
+                self._hurry.wait(pause - waited)
+            elif waited >= wish:
                 return  # flush() asks for one try now
-            time.sleep(min(pause - waited, _NAP_SECONDS))
+            else:
+                time.sleep(min(wish - waited, _NAP_SECONDS))
 
     def _due_report(self, beside_others: bool) -> bytes | None:
         """The `$SDKReport` record if losses are to be told now; the same one until the server has it."""

@@ -4,13 +4,13 @@ What becomes of a property's value:
 
 | Python | sent as |
 |---|---|
-| str | text; half surrogates become `?` |
+| str | text, cut after 16,384 characters; half surrogates become `?` |
 | bool, int, float | as is; an int beyond 64 bits as text; NaN and infinities are left out |
 | Decimal | a JSON number with exactly its digits; NaN is left out, absurd exponents as text |
 | datetime | text `YYYY-MM-DD HH:MM:SS.mmm`, the wall clock it shows |
 | date, time, UUID, Enum, Path | their usual text; an Enum's value |
 | bytes | text, read as UTF-8, with U+FFFD for what is not |
-| list, tuple, set | a list of texts (a set sorted); None in it is left out |
+| list, tuple, set | a list of at most 1,000 texts (a set sorted); None in it is left out |
 | dict | its JSON as text: properties do not nest |
 | None | left out |
 | anything else | str(value); left out if that raises |
@@ -30,7 +30,8 @@ import orjson
 
 _INT64 = range(-(2**63), 2**64)
 _MAX_EXPONENT = 60
-_MAX_TEXT = 1_000_000
+_MAX_TEXT = 16_384  # characters: the server's limit, beyond which it would reject the whole event
+_MAX_LIST = 1_000
 
 
 def now_ms(moment: float) -> int:
@@ -82,6 +83,8 @@ def _plain(value: Any) -> Any:
 
 
 def _text(text: str) -> str:
+    if len(text) > _MAX_TEXT:
+        text = text[:_MAX_TEXT]
     if text.isascii():
         return text
     return text.encode("utf-8", "replace").decode("utf-8")
@@ -94,6 +97,8 @@ def _texts(values: Any) -> list[str]:
         if plain is None:
             continue
         texts.append(plain if isinstance(plain, str) else _text(str(value)))
+        if len(texts) == _MAX_LIST:
+            break
     return texts
 
 
@@ -131,7 +136,7 @@ def _nested_json(value: Mapping[Any, Any]) -> str:
     try:
         return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str).decode()
     except (TypeError, RecursionError):
-        return str(value)[:_MAX_TEXT]
+        return str(value)
 
 
 _EXACT: dict[type, Callable[[Any], Any]] = {
