@@ -44,7 +44,7 @@ class Disk:
         self.lock = threading.RLock()
         self.off = False
         self.off_at: int | None = None
-        self.when_off: Callable[[], None] = lambda: None
+        self.when_off: Callable[[], object] = lambda: None
 
     def still_on(self) -> bool:
         """Asked before each write, truncation and fsync: here the power may go."""

@@ -449,7 +449,7 @@ def test_any_sequence_of_calls_on_the_sqlite_log_fits_the_model(tmp_path: Path) 
 def _run_model(model: type[LogModel], examples: int) -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         model, settings=settings(max_examples=examples, stateful_step_count=25, deadline=None)
     )
 

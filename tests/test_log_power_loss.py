@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from random import Random
 from textwrap import dedent
@@ -60,7 +61,7 @@ def write_until_the_power_goes(disk: Disk, random: Random) -> tuple[Acknowledged
         futures = []
         for _ in range(random.randrange(1, 12)):
             future = writer.append(payload_of(number), Tally("bank", "native", number % 3, 1))
-            future.add_done_callback(lambda done, number=number: acknowledged.note(number, done))
+            future.add_done_callback(partial(acknowledged.note, number))
             futures.append(future)
             number += 1
         futures[-1].exception(30)
