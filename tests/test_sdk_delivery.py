@@ -212,7 +212,7 @@ def test_a_record_that_is_too_large_alone_is_dropped_and_counted(
         track_many(client, 1)
         assert client.flush(10)
         track_many(client, 1)
-        client.track("huge", {"text": "x" * 300_000})
+        client.track("huge", {f"text_{number}": "x" * 16_000 for number in range(20)})
         assert client.flush(10)
         assert client.counters().dropped == {"too_large": 2}
     assert numbers(collector.accepted) == [0]

@@ -311,6 +311,16 @@ def _close_all() -> None:
         client.close()
 
 
+def _hold_all_for_fork() -> None:
+    for client in list(_open_clients):
+        client._delivery.queue.hold_for_fork()
+
+
+def _release_all_after_fork() -> None:
+    for client in list(_open_clients):
+        client._delivery.queue.release_after_fork()
+
+
 def _begin_all_after_fork() -> None:
     for client in list(_open_clients):
         with suppress(Exception):
@@ -319,4 +329,8 @@ def _begin_all_after_fork() -> None:
 
 atexit.register(_close_all)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_all_after_fork)
+    os.register_at_fork(
+        before=_hold_all_for_fork,
+        after_in_parent=_release_all_after_fork,
+        after_in_child=_begin_all_after_fork,
+    )

@@ -24,6 +24,8 @@ from footfall_sdk.queue_files import FileClaim, claim_abandoned, claim_file
 _log = logging.getLogger("footfall_sdk")
 _Result = TypeVar("_Result")
 
+_FORK_SECONDS = 2.0
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (id INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS losses (reason TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
@@ -50,6 +52,7 @@ class DiskQueue:
         self._max_bytes = max_bytes
         self._losses = losses
         self._lock = threading.RLock()
+        self._held = False
         self._claim: FileClaim | None = None
         self._connection: sqlite3.Connection | None = None
         self._bytes = 0
@@ -130,6 +133,16 @@ class DiskQueue:
                     self._connection.close()
                 self._connection = None
             self._release()
+
+    def hold_for_fork(self) -> None:
+        """Before a fork: waits until no thread is inside SQLite, whose locks a child would inherit shut."""
+        self._held = self._lock.acquire(timeout=_FORK_SECONDS)
+
+    def release_after_fork(self) -> None:
+        """In the parent: goes on."""
+        if self._held:
+            self._held = False
+            self._lock.release()
 
     def abandon_after_fork(self) -> None:
         """In a forked child: file and connection are the parent's, never to be used or closed here."""
