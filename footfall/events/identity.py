@@ -1,7 +1,9 @@
-"""Who is behind an id: a pure function of the bindings, whatever the order in which they came (docs/identity.md).
+"""Who is behind an id: a pure function of the bindings, whatever the order in which they came
+(docs/identity.md).
 
-Strategy many_to_one: an anonymous id belongs to the login of its best binding; a login may own many anonymous ids;
-a login belongs to nobody but itself. So a person's key is the login's where there is one, else the id's own.
+Strategy many_to_one: an anonymous id belongs to the login of its best binding; a login may own many anonymous
+ids; a login belongs to nobody but itself. So a person's key is the login's where there is one, else the id's
+own.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ class Binding(NamedTuple):
 
     @property
     def order(self) -> tuple[int, int, int]:
-        """The first of several bindings wins by this; the client's clock has no say, since it can be forged."""
+        """The first of several bindings wins by this; the client's clock has no say, since it can be
+        forged.
+        """
         return (self.received_at, self.seq, self.event_key)
 
 

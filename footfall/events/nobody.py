@@ -1,4 +1,5 @@
-"""Ids that identify nobody: what apps send when a variable was empty. docs/identity.md lists them; a test compares.
+"""Ids that identify nobody: what apps send when a variable was empty. docs/identity.md lists them; a test
+compares.
 
 Events under such an id count as events and belong to no user; such an id never binds.
 """
@@ -31,15 +32,18 @@ NOBODY_IDS: Final = (
     "unknown",
     "user_id",
 )
-"""Compared without regard to case and surrounding white space. 9774d56d682e549c is the Android id that a whole
-generation of devices shares. Beside these, ids of nothing but zeros and `-`, `:` or `.` (all-zero uuids)."""
+"""Compared without regard to case and surrounding white space. 9774d56d682e549c is the Android id that a
+whole generation of devices shares. Beside these, ids of nothing but zeros and `-`, `:` or `.` (all-zero
+uuids).
+"""
 
 _IDS: Final = frozenset(NOBODY_IDS)
 
 
 def identifies_nobody(distinct_id: str) -> bool:
-    """
-    >>> identifies_nobody("NULL "), identifies_nobody("00000000-0000-0000-0000-000000000000"), identifies_nobody("7")
+    """Whether an id is one of NOBODY_IDS, or nothing but zeros.
+
+    >>> identifies_nobody("NULL "), identifies_nobody("0000-00"), identifies_nobody("7")
     (True, True, False)
     """
     text = distinct_id.strip().lower()

@@ -1,13 +1,13 @@
-"""From lists to Arrow: the rows of every table that the processor fills, and the only place that knows columns.
+"""From lists to Arrow: the rows of every table that the processor fills, and the only place that knows
+columns.
 
-Times are epoch milliseconds, keys are unsigned 64-bit numbers. A `Sparse` holds the values of one property for
-the rows that have it, so that a block of events is a handful of arrays and never a dict per event.
+Times are epoch milliseconds, keys are unsigned 64-bit numbers. A `Sparse` holds the values of one property
+for the rows that have it, so that a block of events is a handful of arrays and never a dict per event.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple, TypeVar
 
@@ -45,7 +45,7 @@ class EventRows(NamedTuple):
     received_at: Times
     door: Sequence[str]
     log_partition: int
-    log_offset: Sequence[int]
+    log_offset: Sequence[int] | Keys
     columns: Mapping[str, Sparse]  # by property; values as the column's kind wants them
     tail: Sequence[
         tuple[str, Sparse]
@@ -156,7 +156,7 @@ class LedgerRow(NamedTuple):
     minute: int  # epoch milliseconds of the minute's beginning
     outcome: str
     reason: str
-    count: int
+    count: int  # type: ignore[assignment]  # a column's name, not tuple.count
     log_partition: int
     first_offset: int
     last_offset: int
@@ -166,7 +166,7 @@ class EventNameRow(NamedTuple):
     project: str
     event: str
     type: str
-    count: int
+    count: int  # type: ignore[assignment]  # a column's name, not tuple.count
     first_seen: int
     last_seen: int
 
@@ -187,7 +187,7 @@ class TypeConflictRow(NamedTuple):
     source: str
     property: str
     type: str
-    count: int
+    count: int  # type: ignore[assignment]  # a column's name, not tuple.count
 
 
 _LABEL = pa.dictionary(pa.int32(), pa.string())
@@ -235,7 +235,9 @@ def _array(name: str, values: Sequence[Any]) -> pa.Array:
 
 
 def build_events_table(events: EventRows) -> pa.Table:
-    """Events as Arrow: labels dictionary-encoded, the tail one map array, absent property columns left out."""
+    """Events as Arrow: labels dictionary-encoded, the tail one map array, absent property columns left
+    out.
+    """
     count = len(events.event)
     arrays: dict[str, pa.Array] = {
         "project": _label(events.project),
@@ -308,11 +310,3 @@ def build_map_array(tail: Sequence[tuple[str, Sparse]], count: int) -> pa.Array:
     texts = [pa.array(sparse.values, pa.string()) for _, sparse in tail]
     items = pa.concat_arrays(texts or [pa.array([], pa.string())]).take(pa.array(order))
     return pa.MapArray.from_arrays(pa.array(offsets), keys, items)
-
-
-@dataclass(frozen=True, slots=True)
-class Insert:
-    """One insert of a block: the table, and what goes in."""
-
-    table: str
-    rows: pa.Table

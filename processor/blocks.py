@@ -1,0 +1,131 @@
+"""Planned blocks: which log records are inserted at once, under which token.
+
+A plan is written to `ingest_blocks` before anything of the block. After a crash the block is redone from its
+plan: same boundaries, same tokens, so inserts that were done are dropped by the engine, and the same version,
+so that what is derived comes out the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from footfall.eventlog.log import DamagedRecord, Log, LogRecord
+from footfall.storage.rows import BlockRow
+from footfall.storage.store import Query, Store
+
+READ_BYTES = 8 << 20
+
+
+class LogReplacedError(Exception):
+    """The store has processed offsets that this log does not have: they do not belong together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A range of offsets of one partition, both ends included."""
+
+    partition: int
+    first: int
+    last: int
+    version: (
+        int  # epoch ms when planned; grows from block to block, so that later derivations replace earlier
+    )
+
+    @property
+    def token(self) -> str:
+        """What makes a repeated insert of this block a no-op."""
+        return f"{self.partition}:{self.first}:{self.last}"
+
+    def row(self, state: str, stored: int = 0, checksum: int = 0, received_until: int = 0) -> BlockRow:
+        """The plan, or the outcome, as `ingest_blocks` keeps it."""
+        return BlockRow(
+            log_partition=self.partition,
+            first_offset=self.first,
+            last_offset=self.last,
+            state=state,
+            stored=stored,
+            checksum=checksum,
+            received_until=received_until,
+            written_at=self.version,
+        )
+
+    @property
+    def own(self) -> dict[str, int]:
+        """Parameters by which look-ups leave out what an earlier try of this very block stored."""
+        return {"own_partition": self.partition, "own_first": self.first, "own_last": self.last}
+
+
+class Damaged(NamedTuple):
+    """A record that the log can no longer read."""
+
+    partition: int
+    offset: int
+
+
+def read_offsets(log: Log, partition: int, first: int, last: int) -> list[LogRecord | Damaged]:
+    """Every record from `first` to `last`, damaged ones in their place."""
+    records: list[LogRecord | Damaged] = []
+    while first <= last:
+        found = read_some(log, partition, first, READ_BYTES)
+        if not found:
+            raise LogReplacedError(
+                f"partition {partition} of the log ends before offset {first}, but a block up to {last} was "
+                "planned: put back the log that belongs to this store"
+            )
+        records += found
+        first = records[-1].offset + 1
+    return [record for record in records if record.offset <= last]
+
+
+def read_some(log: Log, partition: int, first: int, limit_bytes: int) -> list[LogRecord | Damaged]:
+    """As Log.read; a damaged record comes as such instead of an error."""
+    try:
+        return list(log.read(partition, first, limit_bytes))
+    except DamagedRecord as damage:
+        return [Damaged(partition, damage.offset)]
+
+
+class Unfinished(NamedTuple):
+    """What `ingest_blocks` says about a partition from its committed offset on."""
+
+    plan: Plan | None  # planned, not done
+    next_offset: int  # to commit: behind a block that was done but not committed
+
+
+def find_unfinished(store: Store, partition: int, committed: int, end: int) -> Unfinished:
+    """Blocks are done one after the other, so only one can be unfinished, and it begins where the commit
+    stands.
+
+    LogReplacedError if the store knows more than that: then this is not the log whose records it holds.
+    """
+    rows = store.rows(
+        Query(
+            "SELECT first_offset, last_offset, min(toUnixTimestamp64Milli(written_at)), max(state = 'done') "
+            "FROM ingest_blocks "
+            "WHERE log_partition = {partition:UInt16} AND first_offset >= {committed:UInt64} "
+            "GROUP BY first_offset, last_offset ORDER BY first_offset LIMIT 2",
+            {"partition": partition, "committed": committed},
+        )
+    ).rows
+    if not rows:
+        return Unfinished(None, committed)
+    first, last, version, done = rows[0]
+    if len(rows) > 1 or first != committed or last >= end:
+        raise LogReplacedError(
+            f"the store has blocks of log partition {partition} beyond offset {committed}, which this log "
+            f"does not have (it ends at {end}): it is not the log that was written into this store. Put back "
+            "the log that belongs to it, or start with an empty store"
+        )
+    if done:
+        return Unfinished(None, last + 1)
+    return Unfinished(Plan(partition, first, last, version), committed)
+
+
+def newest_version(store: Store) -> int:
+    """The version of the newest plan, 0 if there is none."""
+    rows: Sequence[tuple[int]] = store.rows(
+        Query("SELECT max(toUnixTimestamp64Milli(written_at)) FROM ingest_blocks")
+    ).rows
+    return int(rows[0][0]) if rows else 0

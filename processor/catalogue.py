@@ -1,0 +1,104 @@
+"""What was seen: properties with their types, event names. A property's first value decided its type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from footfall.events.record import event_name
+from footfall.storage.rows import EventNameRow, PropertyRow, TypeConflictRow
+from footfall.storage.store import Query, Store
+from processor.blocks import Plan
+from processor.event_block import EventBlock, PropertyTypes, count_conflicts
+
+MAX_PROPERTIES = 20_000
+"""Properties of one project and source that the catalogue lists; more are stored, but not listed."""
+
+SOURCES = ("event", "user", "item")
+
+_TYPES = """
+SELECT source, property, argMin(type, (seen_at, log_partition, log_offset, seq))
+FROM property_catalogue WHERE project = {project:String} AND NOT (
+    log_partition = {own_partition:UInt16} AND log_offset BETWEEN {own_first:UInt64} AND {own_last:UInt64}
+) GROUP BY source, property"""
+
+
+class Catalogue:
+    """The types of each project's properties, read from the store when the project is first met."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._types: dict[tuple[str, str], dict[str, str]] = {}
+
+    def rebuild(self) -> None:
+        """Forgets; projects are read again when met."""
+        self._types = {}
+
+    def types(self, plan: Plan, projects: Iterable[str]) -> PropertyTypes:
+        """Known types of these projects, without what an earlier try of this block stored."""
+        for project in projects:
+            if (project, SOURCES[0]) not in self._types:
+                self._load(plan, project)
+        return self._types
+
+    def _load(self, plan: Plan, project: str) -> None:
+        rows = self._store.rows(Query(_TYPES, {"project": project, **plan.own})).rows
+        for source in SOURCES:
+            self._types[project, source] = {}
+        for source, name, type_ in rows:
+            self._types[project, source][name] = type_
+
+    def admit(self, found: Sequence[PropertyRow]) -> list[PropertyRow]:
+        """Of the properties first seen in a block those that there is room for."""
+        room = {place: MAX_PROPERTIES - len(types) for place, types in self._types.items()}
+        admitted = []
+        for row in found:
+            place = (row.project, row.source)
+            room[place] = room.get(place, MAX_PROPERTIES) - 1
+            if room[place] >= 0:
+                admitted.append(row)
+        return admitted
+
+    def remember(self, rows: Iterable[PropertyRow]) -> None:
+        """These are stored now."""
+        for row in rows:
+            self._types[row.project, row.source][row.property] = row.type
+
+
+def property_rows(blocks: Iterable[EventBlock]) -> list[PropertyRow]:
+    """Properties that the blocks met first; where two did, the earlier position counts."""
+    first: dict[tuple[str, str, str], PropertyRow] = {}
+    for row in sorted(
+        (row for block in blocks for row in block.typed.first_seen),
+        key=lambda row: (row.log_offset, row.seq, row.property),
+    ):
+        first.setdefault((row.project, row.source, row.property), row)
+    return list(first.values())
+
+
+def conflict_rows(blocks: Iterable[EventBlock]) -> list[TypeConflictRow]:
+    """How many values of which type were not of their property's."""
+    return [TypeConflictRow(*place, count) for place, count in sorted(count_conflicts(blocks).items())]
+
+
+def event_name_rows(block: EventBlock) -> list[EventNameRow]:
+    """Each event name of the block with its count, first and last time."""
+    projects = [request.header.project for request in block.requests]
+    numbers: dict[tuple[str, str, str], int] = {}
+    group_of = np.array(
+        [
+            numbers.setdefault((projects[request], event_name(record), record.type), len(numbers))
+            for record, request in zip(block.records, block.request_of.tolist(), strict=True)
+        ],
+        np.int64,
+    )
+    order = np.argsort(group_of, kind="stable")
+    counts = np.bincount(group_of, minlength=len(numbers))
+    starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
+    times = block.times[order]
+    firsts, lasts = np.minimum.reduceat(times, starts), np.maximum.reduceat(times, starts)
+    return [
+        EventNameRow(*name, int(counts[group]), int(firsts[group]), int(lasts[group]))
+        for name, group in sorted(numbers.items())
+    ]

@@ -1,0 +1,99 @@
+"""Repeats of an event: a filter answers "new" at once, only its hits are looked up in `event_ids`.
+
+One filter a day over the horizon, so that a hit also says which day's partition to look in. A block's own
+rows in `event_ids` are an earlier try of the same block, not a repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+
+from footfall.events.keys import event_key
+from footfall.storage.store import Query, Store
+from processor.blocks import Plan
+from processor.key_filter import KeyFilter
+
+_LOOKUP = 5_000
+
+_IDS_OF_DAY = """
+SELECT reinterpretAsUInt64(substring(event_id, 1, 8)) FROM event_ids WHERE day = {day:Date}"""
+
+_STORED = """
+SELECT DISTINCT hex(event_id)
+FROM event_ids
+WHERE day = {day:Date} AND event_id IN (
+    SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16)
+) AND NOT (
+    log_partition = {own_partition:UInt16} AND log_offset BETWEEN {own_first:UInt64} AND {own_last:UInt64}
+)"""
+
+
+def day_of(received_at: int) -> date:
+    """The day (UTC) of an epoch time in ms: which filter, and which partition of `event_ids`."""
+    return datetime.fromtimestamp(received_at / 1000, UTC).date()
+
+
+class SeenEvents:
+    """Which event ids were stored within the horizon."""
+
+    def __init__(self, store: Store, dedup_days: int) -> None:
+        self._store = store
+        self._horizon = timedelta(days=dedup_days + 1)
+        self._days: dict[date, KeyFilter] = {}
+
+    def rebuild(self) -> None:
+        """Reads the ids of all days from the store: some 100 ns an id."""
+        self._days = {}
+        counted = self._store.rows(Query("SELECT day, count() FROM event_ids GROUP BY day ORDER BY day"))
+        for day, count in counted.rows:
+            found = self._days[day] = KeyFilter(expected=2 * count)
+            for (keys,) in self._store.stream(Query(_IDS_OF_DAY, {"day": day.isoformat()})):
+                found.add(keys.tolist())
+
+    def find_repeats(self, plan: Plan, event_ids: Sequence[bytes]) -> set[int]:
+        """The numbers of those that were stored before, or come a second time in the list itself."""
+        repeats: set[int] = set()
+        if len(set(event_ids)) < len(event_ids):
+            first: dict[bytes, int] = {}
+            repeats.update(row for row, id_ in enumerate(event_ids) if first.setdefault(id_, row) != row)
+        stored = self._find_stored(plan, event_ids)
+        if stored:
+            repeats.update(row for row, id_ in enumerate(event_ids) if id_ in stored)
+        return repeats
+
+    def _find_stored(self, plan: Plan, event_ids: Sequence[bytes]) -> set[bytes]:
+        keys = np.frombuffer(b"".join(event_ids), "<u8")[::2].tolist()
+        stored: set[bytes] = set()
+        for day, seen in self._days.items():
+            suspects = seen.seen(keys)
+            if suspects:
+                asked = [id_ for id_, key in zip(event_ids, keys, strict=True) if key in suspects]
+                stored.update(self._look_up(plan, day, list(dict.fromkeys(asked))))
+        return stored
+
+    def _look_up(self, plan: Plan, day: date, event_ids: Sequence[bytes]) -> set[bytes]:
+        found: set[bytes] = set()
+        for start in range(0, len(event_ids), _LOOKUP):
+            asked = [id_.hex() for id_ in event_ids[start : start + _LOOKUP]]
+            rows = self._store.rows(Query(_STORED, {"day": day.isoformat(), "ids": asked, **plan.own})).rows
+            found.update(bytes.fromhex(text) for (text,) in rows)
+        return found
+
+    def remember(self, event_ids: Mapping[date, Sequence[bytes]]) -> None:
+        """These are stored now."""
+        for day, ids in event_ids.items():
+            if day not in self._days:
+                self._days[day] = KeyFilter()
+            self._days[day].add(map(event_key, ids))
+
+    def forget_old(self) -> None:
+        """Drops the days that lie beyond the horizon, counted from the newest day."""
+        if not self._days:
+            return
+        oldest = max(self._days) - self._horizon
+        for day in [day for day in self._days if day < oldest]:
+            self._store.command(f"ALTER TABLE event_ids DROP PARTITION '{day.isoformat()}'")
+            del self._days[day]

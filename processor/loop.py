@@ -1,0 +1,290 @@
+"""The loop: plans a block, prepares it, inserts it under its tokens, commits, and goes on; exactly once.
+
+After a crash the planned block is redone first. While the store is away the same block is tried again with
+the same tokens. One thread runs the loop; `data_until` and `wait_idle` may be called from others.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from footfall.crash_points import reach
+from footfall.eventlog.log import Log, LogError
+from footfall.events.identity import ResolutionRules
+from footfall.events.keys import KeyedHash
+from footfall.events.log_record import MalformedLogRecord, read_header
+from footfall.storage.rows import build_table
+from footfall.storage.sealing import Sealer
+from footfall.storage.store import Store, StoreError
+from footfall.workspace import Project
+from processor.blocks import (
+    Damaged,
+    LogReplacedError,
+    Plan,
+    find_unfinished,
+    newest_version,
+    read_offsets,
+    read_some,
+)
+from processor.intake import Opened, open_record
+from processor.metrics import ProcessorMetrics
+from processor.prepare import BlockPreparer, NearlyAllUnprocessable, Prepared
+from processor.waiting import Waiting
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorOptions:
+    """How blocks are cut and how patient the loop is."""
+
+    enough_events: int = 10_000  # go as soon as so many wait
+    max_events: int = 20_000  # of a block
+    linger_seconds: float = 0.3  # go when the first has waited for so long
+    poll_seconds: float = 0.05  # between two looks at an idle log
+    first_retry_seconds: float = 0.1  # doubled up to
+    longest_retry_seconds: float = 10.0
+
+
+@dataclass(slots=True)
+class _Current:
+    """The block in work; kept over retries."""
+
+    plan: Plan
+    records: Sequence[Opened]
+    began: float
+    prepared: Prepared | None = None
+
+
+def wall_clock() -> int:
+    """Epoch ms."""
+    return time.time_ns() // 1_000_000
+
+
+class Processor:
+    """Log in, store out."""
+
+    def __init__(
+        self,
+        log: Log,
+        store: Store,
+        keyed_hash: KeyedHash,
+        sealer: Sealer,
+        project_of: Callable[[str], Project | None],
+        *,
+        dedup_days: int = 7,
+        clock: Callable[[], int] = wall_clock,
+        options: ProcessorOptions | None = None,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        """`project_of` knows a project's identity rules (None: the defaults); `clock` gives epoch ms."""
+        self._log = log
+        self._store = store
+        self._clock = clock
+        self._options = options or ProcessorOptions()
+        self._metrics = ProcessorMetrics(registry or CollectorRegistry())
+        self._project_of = project_of
+        self._preparer = BlockPreparer(
+            store,
+            keyed_hash,
+            sealer,
+            rules_of=self._rules_of,
+            dedup_days=dedup_days,
+            spent=self._note_step,
+        )
+        self._lock = threading.Lock()
+        self._waiting: dict[int, Waiting] = {}
+        self._unfinished: list[Plan] = []
+        self._current: _Current | None = None
+        self._turn = 0
+        self._version = 0
+        self._recovered = False
+        self._last_data_until = 0
+
+    def recover(self) -> None:
+        """Rebuilds what is remembered and finds the blocks that a crash left unfinished. Once; step does
+        it too.
+        """
+        with self._lock:
+            self._recover()
+
+    def step(self) -> bool:
+        """Does one block of what waits, however little; True if there was one.
+
+        StoreError, LogError and NearlyAllUnprocessable leave the block where it is: the next step goes on
+        with it.
+        """
+        with self._lock:
+            return self._step(patient=False)
+
+    def run(self, stop: threading.Event) -> None:
+        """Works until `stop` is set; ends between two blocks, or two tries of one."""
+        failing_since = 0.0
+        pause = self._options.first_retry_seconds
+        while not stop.is_set():
+            try:
+                with self._lock:
+                    worked = self._step(patient=True)
+            except (StoreError, LogError, NearlyAllUnprocessable, LogReplacedError) as error:
+                failing_since = failing_since or time.monotonic()
+                self._note_failure(error, time.monotonic() - failing_since)
+                stop.wait(pause)
+                pause = min(2 * pause, self._options.longest_retry_seconds)
+                continue
+            if failing_since:
+                _log.info(
+                    "processor.recovered", failed_for_seconds=round(time.monotonic() - failing_since, 1)
+                )
+                failing_since, pause = 0.0, self._options.first_retry_seconds
+            if not worked:
+                stop.wait(self._options.poll_seconds)
+
+    def data_until(self) -> int:
+        """Everything accepted before this moment (epoch ms) is in answers."""
+        until = self._clock()  # before looking: what comes later is later
+        for partition in self._log.partitions():
+            position = self._log.position(partition)
+            if position.lag:
+                until = min(until, self._arrival(partition, position.committed))
+        self._last_data_until = until
+        return until
+
+    def wait_idle(self, timeout_seconds: float = 30.0) -> None:
+        """Until nothing waits, with `run` in another thread. TimeoutError."""
+        give_up_at = time.monotonic() + timeout_seconds
+        while any(self._log.position(partition).lag for partition in self._log.partitions()):
+            if time.monotonic() > give_up_at:
+                raise TimeoutError(f"the log was not processed within {timeout_seconds} s")
+            time.sleep(0.01)
+
+    def _arrival(self, partition: int, offset: int) -> int:
+        found = read_some(self._log, partition, offset, 1)
+        if found and not isinstance(found[0], Damaged):
+            try:
+                return read_header(found[0].payload).received_at
+            except MalformedLogRecord:
+                pass
+        return self._last_data_until  # an unreadable record says no time: do not promise more than before
+
+    def _rules_of(self, project: str) -> ResolutionRules:
+        known = self._project_of(project)
+        if known is None:
+            return ResolutionRules()
+        rules = known.identity
+        return ResolutionRules(rules.bindings == "trusted", rules.shared_device_limit)
+
+    def _recover(self) -> None:
+        if self._recovered:
+            return
+        self._preparer.rebuild()
+        self._version = newest_version(self._store)
+        for partition in self._log.partitions():
+            self._adopt(partition)
+        self._recovered = True
+
+    def _adopt(self, partition: int) -> None:
+        """Begins with a partition where its last block ended; a block left unfinished comes first."""
+        position = self._log.position(partition)
+        unfinished = find_unfinished(self._store, partition, position.committed, position.end)
+        next_offset = unfinished.next_offset
+        if next_offset > position.committed:
+            self._log.commit(partition, next_offset)
+        if unfinished.plan is not None:
+            self._unfinished.append(unfinished.plan)
+            next_offset = unfinished.plan.last + 1
+        self._waiting[partition] = Waiting(self._log, partition, next_offset, self._options.max_events)
+
+    def _step(self, *, patient: bool) -> bool:
+        self._recover()
+        if self._current is None:
+            self._current = self._next_block(patient)
+        if self._current is None:
+            return False
+        self._work(self._current)
+        self._current = None
+        return True
+
+    def _next_block(self, patient: bool) -> _Current | None:
+        """Unfinished blocks first, then the partitions in turn."""
+        if self._unfinished:
+            plan = self._unfinished.pop(0)
+            _log.info("processor.redo", block=plan.token)
+            found = read_offsets(self._log, plan.partition, plan.first, plan.last)
+            return _Current(plan, [open_record(record) for record in found], time.monotonic())
+        for partition in self._log.partitions():
+            if partition not in self._waiting:
+                self._adopt(partition)
+                return self._next_block(patient)
+        ready = []
+        for waiting in self._waiting.values():
+            waiting.read_ahead()
+            self._note_lag(waiting)
+            seconds = self._options.linger_seconds if patient else 0.0
+            if waiting.is_ready(self._options.enough_events, seconds):
+                ready.append(waiting)
+        if not ready:
+            return None
+        self._turn += 1
+        records = ready[self._turn % len(ready)].take()
+        self._version = max(self._clock(), self._version + 1)
+        plan = Plan(records[0].partition, records[0].offset, records[-1].offset, self._version)
+        return _Current(plan, records, time.monotonic())
+
+    def _work(self, current: _Current) -> None:
+        """Plan, inserts, outcome, commit: each may be repeated."""
+        plan = current.plan
+        self._store.insert("ingest_blocks", build_table([plan.row("planned")]), f"{plan.token}:planned")
+        reach("P4")
+        if current.prepared is None:
+            current.prepared = self._preparer.prepare(plan, current.records)
+        prepared = current.prepared
+        reach("P5")
+        for insert in prepared.inserts:
+            reach("P6")
+            self._store.insert(insert.table, insert.rows, plan.token)
+            if insert.table == "overrides":
+                self._store.command("SYSTEM RELOAD DICTIONARY overrides_map")
+        reach("P6")
+        outcome = plan.row("done", prepared.stored, prepared.checksum, prepared.received_until)
+        self._store.insert("ingest_blocks", build_table([outcome]), f"{plan.token}:done")
+        reach("P7")
+        self._log.commit(plan.partition, plan.last + 1)
+        reach("P8")
+        self._finish(current, prepared)
+
+    def _finish(self, current: _Current, prepared: Prepared) -> None:
+        plan = current.plan
+        self._preparer.remember(prepared)
+        for outcome in ("stored", "duplicate", "rejected"):
+            self._metrics.events.labels(outcome).inc(prepared.outcomes.total(outcome))
+        self._metrics.block_seconds.observe(time.monotonic() - current.began)
+        arrivals = [record.header.received_at for record in current.records if record.header is not None]
+        if arrivals:
+            self._metrics.fresh_seconds.observe(max(0.0, (self._clock() - arrivals[0]) / 1000))
+        size = sum(len(record.array) for record in current.records)
+        self._waiting[plan.partition].truncate(plan.last + 1, size)
+
+    def _note_lag(self, waiting: Waiting) -> None:
+        partition = str(waiting.partition)
+        oldest = waiting.oldest_received_at
+        seconds = 0.0 if oldest is None else max(0.0, (self._clock() - oldest) / 1000)
+        self._metrics.lag_records.labels(partition).set(self._log.position(waiting.partition).lag)
+        self._metrics.oldest_seconds.labels(partition).set(seconds)
+
+    def _note_step(self, step: str, seconds: float) -> None:
+        self._metrics.step_seconds.labels(step).inc(seconds)
+
+    def _note_failure(self, error: Exception, seconds: float) -> None:
+        self._metrics.retries.labels(type(error).__name__).inc()
+        _log.error(
+            "processor.cannot_go_on",
+            block=None if self._current is None else self._current.plan.token,
+            error=f"{type(error).__name__}: {error}",
+            failing_for_seconds=round(seconds, 1),
+        )

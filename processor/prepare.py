@@ -1,0 +1,344 @@
+"""A planned block -> everything that is inserted for it, computed before the first insert.
+
+Pure but for look-ups in the store, which leave out what an earlier try of the same block stored: so a redo
+gives the same rows and the same counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import structlog
+
+from footfall.events.identity import ResolutionRules
+from footfall.events.keys import NOBODY, KeyedHash
+from footfall.events.record import event_name
+from footfall.storage.rows import (
+    BindingRow,
+    EventIdRow,
+    EventRows,
+    OverrideRow,
+    PropertyRow,
+    build_events_table,
+    build_table,
+)
+from footfall.storage.sealing import Sealer
+from footfall.storage.store import Store, StoreError
+from processor.bindings import BindingBook, People, find_claims
+from processor.blocks import Plan
+from processor.catalogue import Catalogue, conflict_rows, event_name_rows, property_rows
+from processor.dead_letters import dead_letter_rows
+from processor.duplicates import SeenEvents, day_of
+from processor.event_block import EventBlock, PropertyTypes, Request, Rows, build_block
+from processor.id_keys import IdKeys
+from processor.intake import Intake, Opened, take_in
+from processor.ledger import Outcomes
+from processor.pipeline import EVENT_STEPS, ITEM_STEPS, PROFILE_STEPS, UNSET_STEPS, Step, run_steps
+from processor.snapshots import build_items, build_profiles, item_operations, profile_operations
+
+_log = structlog.get_logger(__name__)
+
+_WIDEST_FAILURE = 20
+"""So many unprocessable records, and more of them than of others, are a bug of ours and not odd records."""
+
+
+class NearlyAllUnprocessable(Exception):  # noqa: N818 - reads as what it is
+    """Most records of late could not be processed: stop, keep them in the log, and have it looked at."""
+
+
+class Insert(NamedTuple):
+    """One insert: the table, and what goes in."""
+
+    table: str
+    rows: pa.Table
+
+
+class Prepared(NamedTuple):
+    """All of a block, ready to be inserted, and what to remember when it is."""
+
+    inserts: Sequence[
+        Insert
+    ]  # in the order of contract: an answer never lacks what an earlier insert explains
+    outcomes: Outcomes
+    stored: int
+    checksum: int  # sum of the stored events' event_key, modulo 2^64
+    received_until: int
+    people: People
+    event_ids: Mapping[date, Sequence[bytes]]
+    properties: Sequence[PropertyRow]
+    events: int  # rows of the events table
+
+
+@dataclass(slots=True)
+class _Derived:
+    """What the accepted records of a block come to."""
+
+    fresh: Rows
+    repeats: Sequence[int]  # request numbers
+    people: People
+    bindings: Sequence[BindingRow]
+    blocks: Sequence[EventBlock]
+    events: pa.Table | None
+    tables: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    properties: Sequence[PropertyRow] = ()
+
+
+class BlockPreparer:
+    """Holds what is known of the past: ids seen, bindings, types."""
+
+    def __init__(
+        self,
+        store: Store,
+        keyed_hash: KeyedHash,
+        sealer: Sealer,
+        *,
+        rules_of: Callable[[str], ResolutionRules],
+        dedup_days: int,
+        spent: Callable[[str, float], None] | None = None,
+    ) -> None:
+        """`spent(step, seconds)` hears what each step of the pipeline took."""
+        self._store = store
+        self._sealer = sealer
+        self._spent = spent
+        self._id_keys = IdKeys(keyed_hash)
+        self._seen = SeenEvents(store, dedup_days)
+        self._book = BindingBook(store, rules_of)
+        self._catalogue = Catalogue(store)
+        self._processed = 0
+        self._unprocessable = 0
+
+    def rebuild(self) -> None:
+        """Reads what must be known of the past from the store."""
+        self._seen.rebuild()
+        self._book.rebuild()
+        self._catalogue.rebuild()
+
+    def prepare(self, plan: Plan, records: Sequence[Opened]) -> Prepared:
+        """Everything to insert for the plan. StoreError from look-ups; NearlyAllUnprocessable."""
+        intake = take_in(records, self._id_keys, plan.version)
+        derived = self._derive_what_can_be(plan, intake)
+        outcomes = Outcomes(intake.requests)
+        outcomes.count("stored", derived.fresh.request_of)
+        outcomes.count("duplicate", derived.repeats)
+        for letter in intake.dead_letters:
+            outcomes.count_rejected(letter.reason, letter.request)
+        letters = dead_letter_rows(intake.requests, intake.dead_letters, self._sealer)
+        event_ids = _event_id_rows(intake.requests, derived.fresh)
+        tables: dict[str, Sequence[Any]] = {
+            "bindings": derived.people.bindings,
+            "overrides": [
+                OverrideRow(key, person, plan.version)
+                for key, person in sorted(derived.people.overrides.items())
+            ],
+            "event_ids": event_ids,
+            "events": (),
+            **derived.tables,
+            "dead_letters": letters,
+            "property_catalogue": derived.properties,
+            "type_conflicts": conflict_rows(derived.blocks),
+            "ledger": outcomes.rows(plan),
+        }
+        inserts = []
+        for table, rows in tables.items():
+            if table == "events" and derived.events is not None:
+                inserts.append(Insert(table, derived.events))
+            elif rows:
+                inserts.append(Insert(table, build_table(rows)))
+        return Prepared(
+            inserts=inserts,
+            outcomes=outcomes,
+            stored=len(derived.fresh.records),
+            checksum=_checksum(derived.events),
+            received_until=intake.received_until,
+            people=derived.people,
+            event_ids=_by_day(event_ids),
+            properties=derived.properties,
+            events=0 if derived.events is None else derived.events.num_rows,
+        )
+
+    def remember(self, prepared: Prepared) -> None:
+        """The block is in the store now."""
+        self._seen.remember(prepared.event_ids)
+        self._seen.forget_old()
+        self._book.remember(prepared.people)
+        self._catalogue.remember(prepared.properties)
+
+    def _derive_what_can_be(self, plan: Plan, intake: Intake) -> _Derived:
+        """All records but those that cannot be processed, which are noted in the intake."""
+        rows = intake.rows
+        try:
+            derived = self._derive(plan, intake.requests, rows)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one record must not stop the others, whatever is wrong
+            _log.warning("processor.block_failed", block=plan.token, error=repr(error))
+            bad = self._find_bad(plan, intake, range(len(rows.records)))
+            for row, message in bad.items():
+                intake.give_up(rows, row, message)
+            good = [row for row in range(len(rows.records)) if row not in bad]
+            derived = self._derive(plan, intake.requests, rows.select(good))
+        self._note_health(len(derived.fresh.records), 0)
+        return derived
+
+    def _find_bad(self, plan: Plan, intake: Intake, numbers: Sequence[int]) -> dict[int, str]:
+        """Row number -> error, for each record that fails by itself; by halving."""
+        try:
+            self._derive(plan, intake.requests, intake.rows.select(numbers))
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            if len(numbers) == 1:
+                self._note_health(0, 1)
+                return {numbers[0]: f"{type(error).__name__}: {error}"[:500]}
+        else:
+            return {}
+        middle = len(numbers) // 2
+        return self._find_bad(plan, intake, numbers[:middle]) | self._find_bad(plan, intake, numbers[middle:])
+
+    def _note_health(self, processed: int, unprocessable: int) -> None:
+        self._processed += processed
+        self._unprocessable += unprocessable
+        if self._unprocessable >= _WIDEST_FAILURE and self._unprocessable > self._processed:
+            bad, self._unprocessable, self._processed = self._unprocessable, 0, 0
+            raise NearlyAllUnprocessable(
+                f"{bad} records of late could not be processed, more than could: nothing is given up, all "
+                "stay in the log; look at the warnings before this and fix or roll back the processor"
+            )
+        if self._processed > 10_000:
+            self._processed //= 2
+            self._unprocessable //= 2
+
+    def _derive(self, plan: Plan, requests: Sequence[Request], rows: Rows) -> _Derived:
+        repeats = self._seen.find_repeats(plan, rows.event_ids)
+        fresh = (
+            rows.select([row for row in range(len(rows.records)) if row not in repeats]) if repeats else rows
+        )
+        claims = find_claims(requests, fresh, self._id_keys)
+        people = self._book.settle(plan, _ids_by_project(requests, fresh), claims)
+        types = self._catalogue.types(plan, {request.header.project for request in requests})
+        events, sets, unsets, items = (
+            self._run(steps, requests, part, source=source, people=people, types=types)
+            for steps, part, source in zip(
+                (EVENT_STEPS, PROFILE_STEPS, UNSET_STEPS, ITEM_STEPS),
+                _split(fresh),
+                ("event", "user", "user", "item"),
+                strict=True,
+            )
+        )
+        asked = [*(profile_operations(sets) if sets else ()), *(profile_operations(unsets) if unsets else ())]
+        asked_items = item_operations(items) if items else []
+        blocks = [block for block in (events, sets, items) if block is not None]
+        return _Derived(
+            fresh=fresh,
+            repeats=[rows.request_of[row] for row in repeats],
+            people=people,
+            bindings=people.bindings,
+            blocks=blocks,
+            events=None if events is None else build_events_table(_event_rows(plan, events)),
+            tables={
+                "profile_operations": asked,
+                "profiles": build_profiles(self._store, self._book, plan, people, asked),
+                "item_operations": asked_items,
+                "items": build_items(self._store, plan, asked_items),
+                "event_catalogue": [] if events is None else event_name_rows(events),
+            },
+            properties=self._catalogue.admit(property_rows(blocks)),
+        )
+
+    def _run(
+        self,
+        steps: tuple[Step, ...],
+        requests: Sequence[Request],
+        rows: Rows,
+        *,
+        source: str,
+        people: People,
+        types: PropertyTypes,
+    ) -> EventBlock | None:
+        if not rows.records:
+            return None
+        block = build_block(requests, rows, source)
+        return run_steps(steps, replace(block, persons=people.persons, known_types=types), self._spent)
+
+
+def _split(rows: Rows) -> tuple[Rows, Rows, Rows, Rows]:
+    """Events, profile records that carry values, those that do not, item records."""
+    kinds = [record.type.partition("_")[0] for record in rows.records]
+    if set(kinds) == {"track"}:
+        nothing = rows.select([])
+        return rows, nothing, nothing, nothing
+    events: list[int] = []
+    sets: list[int] = []
+    unsets: list[int] = []
+    items: list[int] = []
+    for row, (kind, record) in enumerate(zip(kinds, rows.records, strict=True)):
+        if kind == "track":
+            events.append(row)
+        elif kind == "item":
+            items.append(row)
+        else:
+            (unsets if record.type in ("profile_unset", "profile_delete") else sets).append(row)
+    return rows.select(events), rows.select(sets), rows.select(unsets), rows.select(items)
+
+
+def _ids_by_project(requests: Sequence[Request], rows: Rows) -> dict[str, set[int]]:
+    """The keys of the ids that records carry."""
+    found: dict[str, set[int]] = {}
+    if len({request.header.project for request in requests}) == 1:
+        found[requests[0].header.project] = set(rows.id_keys)
+    else:
+        for request, key in zip(rows.request_of, rows.id_keys, strict=True):
+            found.setdefault(requests[request].header.project, set()).add(key)
+    for keys in found.values():
+        keys.discard(NOBODY)
+    return found
+
+
+def _event_id_rows(requests: Sequence[Request], rows: Rows) -> list[EventIdRow]:
+    days = [day_of(request.header.received_at) for request in requests]
+    return [
+        EventIdRow(event_id, requests[request].partition, requests[request].offset, seq, days[request])
+        for event_id, request, seq in zip(rows.event_ids, rows.request_of, rows.seq, strict=True)
+    ]
+
+
+def _by_day(rows: Sequence[EventIdRow]) -> dict[date, list[bytes]]:
+    found: dict[date, list[bytes]] = {}
+    for row in rows:
+        found.setdefault(row.day, []).append(row.event_id)
+    return found
+
+
+def _event_rows(plan: Plan, block: EventBlock) -> EventRows:
+    user_keys = block.id_keys if block.user_keys is None else block.user_keys
+    offsets = np.array([request.offset for request in block.requests], np.uint64)
+    return EventRows(
+        project=block.of_requests(lambda header: header.project),
+        event=[event_name(record) for record in block.records],
+        type=[record.type for record in block.records],
+        time=block.times,
+        user_key=user_keys,
+        alias_key=np.where(user_keys == block.id_keys, np.uint64(0), block.id_keys),
+        seq=block.seq,
+        event_key=np.frombuffer(b"".join(block.event_ids), "<u8")[::2],
+        distinct_id=[record.distinct_id or "" for record in block.records],
+        anonymous_id=[record.anonymous_id or record.original_id or "" for record in block.records],
+        login_id=[record.login_id or "" for record in block.records],
+        received_at=block.received_at(),
+        door=block.of_requests(lambda header: header.door),
+        log_partition=plan.partition,
+        log_offset=offsets[block.request_of],
+        columns=block.typed.columns,
+        tail=block.typed.tail,
+    )
+
+
+def _checksum(events: pa.Table | None) -> int:
+    if events is None:
+        return 0
+    return int(events["event_key"].to_numpy().astype(np.uint64).sum())
