@@ -98,7 +98,7 @@ def running_system(settings: Settings, home: Path) -> Iterator[RunningSystem]:
     with log_path.open("wb") as log_file:
         process = subprocess.Popen(
             [sys.executable, "-m", "footfall.cli", "up"],
-            env=_environment(home, write_key, secret_key),
+            env=_environment(settings, home, write_key, secret_key),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=log_file,
@@ -122,7 +122,7 @@ def running_system(settings: Settings, home: Path) -> Iterator[RunningSystem]:
         _end(process)
 
 
-def _environment(home: Path, write_key: str, secret_key: str) -> dict[str, str]:
+def _environment(settings: Settings, home: Path, write_key: str, secret_key: str) -> dict[str, str]:
     """The caller's settings, but for the engines: a demo never touches a log or store that is in use."""
     kept = {
         name: value
@@ -131,6 +131,9 @@ def _environment(home: Path, write_key: str, secret_key: str) -> dict[str, str]:
     }
     return kept | {
         "FOOTFALL_HOME": str(home),
+        "FOOTFALL_HOST": settings.host,
+        "FOOTFALL_COLLECT_PORT": str(settings.collect_port),
+        "FOOTFALL_QUERY_PORT": str(settings.query_port),
         "FOOTFALL_WRITE_KEY": write_key,
         "FOOTFALL_SECRET_KEY": secret_key,
     }
