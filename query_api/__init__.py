@@ -1,0 +1,1 @@
+"""Store in, answers out: the query API on port 8107."""

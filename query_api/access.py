@@ -1,0 +1,45 @@
+"""Who may ask what: keys and projects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from footfall.workspace.projects import Project
+from footfall.workspace.workspace import Grant, Workspace
+from query_api.problems import Forbidden, NotFound, Unauthorised
+from query_api.spec.strict import nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Checks keys against the workspace."""
+
+    workspace: Workspace
+
+    def grant(self, authorization: str | None) -> Grant:
+        """What the secret key of an Authorization header opens. Raises Unauthorised or Forbidden."""
+        scheme, _, key = (authorization or "").strip().partition(" ")
+        if scheme.lower() != "bearer" or not key.strip():
+            raise Unauthorised("send the secret key: Authorization: Bearer ff_sk_...")
+        grant = self.workspace.grant(key.strip())
+        if grant is None:
+            raise Unauthorised("this key opens nothing: is it complete, and of this installation?")
+        if grant.kind != "secret":
+            raise Forbidden("a write key sends events; queries need a secret key", code="write_key")
+        return grant
+
+    def project(self, grant: Grant, name: str) -> Project:
+        """The project, if the key opens it. Raises Forbidden or NotFound."""
+        if not grant.opens(name):
+            raise Forbidden(f"this key belongs to project {grant.project!r}", code="wrong_project")
+        project = self.workspace.project(name)
+        if project is None:
+            close = nearest(name, [known.name for known in self.workspace.projects()])
+            hint = f"; did you mean {close!r}?" if close is not None else ""
+            raise NotFound(f"there is no project {name[:100]!r}{hint}", code="unknown_project")
+        return project
+
+    def everywhere(self, grant: Grant) -> None:
+        """Refuses keys of one project: what follows concerns all of them."""
+        if grant.project is not None:
+            raise Forbidden("only the installation's own secret key may do this", code="project_key")

@@ -1,0 +1,90 @@
+"""What can only be said of a query with the store at hand: patterns that mean nothing, names never seen."""
+
+from __future__ import annotations
+
+from footfall.storage.columns import PropertyType
+from footfall.storage.store import Query, QueryRefused
+from query_api.catalogue import Catalogue, Source
+from query_api.problems import Fault, field_path, refused
+from query_api.spec.breakdown import Part
+from query_api.spec.conditions import Leaf, Operator
+from query_api.spec.query import PropertyActor, QuerySpec
+from query_api.spec.selector import Selector
+from query_api.spec.trends import Measure
+from query_api.sql.properties import PSEUDO_PROPERTIES
+from query_api.store_reader import StoreReader
+from query_api.walk import walk
+
+_TIMES: tuple[Operator, ...] = ("before", "after", "within_last")
+
+
+def check_patterns(spec: QuerySpec, reader: StoreReader) -> None:
+    """Refuses regular expressions that RE2, which the store matches with, does not understand."""
+    faults = []
+    for path, model in walk(spec):
+        if isinstance(model, Leaf) and model.op == "matches":
+            try:
+                reader.rows(Query("SELECT match('', {pattern:String})", {"pattern": model.value}))
+            except QueryRefused as error:
+                why = str(error).partition("error: ")[2].partition(". Look at")[0] or "it cannot be compiled"
+                message = f"not a regular expression as RE2 knows them: {why}"
+                faults.append(Fault(field_path((*path, "value")), "invalid_value", message, model.value))
+    if faults:
+        raise refused(faults)
+
+
+def warn_of_unknown_names(spec: QuerySpec, catalogue: Catalogue, reader: StoreReader) -> None:
+    """Warnings for names that were never seen, and for values that cannot match."""
+    for _, model in walk(spec):
+        for warning in _warnings(model, catalogue):
+            if warning is not None:
+                reader.warn(warning)
+
+
+def _warnings(model: object, catalogue: Catalogue) -> list[str | None]:
+    match model:
+        case Selector(event=names) if names is not None:
+            found = [catalogue.unknown_event(name) for name in names]
+            measure = getattr(model, "measure", None)
+            return found + (_of_measure(measure, catalogue) if isinstance(measure, Measure) else [])
+        case Selector():
+            measure = getattr(model, "measure", None)
+            return _of_measure(measure, catalogue) if isinstance(measure, Measure) else []
+        case Leaf():
+            source: Source = "user" if model.of == "user" else "event"
+            return [_of_property(source, model.property, catalogue), _of_times(source, model, catalogue)]
+        case Part():
+            return [_of_property("user" if model.of == "user" else "event", model.property, catalogue)]
+        case PropertyActor():
+            return [_of_property("event", model.property, catalogue)]
+        case _:
+            return []
+
+
+def _of_property(source: Source, name: str, catalogue: Catalogue) -> str | None:
+    if source == "event" and name in PSEUDO_PROPERTIES:
+        return None
+    return catalogue.unknown_property(source, name)
+
+
+def _of_times(source: Source, leaf: Leaf, catalogue: Catalogue) -> str | None:
+    type_ = catalogue.type_of(source, leaf.property)
+    if leaf.op not in _TIMES or type_ in ("datetime", "string", None):
+        return None
+    return f"{leaf.property!r} is a {type_} property: {leaf.op} matches none of its values"
+
+
+_NUMERIC: tuple[PropertyType | None, ...] = ("number", "decimal", None)
+
+
+def _of_measure(measure: Measure, catalogue: Catalogue) -> list[str | None]:
+    if measure.property is None:
+        return []
+    type_ = catalogue.type_of("event", measure.property)
+    unseen = _of_property("event", measure.property, catalogue)
+    if measure.kind == "distinct" or type_ in _NUMERIC:
+        return [unseen]
+    return [
+        unseen,
+        f"{measure.property!r} is a {type_} property: {measure.kind} takes only values that are numbers",
+    ]

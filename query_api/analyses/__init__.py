@@ -1,0 +1,1 @@
+"""One page an analysis: docstring, spec, SQL, result, fold."""

@@ -1,0 +1,46 @@
+"""What every analysis offers to run.py: an answer, the people behind a cell, and its SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from footfall.storage.store import Query
+from query_api.scope import Scope
+from query_api.spec.query import QuerySpec
+from query_api.store_reader import StoreReader
+
+
+class Explained(NamedTuple):
+    """One query of an analysis and what it is for."""
+
+    purpose: str
+    query: Query
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which of the people behind a cell: those with a key above `after`, at most `limit`."""
+
+    after: int
+    limit: int
+
+
+class People(NamedTuple):
+    """Persons' keys, ascending, and how many there are on all pages."""
+
+    keys: Sequence[int]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """An analysis: its specs and its three functions. `users_spec` adds a cell and a page to `spec`."""
+
+    spec: type[QuerySpec]
+    users_spec: type[QuerySpec]
+    answer: Callable[[Any, Scope, StoreReader], dict[str, Any]]
+    select_people: Callable[[Any, Scope, StoreReader, Page], People]
+    explain: Callable[[Any, Scope], list[Explained]]
+    scanned: bool = False  # whether the rows are walked in this process after the SQL

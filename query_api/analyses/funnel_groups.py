@@ -1,0 +1,109 @@
+"""Splits a funnel's actors into the groups of its breakdown: the largest, and one of all the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from query_api.group_keys import REST, GroupKeys, join_key, split_key
+from query_api.scan import NO_VALUE, FunnelScan
+from query_api.spec.breakdown import Part
+from query_api.spec.funnel import FunnelBreakdown
+from query_api.value_codes import Codes
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group: its key's text and its rows of the scan."""
+
+    key: str
+    rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class CodedValues:
+    """A value for each row of the scan: a code, NO_VALUE where it is missing, and the texts of the codes."""
+
+    parts: Sequence[Part]
+    codes: Codes
+    texts: Sequence[str]
+
+    def split(self, code: int) -> list[str]:
+        """The texts of the single properties."""
+        if code == NO_VALUE:
+            return [""] * len(self.parts)
+        return split_key(self.texts[code], len(self.parts))
+
+
+def event_codes(breakdown: FunnelBreakdown, scan: FunnelScan) -> Codes:
+    """The event properties' value of each row, as the attribution says."""
+    found = {
+        "first_touch": scan.first_values,
+        "last_touch": scan.last_values,
+        "step": scan.step_values,
+        "all_steps": scan.partitions,
+    }[breakdown.attribution]
+    return np.full(len(scan.keys), NO_VALUE, np.uint32) if found is None else found
+
+
+def build_groups(
+    breakdown: FunnelBreakdown,
+    scan: FunnelScan,
+    of_event: CodedValues,
+    of_user: CodedValues,
+    *,
+    keys: GroupKeys,
+    limit: int,
+) -> list[Group]:
+    """By size (actors at step 0), ties by key; beyond `limit` groups the rest are one, the last."""
+    rows = np.arange(len(scan.keys), dtype=np.int64)
+    if breakdown.attribution == "step" and of_event.parts:
+        rows = rows[scan.levels > breakdown.step]
+    pairs = of_event.codes[rows].astype(np.uint64) << np.uint64(32) | of_user.codes[rows].astype(np.uint64)
+    found, place, sizes = np.unique(pairs, return_inverse=True, return_counts=True)
+
+    def text(index: int) -> str:
+        pair = int(found[index])
+        return _joined(breakdown.parts, of_event.split(pair >> 32), of_user.split(pair & 0xFFFFFFFF))
+
+    shown = _largest(sizes, text, keys, limit)
+    by_group = rows[np.argsort(place, kind="stable")]
+    ends = np.cumsum(sizes)
+    groups = [Group(text(index), by_group[ends[index] - sizes[index] : ends[index]]) for index in shown]
+    if len(shown) < len(found):
+        rest = rows[~np.isin(place, shown)]
+        groups.append(Group(REST, best_of_each_actor(scan, rest)))
+    return groups
+
+
+def best_of_each_actor(scan: FunnelScan, rows: Rows) -> Rows:
+    """One row an actor: the deepest, of equally deep ones the first to get there, of these the latest entry."""
+    last = scan.step_times[rows, scan.levels[rows].astype(np.int64) - 1]
+    start = scan.step_times[rows, 0]
+    order = np.lexsort((-start, last, -scan.levels[rows].astype(np.int64), scan.keys[rows]))
+    ordered = rows[order]
+    first = np.ones(len(ordered), bool)
+    first[1:] = scan.keys[ordered][1:] != scan.keys[ordered][:-1]
+    return ordered[first]
+
+
+def _largest(sizes: NDArray[Any], text: Any, keys: GroupKeys, limit: int) -> list[int]:
+    """The places of the groups that are shown, in their order. Texts are made only for those that may be."""
+    if not len(sizes):
+        return []
+    threshold = np.partition(sizes, -limit)[-limit] if len(sizes) > limit else 0
+    candidates = np.flatnonzero(sizes >= threshold)
+    ranked = sorted(candidates.tolist(), key=lambda index: (-int(sizes[index]), keys.order(text(index))))
+    return ranked[:limit]
+
+
+def _joined(parts: Sequence[Part], of_event: Sequence[str], of_user: Sequence[str]) -> str:
+    """The key's text, its parts in the order of the breakdown."""
+    event_texts, user_texts = iter(of_event), iter(of_user)
+    return join_key([next(event_texts) if part.of == "event" else next(user_texts) for part in parts])

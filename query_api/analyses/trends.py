@@ -1,0 +1,386 @@
+"""trends: how much of it, over time?
+
+Unit of observation: the event. A series takes the events that its selector matches inside the range and measures
+them by bucket, and once more over the whole range (`total`: its own number, never a sum of the buckets).
+Denominators: per-user measures divide by the actors of the same bucket and group; averages and percentiles by the
+events that have a number. Events whose id identifies nobody count as events and never as users.
+Edge rules: empty buckets are 0, also for averages. Buckets count only their part inside the range; a trailing
+window counts whole buckets before it. Groups are ranked within a series by events, users or the sum, whatever is
+measured; ties by key, a missing value first. What it does not answer: in which order a person did things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import groupby
+from typing import Any
+
+from query_api.analyses.analysis import Analysis, Explained, Page, People
+from query_api.analyses.measures import Measured, Number, measured
+from query_api.answers import as_number
+from query_api.buckets import Bucket, Period
+from query_api.group_keys import REST, GroupKeys
+from query_api.problems import Fault, refused
+from query_api.scope import Scope
+from query_api.spec.formula import evaluate
+from query_api.spec.trends import Series, TrendsCell, TrendsSpec, TrendsUsersSpec
+from query_api.sql.events import PERSON, TIME, EventSql
+from query_api.store_reader import StoreReader
+
+# ------------------------------------------------------------------------------------------- SQL
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The time that a query reads, and the buckets that it is cut into: none, or each with the `trailing` ones."""
+
+    period: Period
+    edges: tuple[int, ...] = ()
+    trailing: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Group keys, largest first. With `others`, all further ones are one group."""
+
+    keys: tuple[str, ...]
+    others: bool
+
+
+def rows_sql(
+    sql: EventSql, spec: TrendsSpec, series: Sequence[Series], cut: Cut, groups: Groups | None
+) -> str:
+    """The rows that a series measures: actor, person, bucket, key and the property's value."""
+    columns = [f"{sql.actor} AS actor", f"{PERSON} AS person"]
+    if cut.edges:
+        columns.append(f"{_bucket(sql, cut)} AS bucket")
+    columns += [
+        f"{sql.key_part(part)} AS part{i}" for i, part in enumerate(spec.breakdown) if part.of == "event"
+    ]
+    if len(series) == 1 and series[0].measure.property is not None:
+        found = sql.property(series[0].measure.property)
+        columns += [f"{found.exact} AS exact", f"{found.float} AS double", f"{found.canonical} AS canonical"]
+    matches = " OR ".join(sql.selects(one) for one in series)
+    rows = f"""SELECT {_listed(columns, 4)}
+    FROM events
+    WHERE {sql.reads(series, cut.period)}
+    AND ({matches})"""
+    if not spec.breakdown:
+        return f"({rows})"
+    return _keyed(sql, spec, rows, groups)
+
+
+def _bucket(sql: EventSql, cut: Cut) -> str:
+    """The start of a row's bucket; with a trailing window one row for each window that the row lies in."""
+    edges = sql.parameters.integers(cut.edges)
+    start = f"roundDown({TIME}, {edges})"
+    if cut.trailing == 1:
+        return start
+    place = f"indexOf({edges}, {start})"
+    first, last = (
+        f"greatest({place}, {cut.trailing})",
+        f"least({place} + {cut.trailing - 1}, {len(cut.edges)})",
+    )
+    return f"arrayJoin(arraySlice({edges}, {first}, {last} - {first} + 1))"
+
+
+def _keyed(sql: EventSql, spec: TrendsSpec, rows: str, groups: Groups | None) -> str:
+    """The rows with their group's key; the values of users are joined."""
+    parts = [f"part{i}" for i in range(len(spec.breakdown))]
+    key = sql.joined_key(parts)
+    if groups is not None and groups.others:
+        key = f"if(has({sql.parameters.texts(groups.keys)}, {key}), {key}, '{REST}')"
+    of_user = [
+        f"{sql.key_part(part)} AS part{i}" for i, part in enumerate(spec.breakdown) if part.of == "user"
+    ]
+    join = ""
+    if of_user:
+        profiles = sql.profiles(f"SELECT user_key AS profile_key, {', '.join(of_user)}")
+        join = f"\n    LEFT ANY JOIN {profiles} AS profiles_of ON events_of.person = profiles_of.profile_key"
+    return f"(SELECT *, {key} AS key FROM ({rows}) AS events_of{join})"
+
+
+def values_sql(
+    sql: EventSql, spec: TrendsSpec, series: Series, cut: Cut, groups: Groups | None, *, total: bool
+) -> str:
+    """The measure by bucket and group, and (`total`) over all buckets: rows of is_total, bucket, key, aggregates."""
+    key = ["key"] if spec.breakdown else []
+    sets = [["bucket", *key]] if cut.edges else []
+    if total or not cut.edges:
+        sets.append(key)
+    columns = [
+        "grouping(bucket) AS is_total, bucket" if cut.edges else "1 AS is_total, toInt64(0) AS bucket",
+        "key" if spec.breakdown else "'' AS key",
+        *measured(series.measure).aggregates,
+    ]
+    grouping = ", ".join(f"({', '.join(one)})" for one in sets)
+    return f"""SELECT {_listed(columns, 0)}
+FROM {rows_sql(sql, spec, [series], cut, groups)}
+GROUP BY GROUPING SETS ({grouping})"""
+
+
+def ranking_sql(sql: EventSql, spec: TrendsSpec, series: Sequence[Series], period: Period, size: str) -> str:
+    """The largest groups, one more than will be shown, to see whether there are others."""
+    return f"""SELECT key, {size} AS size
+FROM {rows_sql(sql, spec, series, Cut(period), None)}
+GROUP BY key
+ORDER BY size DESC, key
+LIMIT {spec.breakdown_limit + 1}"""
+
+
+def people_sql(sql: EventSql, spec: TrendsSpec, cell: TrendsCell, cut: Cut, groups: Groups | None) -> str:
+    """The persons behind a cell: rows of person."""
+    series = spec.series[cell.series]
+    tests = ["person != 0"]
+    if cell.key:
+        text = _cell_key(spec, sql.scope, cell, groups)
+        tests.append(f"key = {sql.parameters.text(text)}")
+    return f"SELECT DISTINCT person FROM {rows_sql(sql, spec, [series], cut, groups)} WHERE {' AND '.join(tests)}"
+
+
+def _cell_key(spec: TrendsSpec, scope: Scope, cell: TrendsCell, groups: Groups | None) -> str:
+    if cell.key == ("$other",) and groups is not None and groups.others:
+        return REST
+    if len(cell.key) != len(spec.breakdown):
+        return REST
+    return GroupKeys.of(spec.breakdown, scope.catalogue).write(cell.key)
+
+
+def _listed(columns: Sequence[str], indent: int) -> str:
+    return (",\n" + " " * (indent + 4)).join(columns)
+
+
+# ----------------------------------------------------------------------------------------- result
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """A series of one group: a number for each bucket that has one, and the total."""
+
+    by_bucket: dict[int, Number]
+    total: Number
+
+
+def answer(spec: TrendsSpec, scope: Scope, reader: StoreReader) -> dict[str, Any]:
+    """`{"buckets": [...], "series": [{"label", "key", "values", "total"}]}`."""
+    buckets = scope.calendar.buckets(scope.period, spec.interval)
+    if spec.formula is not None:
+        series = _formula_series(spec, scope, reader, buckets)
+    else:
+        series = [
+            entry
+            for one in spec.series
+            for entry in _entries(
+                spec, scope, one.shown, buckets, *_read_series(spec, scope, reader, one, buckets)
+            )
+        ]
+    return {"buckets": [bucket.name for bucket in buckets], "series": series}
+
+
+def _read_series(
+    spec: TrendsSpec, scope: Scope, reader: StoreReader, series: Series, buckets: Sequence[Bucket]
+) -> tuple[Sequence[str], dict[str, Values]]:
+    """The groups' keys in order, and their values."""
+    measure = measured(series.measure)
+    groups = _rank(spec, scope, reader, [series], measure.size)
+    values = _read_values(spec, scope, reader, series, buckets, groups)
+    return (groups.keys + ((REST,) if groups.others else ()) if groups is not None else ("",)), values
+
+
+def _rank(
+    spec: TrendsSpec, scope: Scope, reader: StoreReader, series: Sequence[Series], size: str
+) -> Groups | None:
+    """The groups that are shown; None without a breakdown."""
+    if not spec.breakdown:
+        return None
+    sql = EventSql(scope)
+    period = _cuts(spec, scope, ())[-1].period
+    found = reader.rows(sql.parameters.query(ranking_sql(sql, spec, series, period, size))).rows
+    shown = found[: spec.breakdown_limit]
+    order = GroupKeys.of(spec.breakdown, scope.catalogue).order
+    ranked = sorted(shown, key=lambda row: (-(row[1] or 0), order(row[0])))
+    return Groups(tuple(row[0] for row in ranked), others=len(found) > len(shown))
+
+
+def _cuts(spec: TrendsSpec, scope: Scope, buckets: Sequence[Bucket]) -> list[Cut]:
+    """What is read: buckets and total at once, or for trailing windows the buckets and then the total."""
+    edges = tuple(bucket.start for bucket in buckets)
+    if spec.interval == "total":
+        return [Cut(_last_days(spec, scope))]
+    if spec.trailing is None or spec.trailing == 1 or not buckets:
+        return [Cut(scope.period, edges)]
+    before = scope.calendar.before(buckets[0], spec.interval, spec.trailing - 1)
+    edges = tuple(bucket.start for bucket in before) + edges
+    return [Cut(Period(edges[0], scope.period.end), edges, spec.trailing), Cut(scope.period)]
+
+
+def _last_days(spec: TrendsSpec, scope: Scope) -> Period:
+    """The period of `total`: the range, or the trailing days that end with its last one."""
+    if spec.trailing is None:
+        return scope.period
+    last = scope.calendar.buckets(Period(scope.period.end - 1, scope.period.end), "day")[0]
+    before = scope.calendar.before(last, "day", spec.trailing - 1)
+    return Period((before or [last])[0].start, scope.period.end)
+
+
+def _read_values(
+    spec: TrendsSpec,
+    scope: Scope,
+    reader: StoreReader,
+    series: Series,
+    buckets: Sequence[Bucket],
+    groups: Groups | None,
+) -> dict[str, Values]:
+    """The values of all groups, by key."""
+    cuts = _cuts(spec, scope, buckets)
+    rows: list[Sequence[Any]] = []
+    for cut in cuts:
+        sql = EventSql(scope)
+        text = values_sql(sql, spec, series, cut, groups, total=len(cuts) == 1)
+        rows += reader.rows(sql.parameters.query(text)).rows
+    measure = measured(series.measure)
+    found: dict[str, Values] = {}
+    for key, of_key in groupby(sorted(rows, key=lambda row: str(row[2])), key=lambda row: str(row[2])):
+        by_bucket: dict[int, Number] = {}
+        total: Number = 0
+        for is_total, bucket, _, *aggregates in of_key:
+            value = _scaled(measure, scope, measure.fold(aggregates))
+            if is_total:
+                total = value
+            else:
+                by_bucket[int(bucket)] = value
+        found[key] = Values(by_bucket, total)
+    return found
+
+
+def _scaled(measure: Measured, scope: Scope, value: Number) -> Number:
+    if not measure.scales or scope.sample is None:
+        return value
+    return (
+        scope.scaled(value) if isinstance(value, int) else as_number(Fraction(value) / Fraction(scope.sample))
+    )
+
+
+# ------------------------------------------------------------------------------------------- fold
+
+
+def _entries(
+    spec: TrendsSpec,
+    scope: Scope,
+    label: str,
+    buckets: Sequence[Bucket],
+    keys: Sequence[str],
+    values: dict[str, Values],
+) -> list[dict[str, Any]]:
+    """The answer's entries of one series: a group each, in the groups' order."""
+    read = GroupKeys.of(spec.breakdown, scope.catalogue).read
+    nothing = Values({}, 0)
+    return [
+        {
+            "label": label,
+            "key": list(read(key)) if spec.breakdown else [],
+            "values": _listed_values(spec, buckets, values.get(key, nothing)),
+            "total": values.get(key, nothing).total,
+        }
+        for key in keys
+    ]
+
+
+def _listed_values(spec: TrendsSpec, buckets: Sequence[Bucket], values: Values) -> list[Number]:
+    if spec.interval == "total":
+        return [values.total]
+    return [values.by_bucket.get(bucket.start, 0) for bucket in buckets]
+
+
+def _formula_series(
+    spec: TrendsSpec, scope: Scope, reader: StoreReader, buckets: Sequence[Bucket]
+) -> list[dict[str, Any]]:
+    """One entry a group: the formula over all series, in every bucket and in total."""
+    formula = spec.parsed_formula
+    assert formula is not None
+    assert spec.formula is not None
+    groups = _rank(spec, scope, reader, spec.series, "count()")
+    keys = ("",) if groups is None else groups.keys + ((REST,) if groups.others else ())
+    of_series = [
+        _entries(spec, scope, "", buckets, keys, _read_values(spec, scope, reader, series, buckets, groups))
+        for series in spec.series
+    ]
+
+    def combined(numbers: Sequence[Number]) -> Number | None:
+        value = evaluate(formula, [Fraction(str(number)) for number in numbers])
+        return None if value is None else as_number(value)
+
+    return [
+        {
+            "label": spec.formula,
+            "key": of_group[0]["key"],
+            "values": [
+                combined(numbers) for numbers in zip(*(entry["values"] for entry in of_group), strict=True)
+            ],
+            "total": combined([entry["total"] for entry in of_group]),
+        }
+        for of_group in zip(*of_series, strict=True)
+    ]
+
+
+def select_people(spec: TrendsUsersSpec, scope: Scope, reader: StoreReader, page: Page) -> People:
+    """The persons behind a cell."""
+    series = spec.series[spec.cell.series]
+    ranked = spec.series if spec.formula is not None else [series]
+    size = "count()" if spec.formula is not None else measured(series.measure).size
+    groups = _rank(spec, scope, reader, ranked, size) if spec.cell.key else None
+    cut = Cut(_cell_period(spec, scope))
+    sql = EventSql(scope)
+    people = people_sql(sql, spec, spec.cell, cut, groups)
+    total = reader.rows(sql.parameters.query(f"SELECT count() FROM ({people})")).rows[0][0]
+    after = sql.parameters.key(page.after)
+    keys = reader.rows(
+        sql.parameters.query(
+            f"SELECT person FROM ({people}) WHERE person > {after} ORDER BY person LIMIT {page.limit}"
+        )
+    ).rows
+    return People([int(row[0]) for row in keys], int(total))
+
+
+def _cell_period(spec: TrendsUsersSpec, scope: Scope) -> Period:
+    """The time that a cell counts: its bucket's part inside the range, or its trailing window."""
+    buckets = scope.calendar.buckets(scope.period, spec.interval)
+    name = spec.cell.bucket
+    if name is None or spec.interval == "total":
+        cut = _cuts(spec, scope, buckets)[-1].period
+        if name is None or name == buckets[0].name:
+            return cut
+    for bucket in buckets:
+        if bucket.name == name:
+            end = min(bucket.end, scope.period.end)
+            if spec.trailing is None or spec.trailing == 1 or spec.interval == "total":
+                return Period(max(bucket.start, scope.period.start), end)
+            before = scope.calendar.before(bucket, spec.interval, spec.trailing - 1)
+            return Period(before[0].start, end)
+    allowed = [bucket.name for bucket in buckets]
+    raise refused(
+        [Fault("cell.bucket", "unknown_value", f"{name!r} is no bucket of this query", name, allowed)]
+    )
+
+
+def explain(spec: TrendsSpec, scope: Scope) -> list[Explained]:
+    """The queries of every series. Which groups are shown is the outcome of the first of them."""
+    buckets = scope.calendar.buckets(scope.period, spec.interval)
+    explained = []
+    for series in spec.series:
+        sql = EventSql(scope)
+        if spec.breakdown:
+            period = _cuts(spec, scope, ())[-1].period
+            text = ranking_sql(sql, spec, [series], period, measured(series.measure).size)
+            explained.append(Explained(f"{series.shown}: the largest groups", sql.parameters.query(text)))
+        cuts = _cuts(spec, scope, buckets)
+        for cut in cuts:
+            text = values_sql(sql, spec, series, cut, None, total=len(cuts) == 1)
+            what = "the values" if cut.edges or len(cuts) == 1 else "the total"
+            explained.append(Explained(f"{series.shown}: {what}", sql.parameters.query(text)))
+    return explained
+
+
+TRENDS = Analysis(TrendsSpec, TrendsUsersSpec, answer, select_people, explain)

@@ -1,0 +1,75 @@
+"""The query API as an ASGI app: composition only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from footfall import __version__
+from footfall.eventlog.log import Log
+from footfall.events.keys import KeyedHash
+from footfall.storage.store import Store
+from footfall.workspace.workspace import Workspace
+from query_api.access import Access
+from query_api.gate import Gate
+from query_api.meters import Meters
+from query_api.openapi import describe
+from query_api.options import QueryOptions
+from query_api.problems import MethodNotAllowed, NotFound
+from query_api.routes.front import Front, problem_response
+from query_api.routes.people import build_people_routes
+from query_api.routes.projects import build_project_routes
+from query_api.routes.queries import build_query_routes
+from query_api.routes.upkeep import build_upkeep_routes
+from query_api.run import Queries
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def build_app(
+    store: Store,
+    workspace: Workspace,
+    log: Log,
+    data_until: Callable[[], int],
+    keyed_hash: KeyedHash,
+    *,
+    clock: Callable[[], int] = _now,
+    options: QueryOptions | None = None,
+) -> FastAPI:
+    """Everything comes opened and stays the caller's to close. `data_until` and `clock` give epoch milliseconds."""
+    options = options or QueryOptions()
+    gate = Gate(options.concurrency, options.queue)
+    meters = Meters(lambda: gate.inside, lambda: max(0, clock() - data_until()) / 1000)
+    front = Front(gate, meters)
+    access = Access(workspace)
+    queries = Queries(store, access, log, data_until=data_until, clock=clock, options=options)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        gate.close()
+
+    # No /docs: its page loads scripts from elsewhere, which a bank's network does not.
+    app = FastAPI(title="Footfall", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.include_router(build_query_routes(front, queries))
+    app.include_router(build_people_routes(front, access, store, keyed_hash, options))
+    app.include_router(build_project_routes(front, access, store, log, data_until))
+    app.include_router(build_upkeep_routes(front, meters, store, workspace, data_until))
+    app.add_exception_handler(HTTPException, _no_route)
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's documented way
+    return app
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        return problem_response(MethodNotAllowed(f"{request.method} is not for {request.url.path[:200]}"))
+    return problem_response(NotFound(f"there is nothing at {request.url.path[:200]}"))

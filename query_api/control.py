@@ -1,0 +1,53 @@
+"""Creating projects."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, StrictBool, StrictInt
+
+from footfall.workspace.projects import IdentityRules, InvalidProject, Project
+from footfall.workspace.workspace import ProjectExists, Workspace
+from query_api.problems import Conflict, Fault, refused
+from query_api.spec.conditions import MAX_TEXT
+from query_api.spec.strict import Strict
+
+
+class IdentitySpec(Strict):
+    """How a project's ids become persons; see docs/identity.md."""
+
+    strategy: Literal["many_to_one"] = "many_to_one"
+    bindings: Literal["any", "trusted"] = "any"
+    shared_device_limit: StrictInt = Field(default=3)
+
+
+class ProjectSpec(Strict):
+    """`{"name", "timezone", "week_start", "keyless", "identity"}`."""
+
+    name: str = Field(max_length=MAX_TEXT)
+    timezone: str = Field(default="Asia/Shanghai", max_length=MAX_TEXT)
+    week_start: Literal["monday", "sunday"] = "monday"
+    keyless: StrictBool = False
+    identity: IdentitySpec = IdentitySpec()
+
+
+def create_project(workspace: Workspace, spec: ProjectSpec) -> dict[str, Any]:
+    """`{"name", "write_key", "secret_key"}`: the only time that the keys can be seen."""
+    identity = spec.identity
+    project = Project(
+        spec.name,
+        spec.timezone,
+        spec.week_start,
+        spec.keyless,
+        IdentityRules(identity.strategy, identity.bindings, identity.shared_device_limit),
+    )
+    try:
+        keys = workspace.create_project(project)
+    except InvalidProject as error:
+        given: Any = spec.model_dump()
+        for part in error.field.split("."):
+            given = given.get(part) if isinstance(given, dict) else None
+        raise refused([Fault(error.field, "invalid_value", error.message, given)]) from None
+    except ProjectExists as error:
+        raise Conflict(str(error)) from None
+    return {"name": keys.name, "write_key": keys.write_key, "secret_key": keys.secret_key}

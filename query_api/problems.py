@@ -1,0 +1,237 @@
+"""What can go wrong, and what each failure is over HTTP: one error tree, one table.
+
+Problem (application/problem+json)
+├── MalformedBody      not JSON, too large, too deep, not Unicode
+├── InvalidQuery       a field that is unknown, missing or wrong; or an option that is not built yet
+├── Unauthorised       no key, or one that opens nothing
+├── Forbidden          a key that does not open this
+├── NotFound           no such project, person or page
+├── Conflict           a project of that name exists
+├── TooExpensive       a query over its budget: says what to narrow
+└── Busy               too many queries at once, or the store is away
+Everything else is a bug: 500, logged, without details for the client.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from footfall.eventlog.log import LogError
+from footfall.storage.store import QueryTooExpensive, StoreError, StoreUnavailable
+from query_api.spec.conditions import FORMS
+from query_api.spec.strict import nearest
+
+MAX_SHOWN = 200
+MAX_ALLOWED_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a query, and where."""
+
+    field: str  # "steps[0].where[1].op", "" for the query as a whole
+    code: str  # "unknown_field", "unknown_value", "missing_field", "invalid_value", "not_implemented"
+    message: str
+    given: Any = None
+    allowed: Sequence[str] = ()
+    nearest: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "field": self.field,
+            "code": self.code,
+            "message": self.message,
+            "given": shorten(self.given),
+            "allowed": list(self.allowed[:MAX_ALLOWED_SHOWN]),
+            "nearest": self.nearest,
+        }
+
+
+class Problem(Exception):  # noqa: N818 - as RFC 9457 calls it
+    """A failure that the client is told about; `code` is a word of a closed list."""
+
+    status: int
+    code: str
+
+    def __init__(self, detail: str, *, code: str | None = None, faults: Sequence[Fault] = ()) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.code = code or self.code
+        self.faults = tuple(faults)
+
+    def as_json(self) -> dict[str, Any]:
+        """The body of application/problem+json; the first fault's fields are repeated at the top."""
+        body: dict[str, Any] = {
+            "type": f"urn:footfall:problem:{self.code}",
+            "title": TITLES[self.status],
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+        }
+        if self.faults:
+            body |= self.faults[0].as_json() | {"code": self.code}
+            body["errors"] = [fault.as_json() for fault in self.faults]
+        return body
+
+
+TITLES: Final = {
+    400: "Malformed body",
+    401: "Who are you?",
+    403: "Not yours",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Exists already",
+    413: "Body too large",
+    422: "The query says something that cannot be done",
+    500: "A bug of ours",
+    503: "Try again soon",
+}
+"""The short name of each HTTP status that is ever answered beside 200 and 201."""
+
+
+class MalformedBody(Problem):
+    status, code = 400, "malformed_body"
+
+
+class BodyTooLarge(Problem):
+    status, code = 413, "body_too_large"
+
+
+class InvalidQuery(Problem):
+    status, code = 422, "invalid_query"
+
+
+class Unauthorised(Problem):
+    status, code = 401, "unauthorised"
+
+
+class Forbidden(Problem):
+    status, code = 403, "forbidden"
+
+
+class NotFound(Problem):
+    status, code = 404, "not_found"
+
+
+class MethodNotAllowed(Problem):
+    status, code = 405, "method_not_allowed"
+
+
+class Conflict(Problem):
+    status, code = 409, "exists"
+
+
+class TooExpensive(Problem):
+    status, code = 422, "too_expensive"
+
+
+class Busy(Problem):
+    status, code = 503, "busy"
+
+
+class Bug(Problem):
+    status, code = 500, "bug"
+
+
+def problem_of(error: Exception) -> Problem:
+    """The one table from failure to problem, hence to HTTP status."""
+    match error:
+        case Problem():
+            return error
+        case ValidationError():
+            return invalid_query(error)
+        case QueryTooExpensive():
+            return TooExpensive(
+                "the query went over its budget of time or memory: narrow the range, the events or the "
+                "breakdown, or sample"
+            )
+        case StoreUnavailable() | LogError():
+            return Busy("the store cannot be reached right now", code="unavailable")
+        case StoreError():
+            return Bug("the store refused our SQL; the server's log has the details", code="query_refused")
+        case _:
+            return Bug("something unexpected happened; the server's log has the details")
+
+
+def invalid_query(error: ValidationError) -> InvalidQuery:
+    """A 422 that names each field, what was given, what is allowed and the nearest spelling."""
+    details = error.errors(include_url=False)
+    faults = [_fault(one) for one in details if not _is_echo(one, details)]
+    faults.sort(key=lambda fault: fault.code == "not_implemented")
+    return refused(faults)
+
+
+def refused(faults: Sequence[Fault]) -> InvalidQuery:
+    """The problem that these faults make."""
+    first = faults[0]
+    detail = f"{first.field}: {first.message}" if first.field else first.message
+    if first.nearest is not None:
+        detail += f"; did you mean {first.nearest!r}?"
+    return InvalidQuery(detail, code=first.code, faults=faults)
+
+
+def shorten(given: Any) -> Any:
+    """What was given, cut to a size that an error may have; what is no scalar as JSON text."""
+    if given is None or isinstance(given, bool | float):
+        return given
+    if isinstance(given, int):
+        return given if abs(given) < 1 << 63 else str(given)[:MAX_SHOWN]
+    text = given if isinstance(given, str) else json.dumps(given, default=str, ensure_ascii=False)
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
+
+
+def field_path(location: Iterable[str | int]) -> str:
+    """`steps[0].where` from pydantic's location; the tags of conditions' forms are left out."""
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part not in FORMS:
+            path += f".{part}" if path else part
+    return path
+
+
+_QUOTED = re.compile(r"'([^']*)'")
+
+
+def _fault(detail: ErrorDetails) -> Fault:
+    context = detail.get("ctx", {})
+    given = detail["input"]
+    path = field_path(detail["loc"])
+    match detail["type"]:
+        case "footfall":
+            return Fault(
+                field=".".join(filter(None, (path, context["field"]))),
+                code=context["code"],
+                message=context["message"],
+                given=given if context["given"] is None else context["given"],
+                allowed=context["allowed"],
+                nearest=context["nearest"],
+            )
+        case "literal_error":
+            allowed = _QUOTED.findall(context["expected"])
+            message = f"{shorten(given)!r} is not one of {', '.join(allowed)}"
+            return Fault(path, "unknown_value", message, given, allowed, nearest(given, allowed))
+        case "missing":
+            return Fault(path, "missing_field", "this field is needed")
+        case "model_type" | "model_attributes_type":
+            return Fault(path, "invalid_value", "an object was expected", given)
+        case "tuple_type":
+            return Fault(path, "invalid_value", "a list was expected", given)
+        case _:
+            return Fault(path, "invalid_value", detail["msg"].removeprefix("Value error, "), given)
+
+
+def _is_echo(detail: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
+    """pydantic calls a list too short when its elements are wrong: only the elements' errors say something."""
+    if detail["type"] != "too_short":
+        return False
+    place = detail["loc"]
+    return any(len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in details)

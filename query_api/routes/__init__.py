@@ -1,0 +1,1 @@
+"""HTTP in and out: what each URL takes and gives."""

@@ -1,0 +1,106 @@
+"""GET /api/v1/users/{id}, its events, and GET /api/v1/catalogue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from footfall.events.keys import KeyedHash
+from footfall.storage.store import Store
+from query_api.access import Access
+from query_api.catalogue import describe_catalogue, read_catalogue
+from query_api.options import QueryOptions
+from query_api.people import find_person, read_timeline, show_person
+from query_api.problems import Fault, refused
+from query_api.routes.front import Front, problem_response
+from query_api.spec.strict import nearest
+from query_api.store_reader import StoreReader
+
+MAX_EVENTS = 1_000
+DEFAULT_EVENTS = 100
+
+
+def build_people_routes(
+    front: Front, access: Access, store: Store, keyed_hash: KeyedHash, options: QueryOptions
+) -> APIRouter:
+    """A person by any of their ids; ids are opaque and may contain anything, slashes too."""
+    router = APIRouter(prefix="/api/v1", include_in_schema=False)
+
+    @router.get("/catalogue")
+    async def catalogue(request: Request) -> Response:
+        try:
+            given = _parameters(request, "project")
+        except Exception as error:  # noqa: BLE001 - becomes an answer
+            return problem_response(error)
+
+        def work() -> dict[str, Any]:
+            project = _project(access, request, given)
+            return describe_catalogue(store, project.name)
+
+        return await front.answer("catalogue", work)
+
+    @router.get("/users/{distinct_id:path}/events")
+    async def events(request: Request, distinct_id: str) -> Response:
+        try:
+            given = _parameters(request, "project", "before", "limit")
+            limit = _limit(given.get("limit"))
+        except Exception as error:  # noqa: BLE001 - becomes an answer
+            return problem_response(error)
+
+        def work() -> dict[str, Any]:
+            project = _project(access, request, given)
+            reader = StoreReader(store, options.limits)
+            known = read_catalogue(store, project.name)
+            show_person(reader, project, known, keyed_hash, distinct_id)
+            person = find_person(reader, project, keyed_hash, distinct_id)
+            return read_timeline(reader, project, known, person, before=given.get("before"), limit=limit)
+
+        return await front.answer("users/events", work)
+
+    @router.get("/users/{distinct_id:path}")
+    async def user(request: Request, distinct_id: str) -> Response:
+        try:
+            given = _parameters(request, "project")
+        except Exception as error:  # noqa: BLE001 - becomes an answer
+            return problem_response(error)
+
+        def work() -> dict[str, Any]:
+            project = _project(access, request, given)
+            known = read_catalogue(store, project.name)
+            return show_person(StoreReader(store, options.limits), project, known, keyed_hash, distinct_id)
+
+        return await front.answer("users", work)
+
+    return router
+
+
+def _project(access: Access, request: Request, given: dict[str, str]) -> Any:
+    grant = access.grant(request.headers.get("authorization"))
+    return access.project(grant, given.get("project", "default"))
+
+
+def _parameters(request: Request, *allowed: str) -> dict[str, str]:
+    """The query parameters; unknown ones are refused, as unknown fields of a body are."""
+    for name in request.query_params:
+        if name not in allowed:
+            fault = Fault(
+                name,
+                "unknown_field",
+                f"{name[:100]!r} is no parameter here",
+                name,
+                allowed,
+                nearest(name, allowed),
+            )
+            raise refused([fault])
+    return dict(request.query_params)
+
+
+def _limit(given: str | None) -> int:
+    if given is None:
+        return DEFAULT_EVENTS
+    if not given.isascii() or not given.isdigit() or len(given) > 9 or not 1 <= int(given) <= MAX_EVENTS:
+        raise refused([Fault("limit", "invalid_value", f"a number from 1 to {MAX_EVENTS}", given)])
+    return int(given)

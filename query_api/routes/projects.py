@@ -1,0 +1,49 @@
+"""POST /api/v1/projects and GET /api/v1/projects/{name}/ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from footfall.eventlog.log import Log
+from footfall.storage.store import Store
+from query_api.access import Access
+from query_api.body import read_json
+from query_api.control import ProjectSpec, create_project
+from query_api.ledger import read_ledger
+from query_api.routes.front import Front, problem_response, read_body
+
+
+def build_project_routes(
+    front: Front, access: Access, store: Store, log: Log, data_until: Callable[[], int]
+) -> APIRouter:
+    """Making projects, and the proof that nothing vanishes from one."""
+    router = APIRouter(prefix="/api/v1/projects", include_in_schema=False)
+
+    @router.post("")
+    async def create(request: Request) -> Response:
+        try:
+            body = await read_body(request)
+        except Exception as error:  # noqa: BLE001 - becomes an answer
+            return problem_response(error)
+
+        def work() -> dict[str, Any]:
+            access.everywhere(access.grant(request.headers.get("authorization")))
+            return create_project(access.workspace, ProjectSpec.model_validate(read_json(body)))
+
+        return await front.answer("projects", work, status=201)
+
+    @router.get("/{name}/ledger")
+    async def ledger(request: Request, name: str) -> Response:
+        def work() -> dict[str, Any]:
+            grant = access.grant(request.headers.get("authorization"))
+            until = data_until()
+            return read_ledger(store, log, access.project(grant, name).name, until)
+
+        return await front.answer("projects/ledger", work)
+
+    return router

@@ -1,0 +1,43 @@
+"""GET /healthz, /readyz and /metrics: for whoever watches over the process. No key is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from footfall.storage.store import Query, QueryLimits, Store
+from footfall.workspace.workspace import Workspace
+from query_api.answers import instant, write_json
+from query_api.meters import Meters
+from query_api.routes.front import Front
+
+_QUICK = QueryLimits(seconds=5.0, memory_bytes=1 << 28, threads=1)
+
+
+def build_upkeep_routes(
+    front: Front, meters: Meters, store: Store, workspace: Workspace, data_until: Callable[[], int]
+) -> APIRouter:
+    """Alive, ready, and how much of what."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/healthz")
+    async def healthz() -> Response:
+        return Response(write_json({"status": "ok"}), media_type="application/json")
+
+    @router.get("/readyz")
+    async def readyz() -> Response:
+        def work() -> dict[str, Any]:
+            store.rows(Query("SELECT 1"), _QUICK)
+            workspace.projects()
+            return {"status": "ready", "data_until": instant(data_until())}
+
+        return await front.answer("readyz", work)
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        return Response(meters.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return router

@@ -1,0 +1,264 @@
+"""The one path of every query: key, spec, project, catalogue, cache, limits, comparison, explanation.
+
+Everything here blocks and runs in a thread of the gate; nothing but an analysis knows what it computes.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pydantic_core import PydanticCustomError
+
+from footfall.eventlog.log import Log
+from footfall.storage.store import Store
+from footfall.workspace.projects import Project
+from query_api.access import Access
+from query_api.advice import check_patterns, warn_of_unknown_names
+from query_api.analyses.analysis import Analysis, Page
+from query_api.analyses.funnel import FUNNEL
+from query_api.analyses.trends import TRENDS
+from query_api.answers import instant
+from query_api.body import read_json
+from query_api.buckets import Calendar, Period, WeekStart
+from query_api.catalogue import read_catalogue
+from query_api.options import QueryOptions
+from query_api.people import describe_people
+from query_api.problems import Fault, InvalidQuery, refused
+from query_api.scope import Scope
+from query_api.spec.conditions import Leaf
+from query_api.spec.query import PropertyActor, QuerySpec
+from query_api.store_reader import StoreReader
+from query_api.walk import walk
+
+ANALYSES: Mapping[str, Analysis] = {"trends": TRENDS, "funnel": FUNNEL}
+"""Every analysis by the name in its URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request that may run: the caller may ask this of this project."""
+
+    name: str
+    analysis: Analysis
+    spec: Any
+    project: Project
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What the cache keeps of an answer."""
+
+    result: Any
+    comparison: Any
+    rows_read: int
+    bytes_read: int
+    warnings: tuple[str, ...]
+
+
+class Queries:
+    """Answers queries. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        store: Store,
+        access: Access,
+        log: Log,
+        *,
+        data_until: Callable[[], int],
+        clock: Callable[[], int],
+        options: QueryOptions,
+    ) -> None:
+        """`clock` and `data_until` give epoch milliseconds; `log` tells what is processed, for the cache."""
+        self._store = store
+        self._access = access
+        self._log = log
+        self._data_until = data_until
+        self._clock = clock
+        self._options = options
+        self._cache = AnswerCache(options.cached_answers)
+
+    def prepare(self, name: str, body: bytes, authorization: str | None, *, users: bool = False) -> Prepared:
+        """Checks key, body and project, in this order."""
+        grant = self._access.grant(authorization)
+        analysis = ANALYSES[name]
+        given = read_json(body)
+        if not isinstance(given, dict):
+            raise InvalidQuery("the body is a JSON object", code="invalid_value")
+        spec = (analysis.users_spec if users else analysis.spec).model_validate(given)
+        return Prepared(name, analysis, spec, self._access.project(grant, spec.project))
+
+    def answer(self, prepared: Prepared) -> dict[str, Any]:
+        """`{"result", "comparison", "meta"}`."""
+        started = time.perf_counter()
+        data_until, version = self._data_until(), self._version()
+        now, spec = self._clock(), prepared.spec
+        periods = _periods(spec, _calendar(spec, prepared.project), now)
+        key = _cache_key(prepared, periods, now, version)
+        computed = None if spec.refresh else self._cache.get(key)
+        cached = computed is not None
+        if computed is None:
+            computed = self._compute(prepared, periods, now)
+            self._cache.put(key, computed)
+        meta = self._meta(prepared, computed, started, data_until, cached=cached)
+        return {"result": computed.result, "comparison": computed.comparison, "meta": meta}
+
+    def people(self, prepared: Prepared) -> dict[str, Any]:
+        """`{"users": [...], "total", "next_cursor", "meta"}`."""
+        started = time.perf_counter()
+        data_until, spec, now = self._data_until(), prepared.spec, self._clock()
+        reader = StoreReader(self._store, self._options.limits)
+        period = _periods(spec, _calendar(spec, prepared.project), now)[0]
+        scope = self._scope(prepared, period, now, reader)
+        page = Page(_read_cursor(spec.cursor), spec.limit)
+        keys, total = prepared.analysis.select_people(spec, scope, reader, page)
+        people = describe_people(reader, prepared.project, scope.catalogue, keys, spec.properties)
+        computed = Computed(None, None, reader.rows_read, reader.bytes_read, tuple(reader.warnings))
+        return {
+            "users": people,
+            "total": total,
+            "next_cursor": _write_cursor(keys[-1]) if len(keys) == spec.limit and keys else None,
+            "meta": self._meta(prepared, computed, started, data_until, cached=False),
+        }
+
+    def explain(self, prepared: Prepared) -> dict[str, Any]:
+        """`{"analysis", "queries": [{"purpose", "sql", "parameters"}], "notes"}`: no query on events is run."""
+        now = self._clock()
+        reader = StoreReader(self._store, self._options.limits)
+        period = _periods(prepared.spec, _calendar(prepared.spec, prepared.project), now)[0]
+        scope = self._scope(prepared, period, now, reader)
+        queries = [
+            {"purpose": purpose, "sql": query.sql, "parameters": dict(query.parameters)}
+            for purpose, query in prepared.analysis.explain(prepared.spec, scope)
+        ]
+        notes = []
+        if prepared.analysis.scanned:
+            notes.append(
+                "The rows are streamed into the query process, which scans each actor's events there."
+            )
+        if prepared.spec.compare is not None:
+            notes.append("The comparison runs the same queries over its own period.")
+        return {"analysis": prepared.name, "queries": queries, "notes": notes + reader.warnings}
+
+    def _compute(self, prepared: Prepared, periods: tuple[Period, ...], now: int) -> Computed:
+        reader = StoreReader(self._store, self._options.limits)
+        scope = self._scope(prepared, periods[0], now, reader)
+        result = prepared.analysis.answer(prepared.spec, scope, reader)
+        comparison = None
+        if len(periods) > 1:
+            other = replace(scope, period=periods[1])
+            comparison = prepared.analysis.answer(prepared.spec, other, reader)
+        return Computed(result, comparison, reader.rows_read, reader.bytes_read, tuple(reader.warnings))
+
+    def _scope(self, prepared: Prepared, period: Period, now: int, reader: StoreReader) -> Scope:
+        spec, project = prepared.spec, prepared.project
+        check_patterns(spec, reader)
+        catalogue = read_catalogue(self._store, project.name)
+        warn_of_unknown_names(spec, catalogue, reader)
+        return Scope(
+            project=project.name,
+            period=period,
+            calendar=_calendar(spec, project),
+            project_calendar=Calendar(ZoneInfo(project.timezone)),
+            catalogue=catalogue,
+            now=now,
+            where=spec.where,
+            actor=spec.actor if isinstance(spec.actor, PropertyActor) else None,
+            sample=spec.sample,
+        )
+
+    def _meta(
+        self, prepared: Prepared, computed: Computed, started: float, data_until: int, *, cached: bool
+    ) -> dict[str, Any]:
+        sample = prepared.spec.sample
+        return {
+            "elapsed_ms": round((time.perf_counter() - started) * 1000, 3),
+            "rows_read": computed.rows_read,
+            "bytes_read": computed.bytes_read,
+            "data_until": instant(data_until),
+            "cached": cached,
+            "sample": None if sample is None else float(sample),
+            "timezone": prepared.spec.timezone or prepared.project.timezone,
+            "warnings": list(computed.warnings),
+        }
+
+    def _version(self) -> tuple[tuple[int, int], ...]:
+        """How far each partition of the log is in the store: answers can only change when this does."""
+        return tuple((part, self._log.position(part).committed) for part in self._log.partitions())
+
+
+class AnswerCache:
+    """The last answers, by everything that they depend on."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._answers: OrderedDict[str, Computed] = OrderedDict()
+
+    def get(self, key: str) -> Computed | None:
+        with self._lock:
+            found = self._answers.get(key)
+            if found is not None:
+                self._answers.move_to_end(key)
+            return found
+
+    def put(self, key: str, computed: Computed) -> None:
+        with self._lock:
+            self._answers[key] = computed
+            self._answers.move_to_end(key)
+            while len(self._answers) > self._capacity:
+                self._answers.popitem(last=False)
+
+
+def _cache_key(prepared: Prepared, periods: tuple[Period, ...], now: int, version: object) -> str:
+    relative = any(isinstance(model, Leaf) and model.op == "within_last" for _, model in walk(prepared.spec))
+    spec = prepared.spec.model_dump(mode="json", by_alias=True, exclude={"refresh", "range", "compare"})
+    times = [(period.start, period.end) for period in periods]
+    parts = [prepared.name, spec, repr(prepared.project), times, now if relative else None, version]
+    return json.dumps(parts, default=str)
+
+
+def _calendar(spec: QuerySpec, project: Project) -> Calendar:
+    week_start: WeekStart = "sunday" if (spec.week_start or project.week_start) == "sunday" else "monday"
+    return Calendar(ZoneInfo(spec.timezone or project.timezone), week_start)
+
+
+def _periods(spec: QuerySpec, calendar: Calendar, now: int) -> tuple[Period, ...]:
+    """The query's period, and its comparison's."""
+    field = "range"
+    try:
+        period = calendar.period(spec.range, now)
+        if spec.compare is None:
+            return (period,)
+        field = "compare"
+        return period, calendar.compared(spec.range, spec.compare, now)
+    except PydanticCustomError as error:
+        context = error.context or {}
+        path = ".".join(filter(None, (field, context["field"])))
+        fault = Fault(path, context["code"], context["message"], context["given"])
+        raise refused([fault]) from None
+
+
+def _write_cursor(after: int) -> str:
+    return urlsafe_b64encode(after.to_bytes(8, "big")).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    try:
+        raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+    except ValueError:
+        raw = b""
+    if len(raw) != 8:
+        raise refused(
+            [Fault("cursor", "invalid_value", "give next_cursor as it came, or leave it out", cursor)]
+        )
+    return int.from_bytes(raw, "big")

@@ -1,0 +1,1 @@
+"""From specs to SQL text: only parameters carry values, identifiers come from an allow-list."""

@@ -1,0 +1,125 @@
+"""Rows of the events table: who is behind them, which of them a query reads, and what their groups are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from query_api.buckets import Period
+from query_api.scope import Scope
+from query_api.spec.breakdown import Part
+from query_api.spec.selector import Selector
+from query_api.sql.conditions import LATEST_PROFILES, ConditionWriter
+from query_api.sql.parameters import Parameters
+from query_api.sql.properties import PropertySql, event_property, map_property
+
+PERSON = "dictGetOrDefault('overrides_map', 'user_key', if(alias_key = 0, user_key, alias_key), user_key)"
+"""A row's person after all merges; 0 for an id that identifies nobody."""
+
+TIME = "toUnixTimestamp64Milli(time)"
+SAMPLE_PARTS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class EventSql:
+    """Writes SQL over the events of one scope. Everything it returns is never NULL unless it says so."""
+
+    scope: Scope
+    parameters: Parameters = field(default_factory=Parameters)
+
+    @property
+    def conditions(self) -> ConditionWriter:
+        scope = self.scope
+        return ConditionWriter(
+            self.parameters, scope.catalogue, scope.project, PERSON, scope.project_calendar, scope.now
+        )
+
+    @property
+    def actor(self) -> str:
+        """UInt64: what is counted; 0 for rows without one."""
+        if self.scope.actor is None:
+            return PERSON
+        value = self.property(self.scope.actor.property)
+        return f"if({value.present}, greatest(sipHash64(ifNull({value.canonical}, '')), 1), 0)"
+
+    def property(self, name: str) -> PropertySql:
+        """A property of the event itself."""
+        return event_property(name, self.scope.catalogue, self.parameters)
+
+    def of_project(self) -> str:
+        return f"project = {self.parameters.text(self.scope.project)}"
+
+    def within(self, period: Period) -> str:
+        start, end = self.parameters.integer(period.start), self.parameters.integer(period.end)
+        return f"time >= fromUnixTimestamp64Milli({start}, 'UTC') AND time < fromUnixTimestamp64Milli({end}, 'UTC')"
+
+    def reads(self, selectors: Sequence[Selector], period: Period) -> str:
+        """WHERE of all rows that may match a selector: project, period, names, the query's conditions, the sample."""
+        tests = [self.of_project(), self.within(period), self.named(selectors)]
+        if self.scope.where:
+            tests.append(self.conditions.all_of(self.scope.where))
+        if self.scope.actor is not None:
+            tests.append(self.property(self.scope.actor.property).present)
+        if self.scope.sample is not None and self.scope.sample < 1:
+            tests.append(self._sampled())
+        return "\n    AND ".join(tests)
+
+    def named(self, selectors: Sequence[Selector]) -> str:
+        """Rows with the names that the selectors take; `null` takes every `track` event."""
+        names = sorted({name for selector in selectors for name in selector.event or ()})
+        tests = [f"event IN {self.parameters.one_of(names)}"] if names else []
+        if any(selector.event is None for selector in selectors):
+            tests.append("type = 'track'")
+        return tests[0] if len(tests) == 1 else f"({' OR '.join(tests)})"
+
+    def selects(self, selector: Selector) -> str:
+        """Whether a row that is read matches the selector, its name included."""
+        tests = [self.named([selector])]
+        if selector.where:
+            tests.append(self.conditions.all_of(selector.where))
+        if selector.occurrence != "any":
+            tests.append(self._is_first(selector))
+        return f"({' AND '.join(tests)})"
+
+    def key(self, parts: Sequence[Part], profile: str = "profile") -> str:
+        """String: the group's key, in the form that query_api.group_keys reads."""
+        return self.joined_key([self.key_part(part, profile) for part in parts])
+
+    def key_part(self, part: Part, profile: str = "profile") -> str:
+        """String: a part of the key: '' for a missing value, else '=' and its text."""
+        if part.of == "event":
+            found = self.property(part.property)
+        else:
+            found = map_property(part.property, "user", profile, self.scope.catalogue, self.parameters)
+        return f"ifNull(concat('=', {found.canonical}), '')"
+
+    @staticmethod
+    def joined_key(parts: Sequence[str]) -> str:
+        if len(parts) == 1:
+            return parts[0]
+        sized = [f"toString(length({part})), ':', {part}" for part in parts]
+        return f"concat({', '.join(sized)})"
+
+    def profiles(self, columns: str) -> str:
+        """A subquery over the latest profiles: `profile` is the map of properties."""
+        project = self.parameters.text(self.scope.project)
+        return f"({LATEST_PROFILES.replace('{project}', project).replace('SELECT user_key', columns, 1)})"
+
+    def _sampled(self) -> str:
+        """The share of actors; rows of nobody are sampled by their time."""
+        assert self.scope.sample is not None
+        limit = self.parameters.integer(int(self.scope.sample * SAMPLE_PARTS))
+        return (
+            f"sipHash64(if({self.actor} = 0, toUInt64(abs({TIME})), {self.actor})) % {SAMPLE_PARTS} < {limit}"
+        )
+
+    def _is_first(self, selector: Selector) -> str:
+        """The actor's first event of these names in all history, or the first that matches."""
+        tests = [self.of_project(), self.named([selector]), f"{self.actor} != 0"]
+        if selector.occurrence == "first_matching":
+            tests.append(self.conditions.all_of((*self.scope.where, *selector.where)))
+        row = "time, seq, event_key"
+        return (
+            f"({self.actor}, {row}) IN (SELECT actor, first.1, first.2, first.3 FROM (SELECT {self.actor} AS actor, "
+            f"min(({row})) AS first FROM events WHERE {' AND '.join(tests)} GROUP BY actor))"
+        )
