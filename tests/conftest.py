@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,22 +12,34 @@ from footfall.storage.migrate import migrate
 from footfall.storage.opening import open_store
 from footfall.storage.store import Store
 from footfall.storage.topology import Topology
+from tests.system import System, open_system
+
+_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """The one store of this process, migrated; chDB allows no second one: keep tests apart by project."""
-    root = tmp_path_factory.mktemp("store")
-    opened = open_store(f"chdb://{root / 'chdb'}", scratch=root / "scratch")
+def store_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The one chDB directory of this process: chDB allows no second one. `?database=` tells stores apart."""
+    return f"chdb://{tmp_path_factory.mktemp('store')}/chdb"
+
+
+@pytest.fixture(scope="session")
+def store(store_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A migrated store that tests share: keep them apart by project."""
+    opened = open_store(store_url, scratch=tmp_path_factory.mktemp("scratch"))
     migrate(opened, Topology())
     yield opened
     opened.close()
 
 
-_numbers = itertools.count(1)
+@pytest.fixture
+def new_name() -> Callable[[str], str]:
+    """Gives names that no other test uses: of projects, of tables, of databases."""
+    return lambda prefix: f"{prefix}_{next(_numbers)}"
 
 
 @pytest.fixture
-def new_name() -> Callable[[str], str]:
-    """Gives names that no other test uses: of projects, of tables."""
-    return lambda prefix: f"{prefix}_{next(_numbers)}"
+async def system(store: Store, store_url: str, tmp_path: Path) -> AsyncIterator[System]:
+    """A whole Footfall, empty, with a store, a log and a workspace of its own."""
+    async with open_system(f"{store_url}?database=system_{next(_numbers)}", tmp_path) as opened:
+        yield opened

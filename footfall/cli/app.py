@@ -25,6 +25,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
+_Worker = Annotated[int, typer.Option(help="Its number, which is its log partition.")]
 _ListenFd = Annotated[int, typer.Option(help="Listening socket that the supervisor opened.")]
 _LinkFd = Annotated[int | None, typer.Option(help="Pipe to the supervisor.")]
 
@@ -91,7 +92,7 @@ def doctor() -> None:
 
 @app.command("collect-worker", hidden=True)
 def collect_worker(
-    worker: int, listen_fd: _ListenFd, ready_fd: _LinkFd = None, alive_fd: _LinkFd = None
+    worker: _Worker, listen_fd: _ListenFd, ready_fd: _LinkFd = None, alive_fd: _LinkFd = None
 ) -> None:
     """One collector process; started by `footfall up`."""
     from footfall.cli.collect_worker import run_collector

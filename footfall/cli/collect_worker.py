@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from contextlib import ExitStack, closing
 
@@ -34,4 +35,10 @@ def run_collector(settings: Settings, worker: int, listener: socket.socket, link
         log = stack.enter_context(closing(open_log(settings.log_url, max_bytes=max_bytes)))
         writer = stack.enter_context(closing(log.open_writer(worker)))
         app = build_app(options, writer, workspace, KeyedHash(read_installation_key(settings)))
-        serve(build_server(app, options), listener, link)
+        server = build_server(app, options)
+
+        def stop(number: signal.Signals) -> None:
+            server.should_exit = True
+            server.force_exit = number is signal.SIGINT
+
+        serve(server, listener, link, stop)

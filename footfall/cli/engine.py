@@ -17,9 +17,8 @@ from footfall.cli.log_lines import set_up_logging
 from footfall.settings import Settings, read_installation_key
 
 if TYPE_CHECKING:
-    from processor.loop import Processor
-
     from footfall.eventlog.log import Log
+    from processor.loop import Processor
 
 _POLL_SECONDS = 0.05
 _logger = structlog.get_logger("engine")
@@ -32,31 +31,36 @@ class ProcessorFailed(Exception):  # noqa: N818 - reads as what it is
 def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink) -> None:
     """Returns when it was asked to end; ProcessorFailed if the processor could not go on."""
     set_up_logging()
-    from processor.loop import Processor
-    from query_api.app import build_app
-
-    from footfall.cli.serving import DrainingServer, serve
+    from footfall.cli.serving import QuietServer, serve
     from footfall.eventlog.opening import open_log
     from footfall.events.keys import KeyedHash
     from footfall.storage.migrate import migrate
     from footfall.storage.opening import open_store
+    from footfall.storage.sealing import Sealer
     from footfall.storage.topology import topology_of
     from footfall.workspace import open_workspace
+    from processor.loop import Processor
+    from query_api.app import build_app
+    from query_api.options import QueryOptions
 
-    keyed_hash = KeyedHash(read_installation_key(settings))
+    installation_key = read_installation_key(settings)
+    keyed_hash, sealer = KeyedHash(installation_key), Sealer(installation_key)
+    query_options = QueryOptions(seconds=settings.query_seconds, memory_bytes=settings.query_memory_bytes)
     with ExitStack() as stack:
         workspace = stack.enter_context(closing(open_workspace(settings.workspace_url)))
         log = stack.enter_context(closing(open_log(settings.log_url, max_bytes=settings.log_max_bytes)))
         store = stack.enter_context(closing(open_store(settings.store_url, scratch=settings.scratch)))
         migrate(store, topology_of(settings.store_url))
-        processor = Processor(log, store, keyed_hash, workspace.project, dedup_days=settings.dedup_days)
+        processor = Processor(
+            log, store, keyed_hash, sealer, workspace.project, dedup_days=settings.dedup_days
+        )
         processor.recover()
         thread = ProcessorThread(processor, log, settings.drain_seconds)
-        app = build_app(store, workspace, log, processor.data_until, keyed_hash)
-        server = DrainingServer(app, thread.begin_drain)
+        app = build_app(store, workspace, log, processor.data_until, keyed_hash, options=query_options)
+        server = QuietServer(app)
         thread.start(when_ended=server.stop)
         try:
-            serve(server, listener, link)
+            serve(server, listener, link, thread.begin_drain)
         finally:
             thread.stop()
     if thread.failure is not None:

@@ -7,7 +7,6 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -19,14 +18,12 @@ GRACEFUL_SECONDS = 8
 """How long requests that run may go on once a server was told to stop."""
 
 
-class DrainingServer(uvicorn.Server):
-    """Goes on serving while something else drains. uvicorn's own would stop at once and die of the signal."""
+class QuietServer(uvicorn.Server):
+    """uvicorn's server for the query API; it leaves signals and log lines to the process."""
 
-    def __init__(self, app: Any, begin_drain: Callable[[signal.Signals], None]) -> None:
-        """`begin_drain` is called for each SIGTERM or SIGINT and must return at once; `stop` ends it all."""
+    def __init__(self, app: Any) -> None:
         config = uvicorn.Config(
             app,
-            loop="uvloop",
             ws="none",
             log_config=None,
             access_log=False,
@@ -34,11 +31,6 @@ class DrainingServer(uvicorn.Server):
             timeout_graceful_shutdown=GRACEFUL_SECONDS,
         )
         super().__init__(config)
-        self._begin_drain = begin_drain
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        del frame
-        self._begin_drain(signal.Signals(sig))
 
     def stop(self) -> None:
         """Accepts no more, finishes what runs. Safe in any thread."""
@@ -46,23 +38,34 @@ class DrainingServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        ours = (signal.SIGTERM, signal.SIGINT)
-        previous = {number: signal.signal(number, self.handle_exit) for number in ours}
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+        yield
 
 
-def serve(server: uvicorn.Server, listener: socket.socket, link: SupervisorLink) -> None:
-    """Serves until the server is told to stop. To it, the supervisor's end is a SIGTERM."""
-    link.watch(lambda: server.handle_exit(signal.SIGTERM, None))
+def serve(
+    server: uvicorn.Server,
+    listener: socket.socket,
+    link: SupervisorLink,
+    when_told: Callable[[signal.Signals], None],
+) -> None:
+    """Serves until `server.should_exit`.
+
+    `when_told` is called for SIGTERM (end in order), also when the supervisor is gone, and for SIGINT (end
+    fast). It must return at once.
+    """
+    link.watch(lambda: when_told(signal.SIGTERM))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(server, listener, link))
+        runner.run(_serve(server, listener, link, when_told))
 
 
-async def _serve(server: uvicorn.Server, listener: socket.socket, link: SupervisorLink) -> None:
+async def _serve(
+    server: uvicorn.Server,
+    listener: socket.socket,
+    link: SupervisorLink,
+    when_told: Callable[[signal.Signals], None],
+) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, when_told, number)
     serving = asyncio.ensure_future(server.serve(sockets=[listener]))
     while not server.started and not serving.done():
         await asyncio.sleep(0.01)

@@ -26,7 +26,7 @@ def run_up(settings: Settings) -> None:
     collect = listen(settings.host, settings.collect_port, "FOOTFALL_COLLECT_PORT")
     query = listen(settings.host, settings.query_port, "FOOTFALL_QUERY_PORT")
     read_installation_key(settings)  # made now, by one process
-    keys = _bootstrap(settings)
+    _show_keys(settings, _bootstrap(settings))  # now: should the start fail, they would never be seen
     supervisor = Supervisor(_children(settings, collect, query, home.descriptor))
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -35,7 +35,7 @@ def run_up(settings: Settings) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     supervisor.start()
-    _announce(settings, keys)
+    _announce(settings)
     supervisor.run()
     collect.close()  # with the workers' copies closed, too, new connections are refused
     supervisor.end()
@@ -72,20 +72,27 @@ def _bootstrap(settings: Settings) -> Bootstrapped:
         workspace.close()
 
 
-def _announce(settings: Settings, keys: Bootstrapped) -> None:
+def _show_keys(settings: Settings, keys: Bootstrapped) -> None:
+    if not keys.generated:
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print("[bold]Keys, shown only now: keep them[/bold]")
+    for variable, key, given in (
+        ("FOOTFALL_WRITE_KEY ", keys.write_key, settings.write_key),
+        ("FOOTFALL_SECRET_KEY", keys.secret_key, settings.secret_key),
+    ):
+        if key is not None and given is None:
+            console.print(f"  {variable}  {key}", markup=False)
+    sys.stdout.flush()
+
+
+def _announce(settings: Settings) -> None:
     console = Console(highlight=False, soft_wrap=True)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     console.print("[bold]Footfall is up[/bold]")
     console.print(f"  send events   http://{host}:{settings.collect_port}/v1/events")
-    console.print(f"  ask           http://{host}:{settings.query_port}/docs")
+    console.print(f"  ask           http://{host}:{settings.query_port}/api/v1/query/funnel")
+    console.print(f"  OpenAPI       http://{host}:{settings.query_port}/openapi.json")
     console.print(f"  data          {settings.home}")
-    if keys.generated:
-        console.print("[bold]Keys, shown only now: keep them[/bold]")
-        for name, key, given in (
-            ("FOOTFALL_WRITE_KEY ", keys.write_key, settings.write_key),
-            ("FOOTFALL_SECRET_KEY", keys.secret_key, settings.secret_key),
-        ):
-            if key is not None and given is None:
-                console.print(f"  {name}  {key}", markup=False)
     console.print("Ctrl-C ends it in order.")
     sys.stdout.flush()

@@ -15,12 +15,11 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from footfall.storage.clickhouse_store import ClickHouseStore
 from footfall.storage.store import Store, StoreUnavailable
-
-DATABASE = "footfall"
+from footfall.storage.topology import database_of
 
 
 def open_store(url: str, *, scratch: Path) -> Store:
-    """The store at `url`: `chdb:///absolute/directory` or `clickhouse://user:password@host:8123/database`.
+    """The store at `url`: `chdb:///directory[?database=…]` or `clickhouse://user:password@host:8123/database`.
 
     `scratch` is a directory of this process alone: emptied now, since a killed process may have left rows.
     ValueError for a URL that means nothing, StoreUnavailable when the engine cannot be opened.
@@ -47,13 +46,15 @@ def _open_chdb(url: str, scratch: Path) -> Store:
     # The driver passes each insert to chDB through a temporary file and cannot be told where.
     tempfile.tempdir = str(scratch)
 
+    database = database_of(url)
+
     def connect() -> Client:
-        client = clickhouse_connect.get_client(interface="chdb", path=directory, database=DATABASE)
+        client = clickhouse_connect.get_client(interface="chdb", path=directory, database=database)
         client._backend._summary = _what_was_read  # the driver would report the size of the answer
         return client
 
     with clickhouse_connect.get_client(interface="chdb", path=directory) as first:
-        first.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
+        first.command(f"CREATE DATABASE IF NOT EXISTS `{database}`")
         return ClickHouseStore(connect)
 
 
@@ -62,7 +63,7 @@ def _open_clickhouse(url: str, scratch: Path) -> Store:
     parts = urlsplit(url)
     options: dict[str, Any] = dict(parse_qsl(parts.query))
     options.pop("cluster", None)  # the topology's
-    database = parts.path.strip("/") or DATABASE
+    database = database_of(url)
 
     def connect(name: str | None = database) -> Client:
         return clickhouse_connect.get_client(

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 DEDUPLICATION_WINDOW = 10_000
 """How many inserts a table remembers the tokens of; a redo repeats a partition's last block."""
@@ -50,9 +53,18 @@ class Cluster(Topology):
 
 def topology_of(store_url: str) -> Topology:
     """`clickhouse://host/db?cluster=name` is a cluster; all else is one engine."""
+    cluster = parse_qs(urlsplit(store_url).query).get("cluster")
+    database = database_of(store_url)
+    return Cluster(database, cluster[0]) if cluster else Topology(database)
+
+
+def database_of(store_url: str) -> str:
+    """The database within the engine: a server's URL has it as its path, chDB's as `?database=`."""
     parts = urlsplit(store_url)
     if parts.scheme == "chdb":
-        return Topology()
-    database = parts.path.strip("/") or "footfall"
-    cluster = parse_qs(parts.query).get("cluster")
-    return Cluster(database, cluster[0]) if cluster else Topology(database)
+        name = parse_qs(parts.query).get("database", ["footfall"])[0]
+    else:
+        name = parts.path.strip("/") or "footfall"
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"store URL: the database {name!r} must be of letters, digits and '_'")
+    return name

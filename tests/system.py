@@ -1,0 +1,141 @@
+"""A whole Footfall in this process, from the collector to the query API, with a clock that tests set."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from collector.app import build_app as build_collector
+from collector.options import CollectorOptions
+from footfall.eventlog.log import Log
+from footfall.eventlog.opening import open_log
+from footfall.events.keys import KeyedHash
+from footfall.storage.migrate import migrate
+from footfall.storage.opening import open_store
+from footfall.storage.sealing import Sealer
+from footfall.storage.store import Parameter, Query, Store
+from footfall.storage.topology import topology_of
+from footfall.workspace import Project, Workspace, open_workspace
+from processor.loop import Processor
+from query_api.app import build_app as build_query_api
+
+WRITE_KEY = "ff_wk_of_the_test"
+SECRET_KEY = "ff_sk_of_the_test"
+INSTALLATION_KEY = b"installation key of the test's ."
+
+
+class Clock:
+    """The wall clock until it is frozen; epoch milliseconds."""
+
+    def __init__(self) -> None:
+        self._frozen: int | None = None
+
+    def __call__(self) -> int:
+        return time.time_ns() // 1_000_000 if self._frozen is None else self._frozen
+
+    def freeze(self, now_ms: int) -> None:
+        self._frozen = now_ms
+
+    def advance(self, milliseconds: int) -> None:
+        self._frozen = self() + milliseconds
+
+
+@dataclass(frozen=True)
+class System:
+    """Empty at the start of each test; its project `default` has WRITE_KEY, SECRET_KEY opens everything.
+
+    Nothing is processed until `settle`.
+    """
+
+    collector: httpx.AsyncClient
+    query_api: httpx.AsyncClient  # with the secret key
+    processor: Processor
+    store: Store
+    log: Log
+    workspace: Workspace
+    keyed_hash: KeyedHash
+    sealer: Sealer
+    clock: Clock
+
+    async def send(self, *records: Mapping[str, Any], key: str = WRITE_KEY) -> httpx.Response:
+        """Sends records through the native door, all in one request."""
+        return await self.collector.post(
+            "/v1/events", json=list(records), headers={"Authorization": f"Bearer {key}"}
+        )
+
+    async def settle(self) -> None:
+        """Processes everything that was accepted."""
+        while await asyncio.to_thread(self.processor.step):
+            pass
+
+    async def ask(self, analysis: str, body: Mapping[str, Any]) -> Any:
+        """The `result` of an analysis ("funnel", "trends"); the answer must be 200."""
+        answer = await self.query_api.post(f"/api/v1/query/{analysis}", json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["result"]
+
+    async def ledger(self, project: str = "default") -> dict[str, Any]:
+        """The ledger's total: received, stored, duplicate, rejected by reason, queued."""
+        answer = await self.query_api.get(f"/api/v1/projects/{project}/ledger")
+        assert answer.status_code == 200, answer.text
+        total: dict[str, Any] = answer.json()["total"]
+        return total
+
+    def create_project(self, project: Project) -> str:
+        """Creates a project; returns its write key."""
+        return self.workspace.create_project(project).write_key
+
+    def rows(self, sql: str, **parameters: Parameter) -> Sequence[tuple[Any, ...]]:
+        """What the store holds, by SQL."""
+        return self.store.rows(Query(sql, parameters)).rows
+
+
+@asynccontextmanager
+async def open_system(
+    store_url: str, directory: Path, *, log_url: str = "memory://", options: CollectorOptions | None = None
+) -> AsyncIterator[System]:
+    """`store_url` names a database of its own, which is dropped afterwards."""
+    clock, keyed_hash, sealer = Clock(), KeyedHash(INSTALLATION_KEY), Sealer(INSTALLATION_KEY)
+    async with AsyncExitStack() as stack:
+        workspace = stack.enter_context(closing(open_workspace(f"sqlite:///{directory}/workspace.db")))
+        workspace.bootstrap(WRITE_KEY, SECRET_KEY)
+        log = stack.enter_context(closing(open_log(log_url, max_bytes=1 << 30)))
+        writer = stack.enter_context(closing(log.open_writer(0)))
+        store = stack.enter_context(closing(open_store(store_url, scratch=directory / "scratch")))
+        topology = topology_of(store_url)
+        migrate(store, topology)
+        stack.callback(store.command, f"DROP DATABASE {topology.database}")
+        processor = Processor(log, store, keyed_hash, sealer, workspace.project, clock=clock)
+        collector = build_collector(options or CollectorOptions(), writer, workspace, keyed_hash, clock=clock)
+        query_api = build_query_api(store, workspace, log, processor.data_until, keyed_hash, clock=clock)
+        yield System(
+            await stack.enter_async_context(_client(collector, {})),
+            await stack.enter_async_context(_client(query_api, {"Authorization": f"Bearer {SECRET_KEY}"})),
+            processor,
+            store,
+            log,
+            workspace,
+            keyed_hash,
+            sealer,
+            clock,
+        )
+
+
+@asynccontextmanager
+async def _client(app: Any, headers: dict[str, str]) -> AsyncIterator[httpx.AsyncClient]:
+    """Speaks to an app whose lifespan has begun."""
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=transport, base_url="http://footfall", headers=headers, timeout=60
+        ) as client,
+    ):
+        yield client
