@@ -56,8 +56,13 @@ def holds(condition: Body, event: Event) -> bool:
     if op in ("ne", "not_in", "not_contains", "is_not_set"):
         positive = {"ne": "eq", "not_in": "in", "not_contains": "contains", "is_not_set": "is_set"}[op]
         return not holds({**condition, "op": positive}, event)
-    value = event.properties.get(condition["property"])
+    value = value_of(event, condition["property"])
     return value is not None and _OPERATORS[op](exact(value), expected)
+
+
+def value_of(event: Event, name: str) -> Any:
+    """The value of a property, None where it is missing; `event` is the event's own name."""
+    return event.name if name == "event" else event.properties.get(name)
 
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -88,7 +93,7 @@ def exact(value: Any) -> Any:
 
 def key_of(event: Event, properties: Sequence[str]) -> tuple[Any, ...]:
     """The group's key: a value for each property, None where it is missing."""
-    return tuple(exact(event.properties.get(name)) for name in properties)
+    return tuple(exact(value_of(event, name)) for name in properties)
 
 
 def order_of(key: tuple[Any, ...]) -> tuple[Any, ...]:

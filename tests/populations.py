@@ -1,0 +1,250 @@
+"""Generated populations: what a few dozen persons' devices send, made so that the hard cases are common.
+
+A person's records depend on their own seed alone, so a failing example shrinks to the one person it needs.
+Times come from few instants around the edges that matter: the range's, a window's, a change of the clock.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import strategies as st
+
+Record = dict[str, Any]
+Body = dict[str, Any]
+
+RANGE = {"from": "2026-03-27", "to": "2026-03-31"}
+ZONES = ("Europe/Berlin", "Asia/Shanghai", "America/New_York", "Asia/Kolkata", "UTC")
+NAMES = ("register", "bind_card", "purchase")
+SECOND, HOUR, DAY = 1_000, 3_600_000, 86_400_000
+
+
+def _at(text: str) -> int:
+    return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
+
+
+ANCHORS = (
+    _at("2026-03-26T23:00:00"),  # the range begins in Berlin
+    _at("2026-03-26T16:00:00"),  # and in Shanghai
+    _at("2026-03-31T22:00:00"),  # it ends in Berlin
+    _at("2026-03-29T01:00:00"),  # the clock goes forward in Berlin
+    _at("2026-03-28T12:00:00"),
+)
+OFFSETS = (
+    -DAY,
+    -HOUR,
+    -SECOND,
+    -1,
+    0,
+    0,
+    0,
+    1,
+    SECOND,
+    SECOND + 1,
+    60 * SECOND,
+    HOUR,
+    HOUR + 1,
+    DAY,
+    DAY + 1,
+)
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person's records, by the delivery that brings them: what comes in the second comes late."""
+
+    deliveries: tuple[tuple[Record, ...], tuple[Record, ...]]
+    traits: frozenset[str]
+
+
+def make_person(seed: int, size: int) -> Person:
+    """A person of `size` events; some are merged, some tied, some repeated, some sent again."""
+    rng = random.Random(seed)
+    identity = rng.choice(
+        ("anonymous", "login", "signup", "signup", "both_ids", "two_devices", "shared", "nobody")
+    )
+    device, login = f"device-{seed}", f"login-{seed}"
+    instants = [rng.choice(ANCHORS) + rng.choice(OFFSETS) for _ in range(rng.randint(1, 4))]
+    records = [_make_event(rng, instants, identity, device, login) for _ in range(size)]
+    records += _make_links(rng, instants, identity, device, login)
+    for n, record in enumerate(records):
+        record["event_id"] = f"{seed}-{n}"
+        record["time_free"] = True
+    late = rng.choice((0.0, 0.5))
+    deliveries: tuple[list[Record], list[Record]] = ([], [])
+    for record in records:
+        deliveries[rng.random() < late].append(record)
+        if rng.random() < 0.1:
+            deliveries[1].append(record)
+    return Person((tuple(deliveries[0]), tuple(deliveries[1])), _traits(records, identity))
+
+
+def _make_event(
+    rng: random.Random, instants: Sequence[int], identity: str, device: str, login: str
+) -> Record:
+    properties: dict[str, Any] = {"step_value": rng.choice(("x", "y", "z"))}
+    if rng.random() < 0.8:
+        properties["channel"] = rng.choice(("app_store", "branch", "qr", "Branch", "理财", ""))
+    if rng.random() < 0.7:
+        properties["amount"] = rng.choice((0, 12.34, 0.1, 0.2, 100, -5.5, 12.340001, 999999999.99))
+    if rng.random() < 0.5:
+        properties["vip"] = rng.random() < 0.5
+    return {
+        "type": "track",
+        "event": rng.choice(NAMES),
+        "time": rng.choice(instants),
+        "properties": properties,
+        **_make_ids(rng, identity, device, login),
+    }
+
+
+def _make_ids(rng: random.Random, identity: str, device: str, login: str) -> Record:
+    match identity:
+        case "nobody":
+            return {"distinct_id": rng.choice(("guest", "NULL", "0"))}
+        case "login":
+            return {"distinct_id": login, "login_id": login}
+        case "both_ids" if rng.random() < 0.4:
+            return {"distinct_id": login, "login_id": login, "anonymous_id": device}
+        case "signup" if rng.random() < 0.3:
+            return {"distinct_id": login}
+        case "two_devices":
+            return {"distinct_id": rng.choice((device, f"{device}-2"))}
+        case "shared":
+            return {"distinct_id": rng.choice((device, login, f"{login}-2"))}
+        case _:
+            return {"distinct_id": device}
+
+
+def _make_links(
+    rng: random.Random, instants: Sequence[int], identity: str, device: str, login: str
+) -> list[Record]:
+    """The sign-ups: in `shared` a second login claims the device, and must not get it."""
+    pairs = {
+        "signup": [(device, login)],
+        "two_devices": [(device, login), (f"{device}-2", login)],
+        "shared": [(device, login), (device, f"{login}-2")],
+    }.get(identity, [])
+    return [
+        {
+            "type": "track_signup",
+            "event": "$SignUp",
+            "time": rng.choice(instants),
+            "distinct_id": owner,
+            "original_id": anonymous,
+            "properties": {"channel": "sign_up"},
+        }
+        for anonymous, owner in pairs
+    ]
+
+
+def _traits(records: Sequence[Record], identity: str) -> frozenset[str]:
+    traits = {"merges"} if identity in ("signup", "both_ids", "two_devices", "shared") else set()
+    if max(Counter(record["time"] for record in records).values()) > 1:
+        traits.add("ties")
+    if max(Counter(record["event"] for record in records).values()) > 1:
+        traits.add("repeated steps")
+    return frozenset(traits)
+
+
+populations = st.integers(1, 40).flatmap(
+    lambda n: st.lists(
+        st.builds(make_person, st.integers(0, 2**32), st.integers(1, 9)), min_size=n, max_size=n
+    )
+)
+"""Up to 40 persons; two with one seed are one person twice, sent again."""
+
+
+def delivered(people: Sequence[Person]) -> tuple[list[Record], list[Record]]:
+    """The records of the two deliveries, in the order in which they are sent."""
+    first = [record for person in people for record in person.deliveries[0]]
+    second = [record for person in people for record in person.deliveries[1]]
+    return first, second
+
+
+# ---- what is asked ----
+
+SELECTORS: Sequence[Mapping[str, Any]] = (
+    {"event": "register"},
+    {"event": "bind_card"},
+    {"event": "purchase"},
+    {"event": "$SignUp"},
+    {"event": None, "label": "anything"},
+    {"event": ["register", "purchase"], "label": "one of two"},
+    {"event": "purchase", "where": [{"property": "amount", "op": "gte", "value": 12.34}]},
+    {"event": "register", "where": [{"property": "channel", "op": "ne", "value": "branch"}]},
+    {"event": "bind_card", "where": [{"property": "channel", "op": "in", "value": ["branch", "qr"]}]},
+    {"event": "purchase", "where": [{"property": "amount", "op": "between", "value": [0.1, 12.34]}]},
+    {"event": "purchase", "where": [{"not": {"property": "vip", "op": "is_true"}}]},
+    {"event": "register", "where": [{"property": "channel", "op": "not_contains", "value": "ranch"}]},
+)
+WHERE: Sequence[list[Body]] = (
+    [],
+    [],
+    [{"property": "channel", "op": "is_set"}],
+    [{"any": [{"property": "vip", "op": "is_true"}, {"property": "amount", "op": "lt", "value": 1}]}],
+    [{"property": "channel", "op": "contains", "value": "ranch"}],
+)
+RANGES = (
+    RANGE,
+    {"from": "2026-03-28T12:00:00Z", "to": "2026-03-29T01:00:00.001Z"},
+    {"from": "2026-03-29", "to": "2026-03-29"},
+)
+WINDOWS = ((1, "second"), (1, "minute"), (1, "hour"), (1, "day"), (14, "day"))
+MEASURES: Sequence[Any] = (
+    "events", "users", "users", "events_per_user",
+    {"sum": "amount"}, {"average": "amount"}, {"min": "amount"}, {"max": "amount"}, {"median": "amount"},
+    {"p90": "amount"}, {"distinct": "channel"}, {"sum_per_user": "amount"},
+)  # fmt: skip
+FUNNEL_BREAKDOWNS: Sequence[Any] = (
+    None,
+    ["channel"],
+    {"properties": ["channel"], "attribution": "last_touch"},
+    {"properties": ["channel"], "attribution": "step", "step": 0},
+    {"properties": ["step_value"], "attribution": "step", "step": 1},
+    {"properties": ["channel"], "attribution": "all_steps"},
+    {"properties": ["vip"], "attribution": "first_touch"},
+)
+
+
+@st.composite
+def funnel_bodies(draw: st.DrawFn) -> Body:
+    """Funnels of 2 to 4 steps, often with one selector twice."""
+    steps = [draw(st.sampled_from(SELECTORS)) for _ in range(draw(st.integers(2, 4)))]
+    if draw(st.booleans()):
+        steps[-1] = steps[0]
+    value, unit = draw(st.sampled_from(WINDOWS))
+    return {
+        "steps": steps,
+        "window": {"value": value, "unit": unit},
+        "range": draw(st.sampled_from(RANGES)),
+        "where": draw(st.sampled_from(WHERE)),
+        "complete_after_range": draw(st.booleans()),
+        "breakdown": draw(st.sampled_from(FUNNEL_BREAKDOWNS)),
+        "breakdown_limit": draw(st.sampled_from((2, 25))),
+        "timezone": draw(st.sampled_from(ZONES)),
+    }
+
+
+@st.composite
+def trends_bodies(draw: st.DrawFn) -> Body:
+    """One or two series."""
+    series = [
+        {**draw(st.sampled_from(SELECTORS)), "measure": draw(st.sampled_from(MEASURES))}
+        for _ in range(draw(st.integers(1, 2)))
+    ]
+    return {
+        "series": series,
+        "interval": draw(st.sampled_from(("hour", "day", "day", "week", "month", "quarter", "total"))),
+        "range": draw(st.sampled_from(RANGES)),
+        "where": draw(st.sampled_from(WHERE)),
+        "breakdown": draw(st.sampled_from(([], ["channel"], ["channel", "vip"], ["event"], ["step_value"]))),
+        "breakdown_limit": draw(st.sampled_from((2, 25))),
+        "timezone": draw(st.sampled_from(ZONES)),
+        "week_start": draw(st.sampled_from(("monday", "sunday"))),
+    }

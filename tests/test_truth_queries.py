@@ -1,0 +1,49 @@
+"""Hypothesis: trends and funnel, through the whole system, equal models that are written by the book."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import pytest
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+from footfall.storage.store import Store
+from tests.populations import Body, Person, funnel_bodies, populations, trends_bodies
+from tests.truth import Footfall, compare_funnel, compare_trends, deliver, running
+
+EXAMPLES = 60
+TRAITS = ("ties", "repeated steps", "merges")
+
+
+@pytest.fixture(scope="module")
+def footfall(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Footfall]:
+    with running(store, tmp_path_factory.mktemp("truth")) as whole:
+        yield whole
+
+
+@pytest.mark.timeout(900)  # a difference takes its time to shrink
+def test_answers_equal_the_models_on_generated_histories(footfall: Footfall) -> None:
+    histories: Counter[str] = Counter()
+
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(
+        people=populations,
+        of_funnel=st.lists(funnel_bodies(), min_size=1, max_size=4),
+        of_trends=st.lists(trends_bodies(), min_size=1, max_size=4),
+    )
+    def compare(people: Sequence[Person], of_funnel: Sequence[Body], of_trends: Sequence[Body]) -> None:
+        project, events = deliver(footfall, people)
+        note(f"{events}")
+        for body in of_funnel:
+            compare_funnel(footfall, project, events, body)
+        for body in of_trends:
+            compare_trends(footfall, project, events, body)
+        histories.update(trait for person in people for trait in person.traits)
+        histories["all"] += len(people)
+
+    compare()
+    print(histories)
+    for trait in TRAITS:
+        assert histories[trait] >= histories["all"] / 5, f"too few histories with {trait}: {histories}"
