@@ -58,7 +58,9 @@ async def _read_parts(receive: Receive, first: bytes, limit: int, room: Room) ->
     try:
         while True:
             size += len(part)
-            if size <= limit:
+            if size - len(part) <= limit:
+                if size > limit:  # from here on it is only drained; a dead letter shows how it began
+                    part = part[:_KEPT_BYTES]
                 room.take(len(part))
                 taken += len(part)
                 parts.append(part)

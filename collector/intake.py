@@ -21,8 +21,8 @@ Clock = Callable[[], int]
 
 NO_PROJECT = ""
 
-KEPT_BYTES = 256 * 1024
-"""How much of a body that cannot be read is kept as a dead letter."""
+STRANGERS_BYTES = 256 * 1024
+"""How much of an unreadable body is kept as a dead letter if it belongs to no project."""
 
 
 class Place(NamedTuple):

@@ -24,7 +24,7 @@ from collector.answers import (
 )
 from collector.bodies import decompress
 from collector.doors import Collaborators, Door, query_of
-from collector.intake import KEPT_BYTES, Origin, Place, refuse
+from collector.intake import Origin, Place, refuse
 from footfall.events.batch import TooManyRecords, Unreadable, read_batch
 from footfall.events.log_record import Refusal
 from footfall.events.names import KnownNames
@@ -96,8 +96,7 @@ class NativeDoor(Door):
 
     async def _keep_unreadable(self, body: bytes, message: str, visit: Visit) -> None:
         self.counts.records[self.name, Reason.UNREADABLE.value] += 1
-        raw = body[:KEPT_BYTES]
-        await self.intake.quarantine(raw, Reason.UNREADABLE, message, visit.base, visit.origin)
+        await self.intake.quarantine(body, Reason.UNREADABLE, message, visit.base, visit.origin)
 
     async def _grant(self, headers: Headers, query: Mapping[str, str]) -> Grant:
         authorization = headers.get(b"authorization")

@@ -28,7 +28,7 @@ from collector.answers import (
 )
 from collector.doors import Collaborators, Door
 from collector.envelopes import Envelope, Fields, open_envelope, plain, read_fields
-from collector.intake import KEPT_BYTES, NO_PROJECT, Origin, Place, refuse
+from collector.intake import NO_PROJECT, STRANGERS_BYTES, Origin, Place, refuse
 from footfall.events.batch import TooManyRecords, Unreadable, read_batch
 from footfall.events.log_record import Refusal
 from footfall.events.names import KnownNames
@@ -150,8 +150,9 @@ class SensorsDoor(Door):
         """A body without records becomes one dead letter."""
         place = visit.base or Place(NO_PROJECT, trusted=False)
         if not visit.dry_run:
-            raw = fault.raw[:KEPT_BYTES]
+            raw = fault.raw
             if place.project == NO_PROJECT:
+                raw = raw[:STRANGERS_BYTES]
                 self._allowance.spend(len(raw))
             self.counts.records[self.name, fault.reason.value] += 1
             await self.intake.quarantine(raw, fault.reason, fault.message, place, visit.origin)

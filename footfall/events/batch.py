@@ -47,7 +47,7 @@ def read_batch(body: bytes, judge: Judge, received_at: int) -> Verdicts:
     if start not in (b"[", b"{"):
         body = body.removeprefix(b"\xef\xbb\xbf").strip()
         start = body[:1]
-        if start not in (b"[", b"{"):
+        if start not in (b"[", b"{") and b"\n" not in body:
             raise Unreadable(
                 "the body is empty" if not body else "the body is neither a JSON object nor an array"
             )
@@ -60,13 +60,13 @@ def read_batch(body: bytes, judge: Judge, received_at: int) -> Verdicts:
     elements = _elements_of_array(body) if start == b"[" else _elements_of_objects(body)
     if len(elements) > limits.BATCH_RECORDS:
         raise TooManyRecords(len(elements))
-    if start == b"{" and len(elements) > 1:
+    if start != b"[" and len(elements) > 1:
         # NDJSON: usual records once they are an array.
         verdicts = judge.judge_array(b"[" + b",".join(elements) + b"]", received_at)
         if verdicts is not None and len(verdicts.records) == len(elements):
             return verdicts
     verdicts = judge.judge_elements(elements, received_at)
-    if start == b"{" and len(elements) == 1 and _nothing_readable(verdicts):
+    if start != b"[" and len(elements) == 1 and _nothing_readable(verdicts):
         raise Unreadable(verdicts.refusals[0].message)
     return verdicts
 
@@ -123,7 +123,9 @@ def _elements_of_objects(body: bytes) -> list[bytes]:
     lines = [stripped for line in body.split(b"\n") if (stripped := line.strip())]
     if len(lines) > 1 and any(_is_json(line) for line in lines[:10]):
         return lines
-    alone = split_leniently(b"[" + body + b"]") if len(body) <= limits.SALVAGE_BYTES else None
+    alone = None
+    if body.startswith(b"{") and len(body) <= limits.SALVAGE_BYTES:
+        alone = split_leniently(b"[" + body + b"]")
     if alone is None or len(alone) != 1:
         raise Unreadable(message)
     return alone

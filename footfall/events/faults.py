@@ -139,7 +139,7 @@ def depth_exceeds(text: bytes, depth: int) -> bool:
     return b"[" in brackets
 
 
-_TOKEN: Final = re.compile(_STRING.pattern + rb"|[\[\]{},]", re.DOTALL)
+_TOKEN: Final = re.compile(_STRING.pattern + rb"|[\[{]+|[\]}]+|,", re.DOTALL)
 
 
 def split_leniently(array: bytes) -> list[bytes] | None:
@@ -151,13 +151,13 @@ def split_leniently(array: bytes) -> list[bytes] | None:
     level, start = 0, 1
     for match in _TOKEN.finditer(text):
         token = match[0]
-        if token in b"[{":
-            level += 1
-        elif token in b"]}":
-            level -= 1
-            if level == 0 and match.end() != len(text):
+        if token[0] in b"[{":
+            level += len(token)
+        elif token[0] in b"]}":
+            level -= len(token)
+            if level < 0 or (level == 0 and match.end() != len(text)):
                 return None
-        elif token == b"," and level == 1:
+        elif level == 1 and token == b",":
             elements.append(text[start : match.start()].strip())
             start = match.end()
         if len(elements) > limits.BATCH_RECORDS:

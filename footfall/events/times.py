@@ -5,6 +5,7 @@ All times are epoch milliseconds, UTC.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Final
 
@@ -14,6 +15,9 @@ END_MS: Final = 10**13
 """Times lie in [0, END_MS): from 1970 to November 2286."""
 
 _FIRST_SECONDS, _FIRST_MS = 10**9, 10**10
+
+
+_ISO = re.compile(r"[0-9-]{8,10}[T ][0-9:.,]+([+-][0-9:.]+|Z)?\Z", re.ASCII)
 
 
 class InvalidTime(ValueError):  # noqa: N818 - reads as what it is
@@ -43,6 +47,8 @@ def read_time(value: int | float | str) -> int:
 def _read_iso(text: str) -> int:
     shown = repr(text if len(text) <= 60 else text[:57] + "...")
     try:
+        if _ISO.match(text) is None:  # Python itself lets any character stand between date and time
+            raise ValueError
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise InvalidTime(f"{shown} is neither ISO 8601 nor epoch milliseconds") from None
