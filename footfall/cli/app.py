@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import socket
-from importlib.metadata import version
 from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
+from footfall import __version__
 from footfall.cli.child import SupervisorLink
 from footfall.cli.demo import demo
 from footfall.cli.simulate import simulate
@@ -30,15 +30,20 @@ _ListenFd = Annotated[int, typer.Option(help="Listening socket that the supervis
 _LinkFd = Annotated[int | None, typer.Option(help="Pipe to the supervisor.")]
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def _footfall(
-    show_version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
-    if show_version:
-        typer.echo(version("footfall"))
-        raise typer.Exit
+    """Options of `footfall` itself."""
 
 
 @app.command()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.request import urlopen
 
 from rich.console import Console
@@ -34,16 +35,18 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """All checks. Those that need the installation to be stopped look at the running one instead."""
-    findings = [_check_python(), _check_home(settings), _check_disk(settings), _check_clock(settings)]
-    if not findings[1].ok:
-        return findings
+    findings = [_check_python(), _check_home(settings), _check_disk(settings), _check_clock()]
+    if not settings.home.exists():
+        return [*findings, *_check_ports(settings)]
     findings.append(_check_installation_key(settings))
     try:
         home = hold_home(settings.home)
     except HomeInUse:
         return [*findings, *_check_running(settings)]
+    except OSError:
+        return findings  # the check of the home has said why
     try:
-        return [*findings, *_check_stopped(settings)]
+        return [*findings, *_check_ports(settings), *_check_engines(settings)]
     finally:
         home.release()
 
@@ -71,27 +74,31 @@ def _check_python() -> Finding:
 
 
 def _check_home(settings: Settings) -> Finding:
+    """Looks without making it: whoever examines may not be who will run."""
+    place = _nearest_existing(settings.home)
     try:
-        settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryFile(dir=settings.home) as file:
+        with tempfile.TemporaryFile(dir=place) as file:
             file.write(b"x")
     except OSError as error:
         remedy = "give this user the right to write there, or set FOOTFALL_HOME to another directory"
-        return Finding("home", False, f"{settings.home}: {error.strerror}", remedy)
-    return Finding("home", True, f"{settings.home} can be written")
+        return Finding("home", False, f"{place}: {error.strerror}", remedy)
+    new = "" if place == settings.home else ", the first `footfall up` makes it"
+    return Finding("home", True, f"{settings.home} can be written{new}")
+
+
+def _nearest_existing(path: Path) -> Path:
+    return next(place for place in (path, *path.parents) if place.exists())
 
 
 def _check_disk(settings: Settings) -> Finding:
-    place = next(path for path in (settings.home, *settings.home.parents) if path.exists())
-    free = shutil.disk_usage(place).free
+    free = shutil.disk_usage(_nearest_existing(settings.home)).free
     remedy = (
         "free some space, or set FOOTFALL_HOME to a bigger disk; when it is full, the collector answers 503"
     )
     return Finding("disk", free >= _ENOUGH_DISK_BYTES, f"{free / (1 << 30):.1f} GiB free", remedy)
 
 
-def _check_clock(settings: Settings) -> Finding:
-    del settings
+def _check_clock() -> Finding:
     now = time.time()
     seen = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
     remedy = "set the clock (NTP): the time of arrival corrects the clocks of devices"
@@ -99,18 +106,18 @@ def _check_clock(settings: Settings) -> Finding:
 
 
 def _check_installation_key(settings: Settings) -> Finding:
-    path = settings.home / "installation.key"
+    what, path = "installation key", settings.home / "installation.key"
+    if settings.installation_key is not None:
+        return Finding(what, True, "from FOOTFALL_INSTALLATION_KEY")
+    if not path.exists():
+        return Finding(what, True, "not there yet, the first `footfall up` makes it")
     try:
         read_installation_key(settings)
     except (InvalidSettings, OSError) as error:
         remedy = "restore the file from a backup: with another key, all people and events would be new ones"
-        return Finding("installation key", False, str(error), remedy)
-    if settings.installation_key is not None:
-        return Finding("installation key", True, "from FOOTFALL_INSTALLATION_KEY")
+        return Finding(what, False, str(error), remedy)
     private = path.stat().st_mode & 0o077 == 0
-    return Finding(
-        "installation key", private, f"{path}, back it up", f"others can read it: chmod 600 {path}"
-    )
+    return Finding(what, private, f"{path}, back it up", f"others can read it: chmod 600 {path}")
 
 
 def _check_running(settings: Settings) -> list[Finding]:
@@ -131,10 +138,16 @@ def _check_answer(what: str, url: str) -> Finding:
         return Finding(what, False, f"running, but {url}: {error}", remedy)
 
 
-def _check_stopped(settings: Settings) -> list[Finding]:
+def _check_ports(settings: Settings) -> list[Finding]:
     return [
         _check_port(settings, settings.collect_port, "FOOTFALL_COLLECT_PORT"),
         _check_port(settings, settings.query_port, "FOOTFALL_QUERY_PORT"),
+    ]
+
+
+def _check_engines(settings: Settings) -> list[Finding]:
+    """Footfall does not run on this home: open what it would open."""
+    return [
         _attempt(
             "workspace", _look_at_workspace, settings, "check FOOTFALL_WORKSPACE_URL and the file's owner"
         ),
