@@ -94,6 +94,9 @@ class Clients:
                 response = await http.post(
                     _DOORS[request.door], content=body, headers={"Authorization": f"Bearer {WRITE_KEY}"}
                 )
+            except httpx.ConnectError:  # nobody listens: nothing was sent
+                await asyncio.sleep(0.05)
+                continue
             except httpx.TransportError:
                 self.answers.note_silence(request)
                 await asyncio.sleep(0.05)

@@ -55,12 +55,17 @@ def read_stored(home: Path) -> Stored:
     found = orjson.loads(output.stdout.splitlines()[-1])
     return Stored(
         events=[(row[0], Content(*row[1:6]), row[6]) for row in found["events"]],
-        profile_operations=[tuple(row) for row in found["profile_operations"]],
+        profile_operations=[(*row[:3], _plain(row[3])) for row in found["profile_operations"]],
         dead_letters=found["dead_letters"],
         ledger=found["ledger"],
         tallies=found["tallies"],
         lag=found["lag"],
     )
+
+
+def _plain(value: str) -> str:
+    """A profile operation's value is JSON: texts without their quotes, numbers as they are."""
+    return str(orjson.loads(value)) if value.startswith('"') else value
 
 
 def _read(home: Path) -> dict[str, Any]:
