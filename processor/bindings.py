@@ -73,9 +73,13 @@ class People(NamedTuple):
 def find_claims(requests: Sequence[Request], rows: Rows, id_keys: IdKeys) -> list[BindingRow]:
     """The bindings that the records make, each (anonymous, login, trusted) once, by the first of them."""
     first: dict[tuple[int, int, bool], BindingRow] = {}
-    for row, record in enumerate(rows.records):
-        if not _speaks_of_logins(record):
-            continue
+    speaking = [
+        row
+        for row, record in enumerate(rows.records)
+        if record.login_id or record.type in _IDENTITY_TYPES or "$is_login_id" in record.properties
+    ]
+    for row in speaking:
+        record = rows.records[row]
         header, partition, offset = requests[rows.request_of[row]]
         for anonymous_id, login_id in _pairs(record):
             login_key = id_keys.key(header.project, login_id)
@@ -104,10 +108,6 @@ def find_claims(requests: Sequence[Request], rows: Rows, id_keys: IdKeys) -> lis
             if known is None or _as_binding(claim).order < _as_binding(known).order:
                 first[pair] = claim
     return list(first.values())
-
-
-def _speaks_of_logins(record: Record) -> bool:
-    return bool(record.login_id or record.type in _IDENTITY_TYPES or "$is_login_id" in record.properties)
 
 
 def _pairs(record: Record) -> Iterable[tuple[str, str]]:

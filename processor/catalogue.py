@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from footfall.events.record import event_name
 from footfall.storage.rows import EventNameRow, PropertyRow, TypeConflictRow
 from footfall.storage.store import Query, Store
 from processor.blocks import Plan
@@ -88,8 +87,10 @@ def event_name_rows(block: EventBlock) -> list[EventNameRow]:
     numbers: dict[tuple[str, str, str], int] = {}
     group_of = np.array(
         [
-            numbers.setdefault((projects[request], event_name(record), record.type), len(numbers))
-            for record, request in zip(block.records, block.request_of.tolist(), strict=True)
+            numbers.setdefault((projects[request], name, record.type), len(numbers))
+            for name, record, request in zip(
+                block.names, block.records, block.request_of.tolist(), strict=True
+            )
         ],
         np.int64,
     )

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from footfall.events.log_record import Header
-from footfall.events.record import Record
-from footfall.storage.rows import Keys, PropertyRow, RowNumbers, Sparse, Times
+from footfall.events.record import Record, event_name
+from footfall.storage.rows import Coded, Keys, PropertyRow, RowNumbers, Sparse, Times
 
 PropertyTypes = Mapping[tuple[str, str], Mapping[str, str]]
 """By (project, source): the types of the properties known so far, by name."""
@@ -72,6 +72,7 @@ class EventBlock:
     requests: Sequence[Request]
     request_of: RowNumbers
     records: Sequence[Record]
+    names: Sequence[str]  # of the events; "" for profiles and items
     seq: Sequence[int]
     event_ids: Sequence[bytes]  # 16 bytes each
     id_keys: Keys  # of the ids that the records carry
@@ -88,10 +89,9 @@ class EventBlock:
         """Number of events."""
         return len(self.records)
 
-    def of_requests(self, read: Callable[[Header], Any]) -> list[Any]:
-        """One value a row, from its request's header."""
-        values = [read(request.header) for request in self.requests]
-        return [values[request] for request in self.request_of.tolist()]
+    def per_request(self, read: Callable[[Header], str]) -> Coded:
+        """A label a row, from its request's header."""
+        return Coded([read(request.header) for request in self.requests], self.request_of)
 
     def received_at(self) -> Times:
         return np.array([r.header.received_at for r in self.requests], np.int64)[self.request_of]
@@ -134,6 +134,7 @@ def build_block(requests: Sequence[Request], rows: Rows, source: str = "event") 
         requests=requests,
         request_of=request_of,
         records=rows.records,
+        names=[record.event or event_name(record) for record in rows.records],
         seq=rows.seq,
         event_ids=rows.event_ids,
         id_keys=np.array(rows.id_keys, np.uint64),

@@ -32,6 +32,7 @@ from processor.blocks import (
     read_offsets,
     read_some,
 )
+from processor.collection import no_cycle_search
 from processor.intake import Opened, open_record
 from processor.metrics import ProcessorMetrics
 from processor.prepare import BlockPreparer, NearlyAllUnprocessable, Prepared
@@ -242,7 +243,8 @@ class Processor:
         self._store.insert("ingest_blocks", build_table([plan.row("planned")]), f"{plan.token}:planned")
         reach("P4")
         if current.prepared is None:
-            current.prepared = self._preparer.prepare(plan, current.records)
+            with no_cycle_search():
+                current.prepared = self._preparer.prepare(plan, current.records)
         prepared = current.prepared
         reach("P5")
         for insert in prepared.inserts:

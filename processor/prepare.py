@@ -17,13 +17,12 @@ import structlog
 
 from footfall.events.identity import ResolutionRules
 from footfall.events.keys import NOBODY, KeyedHash
-from footfall.events.record import event_name
 from footfall.storage.rows import (
     BindingRow,
-    EventIdRow,
     EventRows,
     OverrideRow,
     PropertyRow,
+    build_event_ids_table,
     build_events_table,
     build_table,
 )
@@ -128,27 +127,27 @@ class BlockPreparer:
         for letter in intake.dead_letters:
             outcomes.count_rejected(letter.reason, letter.request)
         letters = dead_letter_rows(intake.requests, intake.dead_letters, self._sealer)
-        event_ids = _event_id_rows(intake.requests, derived.fresh)
-        tables: dict[str, Sequence[Any]] = {
+        days = [day_of(request.header.received_at) for request in intake.requests]
+        first: dict[str, Sequence[Any]] = {
             "bindings": derived.people.bindings,
             "overrides": [
                 OverrideRow(key, person, plan.version)
                 for key, person in sorted(derived.people.overrides.items())
             ],
-            "event_ids": event_ids,
-            "events": (),
+        }
+        then: dict[str, Sequence[Any]] = {
             **derived.tables,
             "dead_letters": letters,
             "property_catalogue": derived.properties,
             "type_conflicts": conflict_rows(derived.blocks),
             "ledger": outcomes.rows(plan),
         }
-        inserts = []
-        for table, rows in tables.items():
-            if table == "events" and derived.events is not None:
-                inserts.append(Insert(table, derived.events))
-            elif rows:
-                inserts.append(Insert(table, build_table(rows)))
+        inserts = [Insert(table, build_table(rows)) for table, rows in first.items() if rows]
+        if derived.fresh.records:
+            inserts.append(Insert("event_ids", _event_ids_table(plan, intake.requests, derived.fresh, days)))
+        if derived.events is not None:
+            inserts.append(Insert("events", derived.events))
+        inserts += [Insert(table, build_table(rows)) for table, rows in then.items() if rows]
         return Prepared(
             inserts=inserts,
             outcomes=outcomes,
@@ -156,7 +155,7 @@ class BlockPreparer:
             checksum=_checksum(derived.events),
             received_until=intake.received_until,
             people=derived.people,
-            event_ids=_by_day(event_ids),
+            event_ids=_by_day(days, derived.fresh),
             properties=derived.properties,
             events=0 if derived.events is None else derived.events.num_rows,
         )
@@ -268,21 +267,21 @@ class BlockPreparer:
 
 def _split(rows: Rows) -> tuple[Rows, Rows, Rows, Rows]:
     """Events, profile records that carry values, those that do not, item records."""
-    kinds = [record.type.partition("_")[0] for record in rows.records]
-    if set(kinds) == {"track"}:
+    types = [record.type for record in rows.records]
+    if all(type_.startswith("track") for type_ in set(types)):
         nothing = rows.select([])
         return rows, nothing, nothing, nothing
     events: list[int] = []
     sets: list[int] = []
     unsets: list[int] = []
     items: list[int] = []
-    for row, (kind, record) in enumerate(zip(kinds, rows.records, strict=True)):
-        if kind == "track":
+    for row, type_ in enumerate(types):
+        if type_.startswith("track"):
             events.append(row)
-        elif kind == "item":
+        elif type_.startswith("item"):
             items.append(row)
         else:
-            (unsets if record.type in ("profile_unset", "profile_delete") else sets).append(row)
+            (unsets if type_ in ("profile_unset", "profile_delete") else sets).append(row)
     return rows.select(events), rows.select(sets), rows.select(unsets), rows.select(items)
 
 
@@ -299,18 +298,24 @@ def _ids_by_project(requests: Sequence[Request], rows: Rows) -> dict[str, set[in
     return found
 
 
-def _event_id_rows(requests: Sequence[Request], rows: Rows) -> list[EventIdRow]:
-    days = [day_of(request.header.received_at) for request in requests]
-    return [
-        EventIdRow(event_id, requests[request].partition, requests[request].offset, seq, days[request])
-        for event_id, request, seq in zip(rows.event_ids, rows.request_of, rows.seq, strict=True)
-    ]
+def _event_ids_table(plan: Plan, requests: Sequence[Request], rows: Rows, days: Sequence[date]) -> pa.Table:
+    request_of = np.array(rows.request_of, np.int32)
+    return build_event_ids_table(
+        event_ids=rows.event_ids,
+        log_partition=plan.partition,
+        log_offset=np.array([request.offset for request in requests], np.uint64)[request_of],
+        seq=rows.seq,
+        day=np.array(days, "datetime64[D]")[request_of],
+    )
 
 
-def _by_day(rows: Sequence[EventIdRow]) -> dict[date, list[bytes]]:
+def _by_day(days: Sequence[date], rows: Rows) -> dict[date, list[bytes]]:
+    """The event ids by the day (UTC) of their arrival."""
+    if len(set(days)) == 1:
+        return {days[0]: list(rows.event_ids)}
     found: dict[date, list[bytes]] = {}
-    for row in rows:
-        found.setdefault(row.day, []).append(row.event_id)
+    for event_id, request in zip(rows.event_ids, rows.request_of, strict=True):
+        found.setdefault(days[request], []).append(event_id)
     return found
 
 
@@ -318,8 +323,8 @@ def _event_rows(plan: Plan, block: EventBlock) -> EventRows:
     user_keys = block.id_keys if block.user_keys is None else block.user_keys
     offsets = np.array([request.offset for request in block.requests], np.uint64)
     return EventRows(
-        project=block.of_requests(lambda header: header.project),
-        event=[event_name(record) for record in block.records],
+        project=block.per_request(lambda header: header.project),
+        event=block.names,
         type=[record.type for record in block.records],
         time=block.times,
         user_key=user_keys,
@@ -330,7 +335,7 @@ def _event_rows(plan: Plan, block: EventBlock) -> EventRows:
         anonymous_id=[record.anonymous_id or record.original_id or "" for record in block.records],
         login_id=[record.login_id or "" for record in block.records],
         received_at=block.received_at(),
-        door=block.of_requests(lambda header: header.door),
+        door=block.per_request(lambda header: header.door),
         log_partition=plan.partition,
         log_offset=offsets[block.request_of],
         columns=block.typed.columns,

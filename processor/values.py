@@ -53,17 +53,24 @@ def normal_datetime(text: str) -> str | None:
     return f"{text}.000" if len(text) == 19 else text.ljust(23, "0")
 
 
-def fitting(declared: str, values: Sequence[Any]) -> list[bool]:
-    """For each value whether it is of the declared type."""
+def misfits(declared: str, values: Sequence[Any]) -> list[bool] | None:
+    """For each value whether it is of another than the declared type; None if none is."""
     kinds = set(map(type, values))
-    if kinds <= _PLAIN_KINDS[declared]:
-        if declared not in ("datetime", "decimal", "number") or (
-            declared == "number" and _are_64_bit(values, kinds)
-        ):
-            return [True] * len(values)
-        if declared == "decimal" and _are_money(values):
-            return [True] * len(values)
-    return [_fits(declared, value) for value in values]
+    if kinds <= _PLAIN_KINDS[declared] and _all_fit(declared, values, kinds):
+        return None
+    return [not _fits(declared, value) for value in values]
+
+
+def _all_fit(declared: str, values: Sequence[Any], kinds: set[type]) -> bool:
+    """Whether values of the right kinds fit for certain; False: look at each."""
+    match declared:
+        case "number":
+            return _are_64_bit(values, kinds)
+        case "decimal":
+            return _are_money(values)
+        case "datetime":
+            return False
+    return True
 
 
 _PLAIN_KINDS: dict[str, frozenset[type]] = {
@@ -132,6 +139,11 @@ def column_values(kind: Kind, values: Sequence[Any]) -> Sequence[Any]:
     return list(map(float, values)) if kind == "number" else values
 
 
-def fits_float(value: int | Decimal) -> bool:
-    """Whether a Float64 column holds the number as it is meant: integers exactly, others as doubles do."""
-    return type(value) is Decimal or -_EXACT_FLOAT <= value <= _EXACT_FLOAT
+def inexact(numbers: Sequence[Any], misfit: list[bool] | None) -> list[bool] | None:
+    """`misfits` and, of the others, the integers that a Float64 column would round."""
+    odd = misfit or [False] * len(numbers)
+    odd = [
+        bad or (type(number) is int and not -_EXACT_FLOAT <= number <= _EXACT_FLOAT)
+        for bad, number in zip(odd, numbers, strict=True)
+    ]
+    return odd if any(odd) else None

@@ -8,7 +8,6 @@ for the rows that have it, so that a block of events is a handful of arrays and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -28,10 +27,17 @@ class Sparse(NamedTuple):
     values: Sequence[Any]
 
 
+class Coded(NamedTuple):
+    """A label a row, as a number into a short list of labels."""
+
+    labels: Sequence[str]
+    codes: RowNumbers
+
+
 class EventRows(NamedTuple):
     """Events, column by column; every sequence has one entry an event but for `columns` and `tail`."""
 
-    project: Sequence[str]
+    project: Coded
     event: Sequence[str]
     type: Sequence[str]
     time: Times
@@ -43,21 +49,13 @@ class EventRows(NamedTuple):
     anonymous_id: Sequence[str]
     login_id: Sequence[str]
     received_at: Times
-    door: Sequence[str]
+    door: Coded
     log_partition: int
     log_offset: Sequence[int] | Keys
     columns: Mapping[str, Sparse]  # by property; values as the column's kind wants them
     tail: Sequence[
         tuple[str, Sparse]
     ]  # property and its texts; a property may come twice, a (row, property) not
-
-
-class EventIdRow(NamedTuple):
-    event_id: bytes  # 16 bytes
-    log_partition: int
-    log_offset: int
-    seq: int
-    day: date
 
 
 class BindingRow(NamedTuple):
@@ -206,8 +204,6 @@ _ARROW_TYPES: dict[str, Any] = (
     | dict.fromkeys(("version", "log_offset", "first_offset", "last_offset", "checksum"), pa.uint64())
     | dict.fromkeys(("count", "stored"), pa.uint64())
     | {
-        "event_id": pa.binary(16),
-        "day": pa.date32(),
         "log_partition": pa.uint16(),
         "seq": pa.uint32(),
         "sealed": pa.binary(),
@@ -234,13 +230,36 @@ def _array(name: str, values: Sequence[Any]) -> pa.Array:
     return pa.array(values, _ARROW_TYPES[name])
 
 
+def build_event_ids_table(
+    *,
+    event_ids: Sequence[bytes],
+    log_partition: int,
+    log_offset: Keys,
+    seq: Sequence[int],
+    day: np.ndarray[Any, np.dtype[np.datetime64]],
+) -> pa.Table:
+    """Rows of `event_ids`: 16 bytes each, where the event was stored first, the day (UTC) of its arrival."""
+    count = len(event_ids)
+    return pa.table(
+        {
+            "event_id": pa.Array.from_buffers(
+                pa.binary(16), count, [None, pa.py_buffer(b"".join(event_ids))]
+            ),
+            "log_partition": pa.array(np.full(count, log_partition, np.uint16)),
+            "log_offset": pa.array(log_offset, pa.uint64()),
+            "seq": pa.array(seq, pa.uint32()),
+            "day": pa.array(day, pa.date32()),
+        }
+    )
+
+
 def build_events_table(events: EventRows) -> pa.Table:
     """Events as Arrow: labels dictionary-encoded, the tail one map array, absent property columns left
     out.
     """
     count = len(events.event)
     arrays: dict[str, pa.Array] = {
-        "project": _label(events.project),
+        "project": _coded(events.project),
         "event": _label(events.event),
         "type": _label(events.type),
         "time": _times(events.time),
@@ -252,7 +271,7 @@ def build_events_table(events: EventRows) -> pa.Table:
         "anonymous_id": pa.array(events.anonymous_id, pa.string()),
         "login_id": pa.array(events.login_id, pa.string()),
         "received_at": _times(events.received_at),
-        "door": _label(events.door),
+        "door": _coded(events.door),
         "log_partition": pa.array(np.full(count, events.log_partition, np.uint16)),
         "log_offset": pa.array(events.log_offset, pa.uint64()),
     }
@@ -265,6 +284,15 @@ def build_events_table(events: EventRows) -> pa.Table:
 
 def _label(values: Sequence[str]) -> pa.Array:
     return pa.array(values, pa.string()).dictionary_encode()
+
+
+def _coded(column: Coded) -> pa.Array:
+    """Equal labels may come under several numbers; a dictionary has each once."""
+    places: dict[str, int] = {}
+    unique = np.array([places.setdefault(label, len(places)) for label in column.labels], np.int32)
+    return pa.DictionaryArray.from_arrays(
+        pa.array(unique[column.codes], pa.int32()), pa.array(list(places), pa.string())
+    )
 
 
 def _times(values: Times) -> pa.Array:

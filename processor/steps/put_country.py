@@ -23,6 +23,8 @@ def put_country(block: EventBlock) -> EventBlock:
     block = put_derived(block, "$ip", read_country).with_property("$ip", None)
     countries = [read_country(request.header.ip).get("$country") for request in block.requests]
     known = np.array([country is not None for country in countries])
+    if not known.any():
+        return block
     rows = np.flatnonzero(known[block.request_of] & ~_from_servers(block)).astype(np.int32)
     return block.put("$country", rows, [countries[request] for request in block.request_of[rows].tolist()])
 

@@ -12,6 +12,8 @@ _NONE: dict[str, str] = {}
 
 def put_identities(block: EventBlock) -> EventBlock:
     """Entries of `identities`; those that repeat an id with a column of its own are left out."""
+    if not any(record.identities for record in block.records):
+        return block
     told = [_not_repeated(record) if record.identities else _NONE for record in block.records]
     for name, sparse in transpose(told).items():
         block = block.put(name, sparse.rows, sparse.values)

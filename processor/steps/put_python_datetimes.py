@@ -38,7 +38,10 @@ def put_python_datetimes(block: EventBlock) -> EventBlock:
 
 def _python_rows(block: EventBlock) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """True for each row that came from that SDK: it says so in the properties or in `lib`."""
-    python = np.array([(record.lib or {}).get("$lib") == "python" for record in block.records])
-    if (sparse := block.properties.get("$lib")) is not None:
+    python = np.zeros(block.count, np.bool_)
+    if block.source != "event":  # of events put_lib made it a property
+        python[:] = [(record.lib or {}).get("$lib") == "python" for record in block.records]
+    sparse = block.properties.get("$lib")
+    if sparse is not None and "python" in sparse.values:
         python[sparse.rows] = [value == "python" for value in sparse.values]
     return python

@@ -17,7 +17,7 @@ import numpy as np
 from footfall.storage.columns import PROPERTY_COLUMNS
 from footfall.storage.rows import PropertyRow, Sparse
 from processor.event_block import EventBlock, TypedProperties, select_sparse
-from processor.values import column_values, fits_float, fitting, texts_of, type_of
+from processor.values import column_values, inexact, misfits, texts_of, type_of
 
 
 @dataclass(slots=True)
@@ -56,14 +56,14 @@ def _type_property(block: EventBlock, project: str, name: str, sparse: Sparse, f
         first = int(np.argmin(sparse.rows))
         declared = column.type if column is not None else type_of(sparse.values[first])
         found.first_seen.append(_first_seen(block, project, name, declared, int(sparse.rows[first])))
-    fits = fitting(declared, sparse.values)
+    misfit = misfits(declared, sparse.values)
     if column is not None and column.kind == "number":
-        fits = [fit and fits_float(value) for fit, value in zip(fits, sparse.values, strict=True)]
-    if not all(fits):
-        odd = select_sparse(sparse, [not fit for fit in fits])
+        misfit = inexact(sparse.values, misfit)
+    if misfit is not None:
+        odd = select_sparse(sparse, misfit)
         found.conflicts.update((project, name, type_of(value)) for value in odd.values)
         found.tail.append((name, Sparse(odd.rows, texts_of(odd.values))))
-        sparse = select_sparse(sparse, fits)
+        sparse = select_sparse(sparse, [not odd for odd in misfit])
     if not len(sparse.rows):
         return
     if column is not None:
