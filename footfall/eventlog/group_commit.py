@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from footfall.eventlog.log import LogClosed, LogError, LogFull, Tally
 
 GROUP_SECONDS = 0.003
-"""Between the beginnings of two groups at least: a commit costs some 200 us of CPU time, however small it is."""
+"""At least between the beginnings of two groups: a commit costs 200 us of CPU time, however small it is."""
 
 WAITING_BYTES_LIMIT = 64 << 20
 """What may wait in memory for a disk that hangs; beyond it appends are refused at once."""
