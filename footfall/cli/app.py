@@ -108,12 +108,12 @@ def collect_worker(
 @app.command(hidden=True)
 def engine(listen_fd: _ListenFd, ready_fd: _LinkFd = None, alive_fd: _LinkFd = None) -> None:
     """The processor and the query API; started by `footfall up`."""
-    from footfall.cli.engine import run_engine
+    from footfall.cli.engine import ProcessorFailed, run_engine
     from footfall.storage.store import StoreError
 
     try:
         run_engine(_settings(), socket.socket(fileno=listen_fd), SupervisorLink(ready_fd, alive_fd))
-    except StoreError as error:
+    except (StoreError, ProcessorFailed) as error:
         _fail(str(error))
 
 
