@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-EVENTS = frozenset({"footfall.events", "footfall.crash_points"})
+EVENTS = frozenset({"footfall.events", "footfall.crash_points", "footfall.__version__"})
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "footfall.crash_points": frozenset(),
     "footfall.simulator": frozenset(),
