@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 from sdk_server import unused_port
 
-from footfall.cli.demo_system import RunningSystem, running_system
+from footfall.cli.demo_system import RunningSystem, running_system, wait_until_ready
 from footfall.settings import Settings
 
 sensorsanalytics = pytest.importorskip("sensorsanalytics")
 
 pytestmark = [
     pytest.mark.network_sdk,
-    # That package leaves sockets to the garbage collector.
+    # That package leaves sockets to the garbage collector and calls Event.isSet.
+    pytest.mark.filterwarnings("ignore:isSet:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -37,6 +38,7 @@ def footfall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem
     home: Path = tmp_path_factory.mktemp("footfall")
     settings = Settings(home=home, collect_port=unused_port(), query_port=unused_port())
     with running_system(settings, home) as system:
+        wait_until_ready(system)
         yield system
 
 

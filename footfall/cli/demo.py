@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+import logging
 import signal
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -49,6 +52,11 @@ def demo(
     from footfall.cli.sockets import PortUnavailable
     from footfall.settings import InvalidSettings, read_settings
 
+    if importlib.util.find_spec("footfall_sdk") is None:
+        _fail(
+            "the demo sends with our SDK, which is not installed: pip install footfall-sdk (or ./sdk/python)"
+        )
+    logging.getLogger("footfall_sdk").setLevel(logging.ERROR)  # rejections are part of the demo
     with _signals_as_interrupts(), _fresh_home(home) as directory:
         try:
             agree = _run(read_settings(), directory, events, seed, exit_after)
@@ -64,17 +72,19 @@ def _run(settings: Settings, home: Path, events: int, seed: int, exit_after: boo
     """Whether all answers agree with the reference."""
     from footfall.cli.demo_answers import ask_everything
     from footfall.cli.demo_show import show_answers, show_speed, show_ways_on
-    from footfall.cli.demo_system import running_system
+    from footfall.cli.demo_system import running_system, wait_until_ready
     from footfall.simulator import Plan, draw_truth, simulate
 
     console = _wide_console()
-    with running_system(settings, home) as system:
-        console.print(f"Footfall is up after {system.started_seconds:.1f} s, in {home}")
-        began = time.monotonic()
-        bank = simulate(draw_truth(Plan(seed, int(time.time() * 1000))), events=events)
+    truth = draw_truth(Plan(seed, int(time.time() * 1000)))
+    with ThreadPoolExecutor(1) as beside, running_system(settings, home) as system:
+        simulation = beside.submit(simulate, truth, events=events)
+        wait_until_ready(system)
+        console.print(f"Footfall is up after {system.age_seconds:.1f} s, in {home}")
+        bank = simulation.result()
         console.print(
             f"Simulated {len(bank.histories):,} customers of a bank over {bank.truth.plan.days} days: "
-            f"{bank.event_count:,} events in {time.monotonic() - began:.1f} s (seed {seed})"
+            f"{bank.event_count:,} events (seed {seed})"
         )
         began = time.monotonic()
         traffic = _send(console, bank, system)
@@ -91,12 +101,8 @@ def _run(settings: Settings, home: Path, events: int, seed: int, exit_after: boo
 
 
 def _send(console: Console, bank: Bank, system: RunningSystem) -> Traffic:
-    try:
-        from footfall.cli.demo_traffic import send_bank
-    except ModuleNotFoundError as error:
-        if error.name != "footfall_sdk":
-            raise
-        _fail("the demo sends with our SDK, which is not installed: pip install footfall-sdk")
+    from footfall.cli.demo_traffic import send_bank
+
     with _progress(console, bank.event_count) as advance:
         return send_bank(bank, system, system.home / "sdk-queue", advance)
 

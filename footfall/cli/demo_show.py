@@ -16,7 +16,7 @@ from footfall.simulator import FUNNEL, Bank
 from footfall.simulator.region import Region
 from footfall.simulator.truth import DAY_MS, WINDOW_DAYS
 
-_FULL_BAR = 24
+_FULL_BAR = 16
 
 
 def show_answers(console: Console, bank: Bank, answers: Answers) -> None:

@@ -41,8 +41,12 @@ class RunningSystem:
     secret_key: str
     home: Path
     log_path: Path
-    started_seconds: float
+    began: float  # monotonic seconds
     process: subprocess.Popen[bytes]
+
+    @property
+    def age_seconds(self) -> float:
+        return time.monotonic() - self.began
 
     @property
     def collect_url(self) -> str:
@@ -82,10 +86,7 @@ class RunningSystem:
 
 @contextmanager
 def running_system(settings: Settings, home: Path) -> Iterator[RunningSystem]:
-    """`footfall up` on the settings' ports, ready to be used; ended in order afterwards.
-
-    PortUnavailable if a port is taken, SystemFailed if it does not start.
-    """
+    """`footfall up` starting on the settings' ports; ended in order afterwards. May raise PortUnavailable."""
     for port, setting in (
         (settings.collect_port, "FOOTFALL_COLLECT_PORT"),
         (settings.query_port, "FOOTFALL_QUERY_PORT"),
@@ -105,8 +106,6 @@ def running_system(settings: Settings, home: Path) -> Iterator[RunningSystem]:
             process_group=0,  # Ctrl-C is the demo's to hear
         )
     try:
-        for port in (settings.collect_port, settings.query_port):
-            _wait_until_ready(process, settings.host, port, log_path)
         yield RunningSystem(
             host=settings.host,
             collect_port=settings.collect_port,
@@ -115,11 +114,27 @@ def running_system(settings: Settings, home: Path) -> Iterator[RunningSystem]:
             secret_key=secret_key,
             home=home,
             log_path=log_path,
-            started_seconds=time.monotonic() - began,
+            began=began,
             process=process,
         )
     finally:
         _end(process)
+
+
+def wait_until_ready(system: RunningSystem) -> None:
+    """Returns when both ports are ready; SystemFailed if that does not happen."""
+    waiting = [system.collect_port, system.query_port]
+    while waiting:
+        if system.process.poll() is not None:
+            raise SystemFailed(
+                f"footfall up ended with code {system.process.returncode}. {system.log_tail()}"
+            )
+        if system.age_seconds > _START_SECONDS:
+            raise SystemFailed(f"not ready within {_START_SECONDS:.0f} s. {system.log_tail()}")
+        if _is_ready(system.host, waiting[0]):
+            waiting.pop(0)
+        else:
+            time.sleep(_POLL_SECONDS)
 
 
 def _environment(settings: Settings, home: Path, write_key: str, secret_key: str) -> dict[str, str]:
@@ -137,17 +152,6 @@ def _environment(settings: Settings, home: Path, write_key: str, secret_key: str
         "FOOTFALL_WRITE_KEY": write_key,
         "FOOTFALL_SECRET_KEY": secret_key,
     }
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], host: str, port: int, log_path: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise SystemFailed(f"footfall up ended with code {process.returncode}. {_tail(log_path)}")
-        if _is_ready(host, port):
-            return
-        time.sleep(_POLL_SECONDS)
-    raise SystemFailed(f"port {port} was not ready within {_START_SECONDS:.0f} s. {_tail(log_path)}")
 
 
 def _is_ready(host: str, port: int) -> bool:

@@ -71,6 +71,7 @@ class Delivery:
         self._delivered = 0
         self._retries = 0
         self._logged = ""
+        self._told_reasons: set[str] = set()
         self._report: tuple[bytes, dict[str, int]] | None = None
         self._last_report = time.monotonic()
 
@@ -246,7 +247,9 @@ class Delivery:
             if not 0 <= index < len(batch):
                 continue  # the report's own
             self.losses.add(Loss.REJECTED)
-            self._log_once(f"rejected {rejection.reason}", f"a record was rejected: {rejection.message}")
+            if rejection.reason not in self._told_reasons:
+                self._told_reasons.add(rejection.reason)
+                _log.warning("a record was rejected (told once): %s: %s", rejection.reason, rejection.message)
             if self._options.on_rejection is not None:
                 try:
                     self._options.on_rejection(rejection, orjson.loads(batch[index].record))
