@@ -1,0 +1,224 @@
+"""How soon an accepted event is in an answer, and a fresh installation gives its first: as a user sees it.
+
+`footfall up` runs in an empty home, on its own ports. Load comes at a moderate, fixed rate; beside it one
+event at a time is posted as a probe, and a query that counts probes is asked again and again. The time from
+the 200 for a probe to the first answer that has it is the probe's delay: asking takes its share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from bench.installation import SECRET_KEY, WRITE_KEY
+from bench.load import Load, open_sender
+from bench.records import build_requests
+from bench.results import Row, Section, Target
+from bench.timing import readable
+
+_EVENTS_A_REQUEST = 20
+_FRESH = Target("<=", 2, " s")
+_FIRST = Target("<=", 5, " s")
+_PROBE = "bench_probe"
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """The load and its probes."""
+
+    seconds: float = 30.0
+    requests_per_second: int = 100
+    probe_seconds: float = 0.1
+    poll_seconds: float = 0.05
+
+    @classmethod
+    def of(cls, quick: bool) -> Effort:
+        return cls(seconds=1.0, requests_per_second=10) if quick else cls()
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A whole Footfall in other processes."""
+
+    collect_port: int
+    query_port: int
+    started: float  # time.perf_counter() before the process was made
+
+
+def measure(home: Path, effort: Effort) -> Section:
+    with start_footfall(home) as running:
+        first_answer, first_event = asyncio.run(_wait_for_first_answers(running))
+        delays, rate = _probe_under_load(running, effort)
+    delays.sort()
+    p99 = delays[min(len(delays) - 1, math.ceil(len(delays) * 0.99) - 1)]
+    rows = [
+        Row("accepted to queryable, p99", readable(p99), "", p99, _FRESH),
+        Row("accepted to queryable, median", readable(delays[len(delays) // 2])),
+        Row("first start to first answered query", readable(first_answer), "", first_answer, _FIRST),
+        Row("first start to first event in an answer", readable(first_event)),
+    ]
+    notes = [
+        f"{len(delays)} probes beside {rate:,.0f} events/s; asked every {effort.poll_seconds * 1000:.0f} ms"
+    ]
+    return Section("Freshness", rows, notes)
+
+
+@contextmanager
+def start_footfall(home: Path) -> Iterator[Running]:
+    """`footfall up` in `home`, ended in order afterwards."""
+    collect_port, query_port = _free_port(), _free_port()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FOOTFALL_")} | {
+        "FOOTFALL_HOME": str(home),
+        "FOOTFALL_COLLECT_PORT": str(collect_port),
+        "FOOTFALL_QUERY_PORT": str(query_port),
+        "FOOTFALL_WRITE_KEY": WRITE_KEY,
+        "FOOTFALL_SECRET_KEY": SECRET_KEY,
+    }
+    said = home / "up.log"
+    started = time.perf_counter()
+    with said.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "footfall.cli", "up"], env=environment, stdout=output, stderr=output
+        )
+        try:
+            yield Running(collect_port, query_port, started)
+        except Exception as error:
+            error.add_note(f"what footfall up said last:\n{said.read_text(errors='replace')[-2000:]}")
+            raise
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+async def _wait_for_first_answers(running: Running, patience: float = 60.0) -> tuple[float, float]:
+    """Seconds from the start to the first answer, and to the first that has the first event."""
+    async with httpx.AsyncClient() as client:
+        await _until(lambda: _count_probes(client, running), patience)
+        first_answer = time.perf_counter() - running.started
+        await _until(lambda: _post_probe(client, running, 0), patience)
+
+        async def sees_event() -> None:
+            if await _count_probes(client, running) < 1:
+                raise LookupError
+
+        await _until(sees_event, patience)
+        return first_answer, time.perf_counter() - running.started
+
+
+def _probe_under_load(running: Running, effort: Effort) -> tuple[list[float], float]:
+    """The delay of every probe in seconds, and the events a second beside them."""
+    count = round(effort.seconds * effort.requests_per_second)
+    requests = build_requests(count, _EVENTS_A_REQUEST, WRITE_KEY)
+    with open_sender() as sender:
+        rate = float(effort.requests_per_second)
+        sender.start(
+            Load(
+                running.collect_port,
+                requests,
+                effort.seconds + 5,
+                most=count,
+                per_second=rate,
+                connections=16,
+            )
+        )
+        delays = asyncio.run(_probe(running, effort))
+        sent = sender.wait()
+    return delays, sent.answered * _EVENTS_A_REQUEST / sent.seconds
+
+
+async def _probe(running: Running, effort: Effort) -> list[float]:
+    """Posts probes in order while another task counts those that are there; the log keeps their order."""
+    posted: list[float] = []
+    delays: list[float] = []
+    async with httpx.AsyncClient() as poster, httpx.AsyncClient() as asker:
+        until = time.perf_counter() + effort.seconds
+
+        async def post() -> None:
+            while not posted or time.perf_counter() < until:
+                await _post_probe(poster, running, len(posted) + 1)
+                posted.append(time.perf_counter())
+                await asyncio.sleep(effort.probe_seconds)
+
+        async def ask() -> None:
+            give_up_at = until + 60
+            while not posting.done() or len(delays) < len(posted):
+                there = await _count_probes(asker, running) - 1  # one was sent before
+                now = time.perf_counter()
+                delays.extend(max(0.0, now - moment) for moment in posted[len(delays) : there])
+                if now > give_up_at:
+                    raise TimeoutError(f"{len(posted) - len(delays)} accepted probes are in no answer")
+                await asyncio.sleep(effort.poll_seconds)
+
+        posting = asyncio.create_task(post())
+        await ask()
+        await posting
+    return delays
+
+
+async def _post_probe(client: httpx.AsyncClient, running: Running, number: int) -> None:
+    event = {
+        "event": _PROBE,
+        "distinct_id": f"probe-{number}",
+        "time": round(time.time() * 1000),
+        "properties": {"number": number},
+    }
+    answer = await client.post(
+        f"http://127.0.0.1:{running.collect_port}/v1/events",
+        json=event,
+        headers={"Authorization": f"Bearer {WRITE_KEY}"},
+    )
+    answer.raise_for_status()
+    if answer.json()["accepted"] != 1:
+        raise ValueError(f"a probe was refused: {answer.text}")
+
+
+async def _count_probes(client: httpx.AsyncClient, running: Running) -> int:
+    spec = {
+        "series": [{"event": _PROBE, "measure": "events"}],
+        "range": {"last": {"value": 2, "unit": "day"}},
+        "interval": "total",
+    }
+    answer = await client.post(
+        f"http://127.0.0.1:{running.query_port}/api/v1/query/trends",
+        json=spec,
+        headers={"Authorization": f"Bearer {SECRET_KEY}"},
+    )
+    answer.raise_for_status()
+    return int(answer.json()["result"]["series"][0]["total"])
+
+
+async def _until(attempt: Callable[[], object], patience: float) -> None:
+    """Tries until it succeeds; what went wrong last, when patience ends."""
+    give_up_at = time.perf_counter() + patience
+    while True:
+        try:
+            await attempt()  # type: ignore[misc]
+        except (httpx.HTTPError, LookupError) as error:
+            if time.perf_counter() > give_up_at or (
+                isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500
+            ):
+                raise
+            await asyncio.sleep(0.02)
+        else:
+            return
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

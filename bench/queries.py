@@ -1,0 +1,225 @@
+"""What a funnel costs, as the query API computes it, beside a raw scan of the same rows.
+
+The limit is `SELECT sum(cityHash64(user_key, time, event))` with the funnel's filter, in the same store and
+run: about the least that any query can do that looks at every event of every user. A funnel is the whole
+answer: spec parsed, catalogue read, levels and times of every actor found, rates and medians made.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from bench.engine import open_engine
+from bench.events import FUNNELS, Traffic, fill, time_range
+from bench.results import Row, Section, Target
+from bench.storage import storage_section
+from bench.timing import cpu_clock, median_seconds, readable, wall_clock
+from footfall.eventlog.opening import open_log
+from footfall.storage.store import Query, Store
+from footfall.workspace import NewProject, open_workspace
+from query_api.access import Access
+from query_api.options import QueryOptions
+from query_api.run import Queries
+
+WHOLE, FIFTH = "bench", "bench_fifth"
+DAYS = 30
+OVERRIDDEN_SHARE = 40  # one id in so many
+_FIFTY_MILLION = 40_000_000  # from here on design.md's targets for 50M events hold
+
+Ask = Callable[[dict[str, Any]], list[int]]
+
+_RAW = """
+SELECT sum(cityHash64(user_key, time, event)) FROM events
+WHERE project = {project:String} AND event IN {events:Array(String)}
+  AND time >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')
+  AND time < fromUnixTimestamp64Milli({end:Int64}, 'UTC')"""
+
+# Conditions that every event fulfils: the funnel's answer and the scanner's work stay the same, so that
+# reading and testing the column is what is measured.
+_OUTSIDE_PROJECTION = {"property": "$network_type", "op": "in", "value": ["WIFI", "5G", "4G"]}
+_IN_MAP = {"property": "entrance", "op": "in", "value": ["home", "search", "push", "banner", "menu"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much to measure."""
+
+    events: int = 10_000_000
+    rounds: int = 5
+
+    @classmethod
+    def of(cls, quick: bool, events: int) -> Effort:
+        return cls(events=20_000, rounds=1) if quick else cls(events=events)
+
+
+def measure(home: Path, effort: Effort, progress: Progress) -> Iterator[Section]:
+    """Fills the store (or finds it filled) and yields a section as soon as it is measured."""
+    with open_engine(home) as engine, _open_questions(home) as ask_with:
+        filled = time.perf_counter()
+        task = progress.add_task(f"{effort.events * 1.2:,.0f} events into {home}", total=1.0)
+        traffic = (Traffic(WHOLE, effort.events), Traffic(FIFTH, effort.events // 5))
+        for share in fill(engine.two_threads, traffic):
+            progress.update(task, completed=share)
+        progress.remove_task(task)
+        yield storage_section(engine.two_threads, time.perf_counter() - filled)
+        ask = ask_with(engine.one_thread, 1)
+        yield _funnels(engine.one_thread, ask, effort)
+        yield _identity(engine.one_thread, ask, effort)
+        yield _growth(ask, ask_with(engine.two_threads, 2), effort)
+
+
+@contextmanager
+def _open_questions(home: Path) -> Iterator[Callable[[Store, int], Ask]]:
+    """A function that makes an `ask` for a store: the query API's one path, without HTTP around it."""
+    workspace = open_workspace(f"sqlite:///{home}/workspace.db")
+    log = open_log("memory://", max_bytes=1 << 20)
+    secret_key = "ff_sk_" + "b" * 32
+    workspace.bootstrap("ff_wk_" + "b" * 32, secret_key)
+    known = {project.name for project in workspace.projects()}
+    for name in {WHOLE, FIFTH} - known:
+        workspace.create_project(NewProject(name=name, timezone="UTC"))
+    access = Access(workspace)
+
+    def ask_with(store: Store, threads: int) -> Ask:
+        options = QueryOptions(seconds=600, memory_bytes=8 << 30, threads=threads)
+        queries = Queries(store, access, log, data_until=_now, clock=_now, options=options)
+
+        def ask(spec: dict[str, Any]) -> list[int]:
+            prepared = queries.prepare("funnel", json.dumps(spec).encode(), f"Bearer {secret_key}")
+            answer = queries.answer(prepared)
+            return [step["users"] for step in answer["result"]["steps"]]
+
+        return ask
+
+    try:
+        yield ask_with
+    finally:
+        log.close()
+        workspace.close()
+
+
+def funnel(steps: int, project: str = WHOLE, **more: Any) -> dict[str, Any]:
+    """The body of a funnel query over the last 30 days, window 7 days."""
+    start, end = time_range(DAYS)
+    return {
+        "project": project,
+        "range": {"from": start.isoformat(), "to": end.isoformat()},
+        "steps": [{"event": name} for name in FUNNELS[steps]],
+        "window": {"value": 7, "unit": "day"},
+        "refresh": True,
+        **more,
+    }
+
+
+def raw_scan(steps: int, project: str = WHOLE) -> Query:
+    start, end = time_range(DAYS)
+    times = {"start": _milliseconds(start), "end": _milliseconds(end)}
+    return Query(_RAW, {"project": project, "events": list(FUNNELS[steps]), **times})
+
+
+def _funnels(store: Store, ask: Ask, effort: Effort) -> Section:
+    plain_target = Target("<=", 4 if effort.events >= _FIFTY_MILLION else 3, "x")
+    variants: dict[str, dict[str, Any]] = {
+        "": {},
+        "by channel": {"breakdown": ["channel"]},
+        "where outside": {"where": [_OUTSIDE_PROJECTION]},
+        "where map": {"where": [_IN_MAP]},
+    }
+    cases: dict[str, Callable[[], object]] = {}
+    for steps in FUNNELS:
+        cases[f"raw {steps}"] = partial(store.rows, raw_scan(steps))
+        for name, more in variants.items():
+            cases[f"{steps} {name}"] = partial(ask, funnel(steps, **more))
+        _check_same_answer(ask, steps)
+    seconds = median_seconds(cases, effort.rounds, cpu_clock)
+    rows = []
+    for steps in FUNNELS:
+        raw, plain = f"raw {steps}", f"{steps} "
+        label = f"funnel, {steps} steps, {DAYS} days"
+        rows += [
+            _row(f"{label}, all outputs / raw scan", seconds, plain, raw, plain_target),
+            _row(f"{label}, by channel / raw scan", seconds,
+                 f"{steps} by channel", raw, Target("<=", 4, "x")),
+            _row(f"{label}, condition outside the projection / without", seconds,
+                 f"{steps} where outside", plain, Target("<=", 1.5, "x")),
+            _row(f"{label}, condition in the map / without", seconds,
+                 f"{steps} where map", plain, Target("<=", 3, "x")),
+        ]  # fmt: skip
+    notes = [f"users by level: {steps} steps {ask(funnel(steps))}" for steps in FUNNELS]
+    notes.append(
+        "CPU time of one thread; the conditions hold for every event, so the funnels' answers are equal"
+    )
+    return Section(f"Funnels, {effort.events:,} events", rows, notes)
+
+
+def _check_same_answer(ask: Ask, steps: int) -> None:
+    plain = ask(funnel(steps))
+    for condition in (_OUTSIDE_PROJECTION, _IN_MAP):
+        if ask(funnel(steps, where=[condition])) != plain:
+            raise AssertionError(f"{condition} holds for every event, but changes the answer {plain}")
+
+
+def _identity(store: Store, ask: Ask, effort: Effort) -> Section:
+    """The same funnel with and without overrides, alternating, since it is one table."""
+    medians: dict[str, list[float]] = {}
+    for _ in range(max(1, effort.rounds // 2)):
+        for overridden in (False, True):
+            entries = _fill_overrides(store, overridden)
+            cases = {f"{steps}": partial(ask, funnel(steps)) for steps in FUNNELS}
+            for steps, median in median_seconds(cases, 3, cpu_clock).items():
+                medians.setdefault(f"{steps} {overridden}", []).append(median)
+    _fill_overrides(store, overridden=False)
+    seconds = {name: min(measured) for name, measured in medians.items()}
+    rows = [
+        _row(f"funnel, {steps} steps, {entries:,} ids overridden / none", seconds,
+             f"{steps} True", f"{steps} False", Target("<=", 1.05, "x"))
+        for steps in FUNNELS
+    ]  # fmt: skip
+    return Section("Identity map", rows, ["best of the alternating rounds' medians"])
+
+
+def _fill_overrides(store: Store, overridden: bool) -> int:
+    """Gives one person in 40 another's rows, or takes all overrides back; returns how many there are."""
+    store.command("TRUNCATE TABLE overrides")
+    if overridden:
+        store.command(
+            f"INSERT INTO overrides SELECT user_key, cityHash64(user_key), 1 FROM events "
+            f"WHERE project = '{WHOLE}' AND user_key % {OVERRIDDEN_SHARE} = 0 GROUP BY user_key"
+        )
+    store.command("SYSTEM RELOAD DICTIONARY overrides_map")
+    return int(store.rows(Query("SELECT count() FROM overrides")).rows[0][0])
+
+
+def _growth(ask_one: Ask, ask_two: Ask, effort: Effort) -> Section:
+    sizes = {"whole": partial(ask_one, funnel(6)), "fifth": partial(ask_one, funnel(6, FIFTH))}
+    seconds = median_seconds(sizes, effort.rounds, cpu_clock)
+    cases = {"one": partial(ask_one, funnel(6)), "two": partial(ask_two, funnel(6))}
+    seconds |= median_seconds(cases, effort.rounds, wall_clock)
+    rows = [
+        _row("funnel, 6 steps, two threads / one", seconds, "two", "one", Target("<=", 0.6, "x")),
+        _row("funnel, 6 steps, 5x the events / 1x", seconds, "whole", "fifth", Target("<=", 6, "x")),
+    ]
+    return Section("Threads and growth", rows)
+
+
+def _row(what: str, seconds: dict[str, float], case: str, limit: str, target: Target) -> Row:
+    ratio = seconds[case] / seconds[limit]
+    return Row(what, readable(seconds[case]), readable(seconds[limit]), ratio, target)
+
+
+def _milliseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
