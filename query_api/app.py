@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -43,11 +44,19 @@ def build_app(
     *,
     clock: Callable[[], int] = _now,
     options: QueryOptions | None = None,
+    registry: CollectorRegistry | None = None,
 ) -> FastAPI:
-    """Everything comes opened and stays the caller's to close. `data_until` and `clock` give epoch milliseconds."""
+    """Everything comes opened and stays the caller's to close; `data_until` and `clock` give epoch milliseconds.
+
+    `registry` is shown at /metrics whole, so that it can hold what others of the process count.
+    """
     options = options or QueryOptions()
     gate = Gate(options.concurrency, options.queue)
-    meters = Meters(lambda: gate.inside, lambda: max(0, clock() - data_until()) / 1000)
+    meters = Meters(
+        registry or CollectorRegistry(),
+        lambda: gate.inside,
+        lambda: max(0, clock() - data_until()) / 1000,
+    )
     front = Front(gate, meters)
     access = Access(workspace)
     queries = Queries(store, access, log, data_until=data_until, clock=clock, options=options)
@@ -62,9 +71,9 @@ def build_app(
     app.include_router(build_query_routes(front, queries))
     app.include_router(build_people_routes(front, access, store, keyed_hash, options))
     app.include_router(build_project_routes(front, access, store, log, data_until))
-    app.include_router(build_upkeep_routes(front, meters, store, workspace, data_until))
+    app.include_router(build_upkeep_routes(meters, store, workspace, data_until))
     app.add_exception_handler(HTTPException, _no_route)
-    app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's documented way
+    app.openapi = describe  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
 

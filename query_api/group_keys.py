@@ -46,11 +46,16 @@ class GroupKeys:
         return join_key([_write_part(part) for part in key])
 
     def order(self, text: str) -> tuple[tuple[int, Decimal, str], ...]:
-        """Sorts keys: numbers by size, then texts; a missing value comes first."""
-        return tuple(
-            _order_of(part, type_)
-            for part, type_ in zip(split_key(text, len(self.types)), self.types, strict=True)
-        )
+        """Sorts keys: a missing value first, numbers by size, then texts."""
+        return self._order(text, missing=0)
+
+    def smallest(self, text: str) -> tuple[tuple[int, Decimal, str], ...]:
+        """Sorts values where a tie takes the smallest: as `order`, but a missing value comes last."""
+        return self._order(text, missing=3)
+
+    def _order(self, text: str, missing: int) -> tuple[tuple[int, Decimal, str], ...]:
+        parts = zip(split_key(text, len(self.types)), self.types, strict=True)
+        return tuple(_order_of(part, type_) if part else (missing, Decimal(0), "") for part, type_ in parts)
 
 
 def split_key(text: str, parts: int) -> list[str]:
@@ -96,7 +101,5 @@ def _write_part(part: KeyPart) -> str:
 
 
 def _order_of(part: str, type_: PropertyType | None) -> tuple[int, Decimal, str]:
-    if not part:
-        return 0, Decimal(0), ""
     number = read_number(part[1:]) if type_ in ("number", "decimal") else None
     return (1, Decimal(number), "") if number is not None else (2, Decimal(0), part[1:])

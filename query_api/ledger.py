@@ -71,7 +71,11 @@ def read_ledger(store: Store, log: Log, project: str, data_until: int) -> dict[s
     """`{"total", "minutes": [{"minute", "door", ...}], "data_until"}`: the newest MAX_MINUTES minutes, ascending."""
     accounts: dict[tuple[int, str], Account] = defaultdict(Account)  # by epoch minute and door
     processed = {int(partition): int(end) for partition, end in store.rows(Query(_PROCESSED)).rows}
-    parameters: dict[str, Parameter] = {"project": project, "partitions": list(processed), "ends": list(processed.values())}
+    parameters: dict[str, Parameter] = {
+        "project": project,
+        "partitions": list(processed),
+        "ends": list(processed.values()),
+    }
     for door, seconds, outcome, reason, count in store.rows(Query(_OUTCOMES, parameters)).rows:
         accounts[seconds // 60, door].add(outcome, reason, int(count))
     for partition in log.partitions():

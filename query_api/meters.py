@@ -10,10 +10,12 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 class Meters:
-    """One app's metrics, in a registry of their own."""
+    """The query API's metrics, and whatever else its process keeps in the same registry."""
 
-    def __init__(self, running: Callable[[], int], behind_seconds: Callable[[], float]) -> None:
-        self._registry = CollectorRegistry()
+    def __init__(
+        self, registry: CollectorRegistry, running: Callable[[], int], behind_seconds: Callable[[], float]
+    ) -> None:
+        self._registry = registry
         self.requests = Counter(
             "footfall_query_requests",
             "Requests answered.",

@@ -1,11 +1,262 @@
-"""The OpenAPI document: the routes read their bodies themselves, so that numbers stay exact; this describes them."""
+"""The OpenAPI document. Routes read their bodies themselves, so that numbers stay exact; this describes them."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
-from fastapi import FastAPI
+from pydantic.json_schema import models_json_schema
+
+from footfall import __version__
+from query_api.control import ProjectSpec
+from query_api.problems import TITLES
+from query_api.run import ANALYSES
+
+_SECRET: Final = [{"secret_key": []}]
+_NUMBER_OR_NULL: Final = {"type": ["number", "null"]}
+_TEXT_OR_NULL: Final = {"type": ["string", "null"]}
+_TEXT: Final = {"type": "string"}
+_COUNT: Final = {"type": "integer"}
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
-    return {"openapi": "3.1.0"}
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _list(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+_KEY: Final = _list({"description": "A value for each part of the breakdown, null where missing, or $other."})
+_META: Final = _object(
+    {
+        "elapsed_ms": {"type": "number"},
+        "rows_read": _COUNT,
+        "bytes_read": _COUNT,
+        "data_until": {"type": "string", "format": "date-time"},
+        "cached": {"type": "boolean"},
+        "sample": _NUMBER_OR_NULL,
+        "timezone": _TEXT,
+        "warnings": _list(_TEXT),
+    }
+)
+_STEP: Final = _object(
+    {
+        "label": _TEXT,
+        "users": _COUNT,
+        "conversion_rate": {"type": "number"},
+        "step_conversion_rate": {"type": "number"},
+        "dropped": _COUNT,
+        "average_seconds": _NUMBER_OR_NULL,
+        "median_seconds": _NUMBER_OR_NULL,
+    }
+)
+_ANY_LIST: Final = _list({"type": "object"})
+_RESULTS: Final[dict[str, dict[str, Any]]] = {
+    "trends": _object(
+        {
+            "buckets": _list(_TEXT),
+            "series": _list(
+                _object(
+                    {"label": _TEXT, "key": _KEY, "values": _list(_NUMBER_OR_NULL), "total": _NUMBER_OR_NULL}
+                )
+            ),
+        }
+    ),
+    "funnel": _object(
+        {
+            "steps": _list(_STEP),
+            "groups": _list(
+                _object({"key": _KEY, "steps": _list(_STEP), "trend": _ANY_LIST, "histogram": _ANY_LIST})
+            ),
+            "trend": _ANY_LIST,
+            "histogram": _ANY_LIST,
+            "correlate": _ANY_LIST,
+        }
+    ),
+}
+"""What each analysis answers under `result`."""
+
+_PERSON: Final = _object(
+    {
+        "user_id": _TEXT,
+        "distinct_ids": _list(_TEXT),
+        "first_time": _TEXT_OR_NULL,
+        "last_time": _TEXT_OR_NULL,
+        "properties": {"type": "object"},
+    }
+)
+_PEOPLE: Final = _object(
+    {"users": _list(_PERSON), "total": _COUNT, "next_cursor": _TEXT_OR_NULL, "meta": _META}
+)
+_QUERY: Final = _object({"purpose": _TEXT, "sql": _TEXT, "parameters": {"type": "object"}})
+_EXPLAINED: Final = _object({"analysis": _TEXT, "queries": _list(_QUERY), "notes": _list(_TEXT)})
+_TIMELINE: Final = _object(
+    {
+        "events": _list(
+            _object(
+                {
+                    "event": _TEXT,
+                    "type": _TEXT,
+                    "time": _TEXT,
+                    "received_at": _TEXT,
+                    "distinct_id": _TEXT,
+                    "anonymous_id": _TEXT_OR_NULL,
+                    "login_id": _TEXT_OR_NULL,
+                    "door": _TEXT,
+                    "properties": {"type": "object"},
+                }
+            )
+        ),
+        "next_before": _TEXT_OR_NULL,
+    }
+)
+_CATALOGUE: Final = _object(
+    {
+        "project": _TEXT,
+        "events": _list(
+            _object({"event": _TEXT, "type": _TEXT, "count": _COUNT, "first_seen": _TEXT, "last_seen": _TEXT})
+        ),
+        "properties": _list(
+            _object(
+                {
+                    "property": _TEXT,
+                    "of": {"enum": ["event", "user", "item"]},
+                    "type": _TEXT,
+                    "has_column": {"type": "boolean"},
+                    "first_seen": _TEXT,
+                    "conflicts": {"type": "object"},
+                }
+            )
+        ),
+    }
+)
+_ACCOUNT: Final = {
+    "received": _COUNT,
+    "stored": _COUNT,
+    "duplicate": _COUNT,
+    "rejected": {"type": "object", "additionalProperties": _COUNT},
+    "queued": _COUNT,
+}
+_LEDGER: Final = _object(
+    {
+        "total": _object(_ACCOUNT),
+        "minutes": _list(_object({"minute": _TEXT, "door": _TEXT, **_ACCOUNT})),
+        "data_until": _TEXT,
+    }
+)
+_KEYS: Final = _object({"name": _TEXT, "write_key": _TEXT, "secret_key": _TEXT})
+_STATUS: Final = {"type": "object", "properties": {"status": _TEXT}}
+
+PROBLEM: Final = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": _TEXT,
+        "title": _TEXT,
+        "status": _COUNT,
+        "detail": _TEXT,
+        "code": _TEXT,
+        "field": {"type": "string", "description": "Where in the body, as in steps[0].where[1].op."},
+        "given": {},
+        "allowed": _list(_TEXT),
+        "nearest": {"type": ["string", "null"], "description": "The allowed spelling that comes closest."},
+        "errors": _list({"type": "object"}),
+    },
+}
+
+
+@cache
+def describe() -> dict[str, Any]:
+    """The whole document."""
+    specs = [spec for analysis in ANALYSES.values() for spec in (analysis.spec, analysis.users_spec)]
+    wanted = [(spec, "validation") for spec in (*specs, ProjectSpec)]
+    _, schemas = models_json_schema(wanted, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Footfall query API", "version": __version__},
+        "paths": _query_paths() | _other_paths(),
+        "components": {
+            "schemas": schemas["$defs"] | {"Problem": PROBLEM},
+            "securitySchemes": {"secret_key": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _query_paths() -> dict[str, Any]:
+    paths: dict[str, Any] = {}
+    for name, analysis in ANALYSES.items():
+        result = _RESULTS[name]
+        answer = _object(
+            {"result": result, "comparison": {"oneOf": [result, {"type": "null"}]}, "meta": _META}
+        )
+        spec, users_spec = analysis.spec.__name__, analysis.users_spec.__name__
+        url = f"/api/v1/query/{name}"
+        paths[url] = {"post": _operation(f"Ask {name}.", answer, body=spec)}
+        paths[f"{url}/users"] = {
+            "post": _operation(f"Who is behind a cell of {name}.", _PEOPLE, body=users_spec)
+        }
+        paths[f"{url}/explain"] = {
+            "post": _operation(f"The SQL of {name}; nothing is run.", _EXPLAINED, body=spec)
+        }
+    return paths
+
+
+def _other_paths() -> dict[str, Any]:
+    project = _parameter("project", "query", "Project name; default: default.")
+    person = _parameter("id", "path", "Any id of the person.")
+    before = _parameter("before", "query", "An instant, or next_before of the page before.")
+    limit = _parameter("limit", "query", "1 to 1000; default 100.", schema=_COUNT)
+    name = _parameter("name", "path", "The project's name.")
+    metrics = _operation("For Prometheus.", _TEXT, public=True)
+    metrics["responses"]["200"]["content"] = {"text/plain": {"schema": _TEXT}}
+    return {
+        "/api/v1/users/{id}": {"get": _operation("A person with the profile.", _PERSON, [person, project])},
+        "/api/v1/users/{id}/events": {
+            "get": _operation("A person's events, newest first.", _TIMELINE, [person, project, before, limit])
+        },
+        "/api/v1/catalogue": {"get": _operation("Events and properties seen so far.", _CATALOGUE, [project])},
+        "/api/v1/projects": {"post": _operation("Make a project.", _KEYS, body="ProjectSpec", status="201")},
+        "/api/v1/projects/{name}/ledger": {
+            "get": _operation("What was received and what became of it.", _LEDGER, [name])
+        },
+        "/healthz": {"get": _operation("Alive.", _STATUS, public=True)},
+        "/readyz": {"get": _operation("Store and workspace can be reached.", _STATUS, public=True)},
+        "/metrics": {"get": metrics},
+    }
+
+
+def _operation(
+    summary: str,
+    answer: dict[str, Any],
+    parameters: list[dict[str, Any]] | None = None,
+    *,
+    body: str | None = None,
+    status: str = "200",
+    public: bool = False,
+) -> dict[str, Any]:
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    operation: dict[str, Any] = {
+        "summary": summary,
+        "security": [] if public else _SECRET,
+        "responses": {status: {"description": summary, "content": {"application/json": {"schema": answer}}}}
+        | {str(code): {"description": title, "content": problem} for code, title in TITLES.items()},
+    }
+    if parameters:
+        operation["parameters"] = parameters
+    if body is not None:
+        schema = {"$ref": f"#/components/schemas/{body}"}
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return operation
+
+
+def _parameter(
+    name: str, place: str, description: str, schema: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": place,
+        "description": description,
+        "required": place == "path",
+        "schema": schema or _TEXT,
+    }

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from footfall.eventlog.log import LogError
 from footfall.storage.store import QueryTooExpensive, StoreError, StoreUnavailable
@@ -49,9 +49,15 @@ class Fault:
             "code": self.code,
             "message": self.message,
             "given": shorten(self.given),
-            "allowed": list(self.allowed[:MAX_ALLOWED_SHOWN]),
+            "allowed": self._shown_allowed(),
             "nearest": self.nearest,
         }
+
+
+    def _shown_allowed(self) -> list[str]:
+        """At most so many, the nearest among them."""
+        shown = list(self.allowed[:MAX_ALLOWED_SHOWN])
+        return shown if self.nearest is None or self.nearest in shown else [self.nearest, *shown[:-1]]
 
 
 class Problem(Exception):  # noqa: N818 - as RFC 9457 calls it
@@ -147,6 +153,8 @@ def problem_of(error: Exception) -> Problem:
             return error
         case ValidationError():
             return invalid_query(error)
+        case PydanticCustomError():
+            return refused([fault_of(error, "")])
         case QueryTooExpensive():
             return TooExpensive(
                 "the query went over its budget of time or memory: narrow the range, the events or the "
@@ -166,6 +174,19 @@ def invalid_query(error: ValidationError) -> InvalidQuery:
     faults = [_fault(one) for one in details if not _is_echo(one, details)]
     faults.sort(key=lambda fault: fault.code == "not_implemented")
     return refused(faults)
+
+
+def fault_of(error: PydanticCustomError, path: str) -> Fault:
+    """The fault that spec.strict.refuse raised, of the value at `path`."""
+    context = error.context or {}
+    return Fault(
+        field=".".join(filter(None, (path, context["field"]))),
+        code=context["code"],
+        message=context["message"],
+        given=context["given"],
+        allowed=context["allowed"],
+        nearest=context["nearest"],
+    )
 
 
 def refused(faults: Sequence[Fault]) -> InvalidQuery:

@@ -31,7 +31,7 @@ from query_api.buckets import Calendar, Period, WeekStart
 from query_api.catalogue import read_catalogue
 from query_api.options import QueryOptions
 from query_api.people import describe_people
-from query_api.problems import Fault, InvalidQuery, refused
+from query_api.problems import Fault, InvalidQuery, fault_of, refused
 from query_api.scope import Scope
 from query_api.spec.conditions import Leaf
 from query_api.spec.query import PropertyActor, QuerySpec
@@ -240,10 +240,7 @@ def _periods(spec: QuerySpec, calendar: Calendar, now: int) -> tuple[Period, ...
         field = "compare"
         return period, calendar.compared(spec.range, spec.compare, now)
     except PydanticCustomError as error:
-        context = error.context or {}
-        path = ".".join(filter(None, (field, context["field"])))
-        fault = Fault(path, context["code"], context["message"], context["given"])
-        raise refused([fault]) from None
+        raise refused([fault_of(error, field)]) from None
 
 
 def _write_cursor(after: int) -> str:

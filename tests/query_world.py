@@ -24,6 +24,7 @@ from footfall.events.nobody import identifies_nobody
 from footfall.storage.columns import PROPERTY_COLUMNS
 from footfall.storage.rows import (
     BindingRow,
+    Coded,
     EventNameRow,
     EventRows,
     OverrideRow,
@@ -42,7 +43,7 @@ from query_api.options import QueryOptions
 
 SECRET = "ff_sk_" + "5" * 40
 WRITE = "ff_wk_" + "5" * 40
-NOW = 1_796_000_000_000  # 2026-11-30T12:53:20Z
+NOW = 1_796_000_000_000  # 2026-11-30T00:53:20Z
 _tokens = count(1)
 
 
@@ -68,7 +69,13 @@ class World:
     """One project in the shared store."""
 
     def __init__(
-        self, store: Store, project: str, directory: Path, *, timezone: str = "Asia/Shanghai", options: QueryOptions | None = None
+        self,
+        store: Store,
+        project: str,
+        directory: Path,
+        *,
+        timezone: str = "Asia/Shanghai",
+        options: QueryOptions | None = None,
     ) -> None:
         self.store = store
         self.project = project
@@ -89,7 +96,9 @@ class World:
             options=options,
         )
         self.client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://test", headers={"Authorization": f"Bearer {SECRET}"}
+            transport=httpx.ASGITransport(app),
+            base_url="http://test",
+            headers={"Authorization": f"Bearer {SECRET}"},
         )
 
     def key(self, distinct_id: str) -> int:
@@ -107,22 +116,26 @@ class World:
             for name, value in event.properties.items():
                 self._place(name, value, row, columns, tail, conflicts)
         ids = [self.key(event.user) for event in events]
-        persons = [self.key(logins[event.user]) if event.user in logins else self.key(event.user) for event in events]
+        persons = [
+            self.key(logins[event.user]) if event.user in logins else self.key(event.user) for event in events
+        ]
         table = build_events_table(
             EventRows(
-                project=[self.project] * len(events),
+                project=Coded([self.project], np.zeros(len(events), np.int32)),
                 event=[event.event for event in events],
                 type=[event.type for event in events],
                 time=np.array([event.ms for event in events], np.int64),
                 user_key=np.array(persons, np.uint64),
-                alias_key=np.array([0 if a == b else a for a, b in zip(ids, persons, strict=True)], np.uint64),
+                alias_key=np.array(
+                    [0 if a == b else a for a, b in zip(ids, persons, strict=True)], np.uint64
+                ),
                 seq=[event.seq for event in events],
                 event_key=[next(_tokens) for _ in events],
                 distinct_id=[event.user for event in events],
                 anonymous_id=[""] * len(events),
                 login_id=[""] * len(events),
                 received_at=np.array([event.ms for event in events], np.int64),
-                door=["native"] * len(events),
+                door=Coded(["native"], np.zeros(len(events), np.int32)),
                 log_partition=0,
                 log_offset=[next(_tokens) for _ in events],
                 columns={name: _sparse(values) for name, values in columns.items()},
@@ -154,12 +167,24 @@ class World:
         """Anonymous id -> login, after their events: overrides."""
         rows = [
             BindingRow(
-                self.project, self.key(a), self.key(b), a, b, next(_tokens), 0, next(_tokens), False, 0, next(_tokens)
+                self.project,
+                self.key(a),
+                self.key(b),
+                a,
+                b,
+                next(_tokens),
+                0,
+                next(_tokens),
+                False,
+                0,
+                next(_tokens),
             )
             for a, b in bindings.items()
         ]
         self._insert("bindings", build_table(rows))
-        claims = [Binding(r.anonymous_key, r.login_key, r.trusted, r.received_at, r.seq, r.event_key) for r in rows]
+        claims = [
+            Binding(r.anonymous_key, r.login_key, r.trusted, r.received_at, r.seq, r.event_key) for r in rows
+        ]
         moved = resolve(claims, ResolutionRules())
         if moved:
             overrides = [OverrideRow(key, person, next(_tokens)) for key, person in moved.items()]

@@ -78,9 +78,18 @@ async def test_breaks_down_with_the_rest_as_one_group(world: World) -> None:
     )
     body = {"range": OCTOBER, "series": [{"event": "buy", "measure": "users"}], "breakdown": ["channel"]}
     result = await world.trends(body)
-    assert [(one["key"], one["total"]) for one in result["series"]] == [(["a"], 3), (["b"], 2), (["c"], 2), ([None], 1)]
+    assert [(one["key"], one["total"]) for one in result["series"]] == [
+        (["a"], 3),
+        (["b"], 2),
+        (["c"], 2),
+        ([None], 1),
+    ]
     result = await world.trends({**body, "breakdown_limit": 2})
-    assert [(one["key"], one["total"]) for one in result["series"]] == [(["a"], 3), (["b"], 2), (["$other"], 2)]
+    assert [(one["key"], one["total"]) for one in result["series"]] == [
+        (["a"], 3),
+        (["b"], 2),
+        (["$other"], 2),
+    ]
 
 
 async def test_lists_the_people_behind_a_cell(world: World) -> None:
@@ -119,3 +128,170 @@ async def test_breaks_down_by_a_user_property(world: World) -> None:
         {"range": OCTOBER, "series": [{"event": "buy", "measure": "users"}], "breakdown": parts}
     )
     assert keys_of(result["series"]) == [[30, "a"], [None, "a"]]
+
+
+async def test_breaks_ties_of_size_by_the_typed_key(world: World) -> None:
+    day = "2026-10-01T10:00:00+08:00"
+    ages = [10, 9, None, 1.5, "old"]
+    world.put(*[Event("buy", f"u{i}", day, {} if age is None else {"age": age}) for i, age in enumerate(ages)])
+    body = {"range": OCTOBER, "series": [{"event": "buy"}], "breakdown": ["age"], "interval": "total"}
+    result = await world.trends(body)
+    assert keys_of(result["series"]) == [[None], [Decimal("1.5")], [9], [10], ["old"]]
+    result = await world.trends({**body, "breakdown_limit": 3})
+    assert keys_of(result["series"]) == [[None], [Decimal("1.5")], [9], ["$other"]]
+    funnel = await world.funnel(
+        {"range": OCTOBER, "steps": [{"event": "buy"}], "breakdown": ["age"], "breakdown_limit": 3}
+    )
+    assert keys_of(funnel["groups"]) == [[None], [Decimal("1.5")], [9], ["$other"]]
+
+
+@pytest.mark.parametrize(
+    ("interval", "buckets"),
+    [
+        ("week", ["2026-09-28"]),
+        ("month", ["2026-10-01"]),
+        ("quarter", ["2026-10-01"]),
+        ("year", ["2026-01-01"]),
+        ("total", ["2026-10-01"]),
+    ],
+)
+async def test_names_a_bucket_by_the_date_at_which_it_begins(
+    world: World, interval: str, buckets: list[str]
+) -> None:
+    world.put(
+        Event("buy", "ann", "2026-09-30T10:00:00+08:00"),
+        Event("buy", "ann", "2026-10-02T10:00:00+08:00"),
+    )
+    result = await world.trends({"range": OCTOBER, "interval": interval, "series": [{"event": "buy"}]})
+    assert result["buckets"] == buckets
+    assert result["series"][0]["values"] == [1]
+
+
+async def test_an_hour_that_comes_twice_is_two_buckets(world: World) -> None:
+    world.put(
+        Event("buy", "ann", "2026-11-01T01:30:00-04:00"),
+        Event("buy", "ann", "2026-11-01T01:30:00-05:00"),
+        Event("buy", "ann", "2026-11-01T23:59:59-05:00"),
+    )
+    body = {
+        "range": {"from": "2026-11-01", "to": "2026-11-01"},
+        "interval": "hour",
+        "timezone": "America/New_York",
+        "series": [{"event": "buy"}],
+    }
+    result = await world.trends(body)
+    assert len(result["buckets"]) == 25
+    assert result["buckets"][1:3] == ["2026-11-01T01:00:00-04:00", "2026-11-01T01:00:00-05:00"]
+    assert [index for index, value in enumerate(result["series"][0]["values"]) if value] == [1, 2, 24]
+    result = await world.trends({**body, "interval": "day"})
+    assert result["series"][0]["values"] == [3]
+
+
+async def test_instants_cut_the_first_and_last_bucket(world: World) -> None:
+    world.put(
+        Event("buy", "ann", "2026-10-01T07:59:59+08:00"),
+        Event("buy", "ann", "2026-10-01T08:00:00+08:00"),
+        Event("buy", "ann", "2026-10-02T08:00:00+08:00"),
+    )
+    day = {"from": "2026-10-01T08:00:00+08:00", "to": "2026-10-02T08:00:00+08:00"}
+    result = await world.trends({"range": day, "series": [{"event": "buy"}]})
+    assert result == {
+        "buckets": ["2026-10-01", "2026-10-02"],
+        "series": [{"label": "buy", "key": [], "values": [1, 0], "total": 1}],
+    }
+
+
+async def test_the_last_days_end_with_today_up_to_now(world: World) -> None:
+    world.put(
+        Event("buy", "ann", world.now),
+        Event("buy", "ann", world.now + 1),
+        Event("buy", "bob", world.now - 86_400_000),
+        Event("buy", "bob", world.now - 3 * 86_400_000),
+    )
+    result = await world.trends(
+        {"range": {"last": {"value": 2, "unit": "day"}}, "series": [{"event": "buy"}]}
+    )
+    assert result["buckets"] == ["2026-11-29", "2026-11-30"]
+    assert result["series"][0]["values"] == [1, 1]
+
+
+async def test_a_trailing_window_counts_the_days_before_too(world: World) -> None:
+    for day, user in ((28, "ann"), (29, "bob"), (30, "ann")):
+        world.put(Event("buy", user, f"2026-09-{day}T10:00:00+08:00"))
+    world.put(Event("buy", "cat", "2026-10-02T10:00:00+08:00"))
+    body = {"range": OCTOBER, "series": [{"event": "buy", "measure": "users"}], "trailing": 3}
+    result = await world.trends(body)
+    assert result["series"][0] == {"label": "buy", "key": [], "values": [2, 2, 1], "total": 1}
+    people = await world.post(
+        "/api/v1/query/trends/users", {**body, "cell": {"series": 0, "bucket": "2026-10-02"}}
+    )
+    assert sorted(user["user_id"] for user in people["users"]) == ["ann", "cat"]
+    result = await world.trends({**body, "interval": "total", "trailing": 4})
+    assert result["series"][0]["values"] == [2]
+
+
+async def test_formulas_divide_to_null_by_zero(world: World) -> None:
+    world.put(
+        Event("view", "ann", "2026-10-01T10:00:00+08:00"),
+        Event("view", "bob", "2026-10-01T10:00:00+08:00"),
+        Event("view", "bob", "2026-10-01T10:00:00+08:00"),
+        Event("buy", "bob", "2026-10-01T10:00:00+08:00"),
+    )
+    body = {"range": OCTOBER, "series": [{"event": "buy"}, {"event": "view"}], "formula": "1 - A / (A + B) * 2"}
+    result = await world.trends(body)
+    assert result["series"] == [
+        {"label": "1 - A / (A + B) * 2", "key": [], "values": [Decimal("0.5"), None, None], "total": Decimal("0.5")}
+    ]
+
+
+async def test_events_of_nobody_count_as_events_only(world: World) -> None:
+    day = "2026-10-01T10:00:00+08:00"
+    world.put(Event("buy", "guest", day), Event("buy", "null", day), Event("buy", "ann", day))
+    series = [{"event": "buy", "measure": name} for name in ("events", "users", "events_per_user")]
+    result = await world.trends({"range": OCTOBER, "interval": "total", "series": series})
+    assert [one["total"] for one in result["series"]] == [3, 1, 1]
+
+
+async def test_any_event_leaves_identity_records_out(world: World) -> None:
+    day = "2026-10-01T10:00:00+08:00"
+    world.put(Event("buy", "ann", day), Event("$SignUp", "ann", day, type="track_signup"))
+    series = [{"event": None}, {"event": "$SignUp"}, {"event": ["buy", "$SignUp"]}]
+    result = await world.trends({"range": OCTOBER, "interval": "total", "series": series})
+    assert [one["total"] for one in result["series"]] == [1, 1, 2]
+
+
+async def test_sums_do_not_depend_on_the_order_of_events(world: World) -> None:
+    values = [0.1, 1e16, -1e16, 0.2, 0.3]
+    for order, name in ((values, "one"), (values[::-1], "two")):
+        world.put(*[Event(name, "ann", "2026-10-01T10:00:00+08:00", {"points": v}) for v in order])
+    series = [{"event": name, "measure": {"sum": "points"}} for name in ("one", "two")]
+    result = await world.trends({"range": OCTOBER, "interval": "total", "series": series})
+    assert [one["total"] for one in result["series"]] == [Decimal("0.6"), Decimal("0.6")]
+
+
+async def test_a_number_too_large_to_be_exact_makes_the_sum_a_double(world: World) -> None:
+    world.put(*[Event("buy", "ann", "2026-10-01T10:00:00+08:00", {"points": v}) for v in (1e300, 2e300)])
+    series = [{"event": "buy", "measure": {name: "points"}} for name in ("sum", "max", "average", "median")]
+    result = await world.trends({"range": OCTOBER, "interval": "total", "series": series})
+    assert [float(one["total"]) for one in result["series"]] == [3e300, 2e300, 1.5e300, 1.5e300]
+
+
+async def test_an_answer_comes_from_the_cache_until_something_is_processed(world: World) -> None:
+    body = {"range": OCTOBER, "series": [{"event": "buy"}]}
+    first = await world.post("/api/v1/query/trends", body)
+    world.put(Event("buy", "ann", "2026-10-01T10:00:00+08:00"))  # behind the log's back
+    second = await world.post("/api/v1/query/trends", body)
+    assert (first["meta"]["cached"], second["meta"]["cached"]) == (False, True)
+    assert second["result"] == first["result"]
+    fresh = await world.post("/api/v1/query/trends", {**body, "refresh": True})
+    assert (fresh["meta"]["cached"], fresh["result"]["series"][0]["total"]) == (False, 1)
+
+
+async def test_says_what_an_answer_took_and_how_fresh_it_is(world: World) -> None:
+    world.put(Event("buy", "ann", "2026-10-01T10:00:00+08:00"))
+    meta = (await world.post("/api/v1/query/trends", {"range": OCTOBER, "series": [{"event": "buy"}]}))["meta"]
+    assert meta["rows_read"] > 0
+    assert meta["bytes_read"] > 0
+    assert meta["elapsed_ms"] > 0
+    assert meta["data_until"] == "2026-11-30T00:53:20.000Z"
+    assert (meta["timezone"], meta["sample"], meta["warnings"]) == ("Asia/Shanghai", None, [])

@@ -148,7 +148,7 @@ def scan(spec: FunnelSpec, scope: Scope, reader: StoreReader, event_parts: Seque
 
     def ranks() -> NDArray[np.uint32]:
         texts[:] = codes.texts(lambda: _read_texts(spec, scope, reader, event_parts))
-        return ranks_of(texts, GroupKeys.of(event_parts, scope.catalogue).order)
+        return ranks_of(texts, GroupKeys.of(event_parts, scope.catalogue).smallest)
 
     at_step = with_values and breakdown is not None and breakdown.attribution == "step"
     found = scan_funnel(

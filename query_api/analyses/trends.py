@@ -122,11 +122,14 @@ GROUP BY GROUPING SETS ({grouping})"""
 
 
 def ranking_sql(sql: EventSql, spec: TrendsSpec, series: Sequence[Series], period: Period, size: str) -> str:
-    """The largest groups, one more than will be shown, to see whether there are others."""
+    """The largest groups, one more than will be shown, to see whether there are others; as GroupKeys.order."""
+    parts = [f"part{i}" for i in range(len(spec.breakdown))]
+    types = GroupKeys.of(spec.breakdown, sql.scope.catalogue).types
+    order = ["size DESC", *(sql.order_of_part(*each) for each in zip(parts, types, strict=True))]
     return f"""SELECT key, {size} AS size
 FROM {rows_sql(sql, spec, series, Cut(period), None)}
-GROUP BY key
-ORDER BY size DESC, key
+GROUP BY key, {", ".join(parts)}
+ORDER BY {", ".join(order)}
 LIMIT {spec.breakdown_limit + 1}"""
 
 
@@ -199,9 +202,7 @@ def _rank(
     period = _cuts(spec, scope, ())[-1].period
     found = reader.rows(sql.parameters.query(ranking_sql(sql, spec, series, period, size))).rows
     shown = found[: spec.breakdown_limit]
-    order = GroupKeys.of(spec.breakdown, scope.catalogue).order
-    ranked = sorted(shown, key=lambda row: (-(row[1] or 0), order(row[0])))
-    return Groups(tuple(row[0] for row in ranked), others=len(found) > len(shown))
+    return Groups(tuple(row[0] for row in shown), others=len(found) > len(shown))
 
 
 def _cuts(spec: TrendsSpec, scope: Scope, buckets: Sequence[Bucket]) -> list[Cut]:

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 def nearest(given: object, allowed: Iterable[str]) -> str | None:
     """The allowed spelling that comes closest to what was given, if one is close at all."""
-    found = get_close_matches(str(given)[:200], list(allowed), n=1, cutoff=0.5)
+    found = get_close_matches(str(given)[:200], list(allowed), n=1, cutoff=0.6)
     return found[0] if found else None
 
 

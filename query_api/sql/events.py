@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from footfall.storage.columns import PropertyType
 from query_api.buckets import Period
 from query_api.scope import Scope
 from query_api.spec.breakdown import Part
 from query_api.spec.selector import Selector
 from query_api.sql.conditions import LATEST_PROFILES, ConditionWriter
-from query_api.sql.parameters import Parameters
+from query_api.sql.parameters import EXACT_SCALE, Parameters
 from query_api.sql.properties import PropertySql, event_property, map_property
 
 PERSON = "dictGetOrDefault('overrides_map', 'user_key', if(alias_key = 0, user_key, alias_key), user_key)"
@@ -99,6 +100,14 @@ class EventSql:
             return parts[0]
         sized = [f"toString(length({part})), ':', {part}" for part in parts]
         return f"concat({', '.join(sized)})"
+
+    @staticmethod
+    def order_of_part(part: str, type_: PropertyType | None) -> str:
+        """ORDER BY of a key's part: a missing value first, numbers by size, then texts."""
+        if type_ not in ("number", "decimal"):
+            return f"{part} != '', {part}"
+        number = f"toDecimal256OrNull(substring({part}, 2), {EXACT_SCALE})"
+        return f"{part} != '', {number} ASC NULLS LAST, {part}"
 
     def profiles(self, columns: str) -> str:
         """A subquery over the latest profiles: `profile` is the map of properties."""

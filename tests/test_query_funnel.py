@@ -1,0 +1,245 @@
+"""funnel through the API: steps, groups and the people behind them. The models check the meaning at random."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from footfall.storage.store import Store
+from tests.query_world import Event, World, keys_of
+
+OCTOBER = {"from": "2026-10-01", "to": "2026-10-31"}
+STEPS = [{"event": "register"}, {"event": "bind_card"}, {"event": "buy"}]
+
+
+def at(minutes: float, day: int = 1) -> int:
+    """Epoch ms, that long after noon of a day of October in Shanghai."""
+    return 1_790_827_200_000 + (day - 1) * 86_400_000 + round(minutes * 60_000)
+
+
+def path(user: str, *events: str, day: int = 1, **properties: Any) -> list[Event]:
+    """Those events, a minute apart."""
+    return [Event(event, user, at(minute, day), properties) for minute, event in enumerate(events)]
+
+
+def users_of(steps: list[dict[str, Any]]) -> list[int]:
+    return [step["users"] for step in steps]
+
+
+@pytest.fixture
+def world(store: Store, new_name: Callable[[str], str], tmp_path: Path) -> World:
+    return World(store, new_name("funnel"), tmp_path)
+
+
+async def test_says_where_users_are_lost_and_how_long_it_takes(world: World) -> None:
+    world.put(
+        *path("ann", "register", "bind_card", "buy"),
+        Event("register", "bob", at(0)),
+        Event("bind_card", "bob", at(2)),
+        *path("cat", "register"),
+        *path("dan", "buy", "bind_card"),
+    )
+    result = await world.funnel({"range": OCTOBER, "steps": STEPS})
+    assert result["steps"] == [
+        {
+            "label": "register",
+            "users": 3,
+            "conversion_rate": 1,
+            "step_conversion_rate": 1,
+            "dropped": 0,
+            "average_seconds": None,
+            "median_seconds": None,
+        },
+        {
+            "label": "bind_card",
+            "users": 2,
+            "conversion_rate": Decimal("0.6666666666666666"),
+            "step_conversion_rate": Decimal("0.6666666666666666"),
+            "dropped": 1,
+            "average_seconds": 90,
+            "median_seconds": 90,
+        },
+        {
+            "label": "buy",
+            "users": 1,
+            "conversion_rate": Decimal("0.3333333333333333"),
+            "step_conversion_rate": Decimal("0.5"),
+            "dropped": 1,
+            "average_seconds": 60,
+            "median_seconds": 60,
+        },
+    ]
+    assert result["groups"] == result["trend"] == result["histogram"] == result["correlate"] == []
+
+
+async def test_is_all_zeros_over_nobody(world: World) -> None:
+    result = await world.funnel({"range": OCTOBER, "steps": STEPS, "breakdown": ["channel"]})
+    assert users_of(result["steps"]) == [0, 0, 0]
+    assert [step["conversion_rate"] for step in result["steps"]] == [0, 0, 0]
+    assert result["groups"] == []
+
+
+@pytest.mark.parametrize(("late", "bought"), [(0, 1), (1, 0)])
+async def test_the_window_includes_its_end(world: World, late: int, bought: int) -> None:
+    world.put(Event("register", "ann", at(0)), Event("buy", "ann", at(60) + late))
+    body = {"range": OCTOBER, "steps": [STEPS[0], STEPS[2]], "window": {"value": 3600, "unit": "second"}}
+    assert users_of((await world.funnel(body))["steps"]) == [1, bought]
+
+
+async def test_later_steps_may_follow_after_the_range_if_asked(world: World) -> None:
+    world.put(
+        Event("register", "ann", at(0, day=31)),
+        Event("buy", "ann", at(0, day=32)),
+        Event("register", "bob", at(0, day=32)),
+    )
+    body = {"range": OCTOBER, "steps": [STEPS[0], STEPS[2]]}
+    assert users_of((await world.funnel(body))["steps"]) == [1, 0]
+    assert users_of((await world.funnel({**body, "complete_after_range": True}))["steps"]) == [1, 1]
+
+
+async def test_follows_a_person_over_a_merge(world: World) -> None:
+    world.put(*path("device", "register", "bind_card"), Event("buy", "ann", at(5)))
+    body = {"range": OCTOBER, "steps": STEPS}
+    assert users_of((await world.funnel(body))["steps"]) == [1, 1, 0]
+    world.bind({"device": "ann"})
+    assert users_of((await world.funnel({**body, "refresh": True}))["steps"]) == [1, 1, 1]
+    people = await world.post("/api/v1/query/funnel/users", {**body, "cell": {"step": 2}})
+    assert people["users"][0]["user_id"] == "ann"
+    assert people["users"][0]["distinct_ids"] == ["ann", "device"]
+    assert people["total"] == 1
+
+
+async def test_nobody_is_no_actor(world: World) -> None:
+    world.put(*path("guest", "register", "bind_card", "buy"))
+    assert users_of((await world.funnel({"range": OCTOBER, "steps": STEPS}))["steps"]) == [0, 0, 0]
+
+
+async def test_conditions_and_any_event_may_be_steps(world: World) -> None:
+    world.put(
+        *path("ann", "register", "view", "buy", channel="a"),
+        *path("bob", "register", "buy", channel="b"),
+        Event("$SignUp", "cat", at(0), type="track_signup"),
+    )
+    of_a = [{"property": "channel", "op": "eq", "value": "a"}]
+    steps = [{"event": None, "where": of_a}, {"event": ["view", "nothing"]}, {"event": None}]
+    assert users_of((await world.funnel({"range": OCTOBER, "steps": steps}))["steps"]) == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("breakdown", "expected"),
+    [
+        (["channel"], {("a",): [2, 1], ("b",): [1, 1], (None,): [1, 0]}),
+        ({"properties": ["channel"], "attribution": "last_touch"}, {("b",): [2, 2], ("a",): [1, 0], (None,): [1, 0]}),
+        ({"properties": ["channel"], "attribution": "step", "step": 1}, {("b",): [1, 1], ("",): [1, 1]}),
+        ({"properties": ["channel"], "attribution": "all_steps"}, {("a",): [2, 0], ("b",): [1, 1]}),
+        ({"properties": ["age"], "of": "user"}, {(None,): [2, 0], (30,): [1, 1], (7,): [1, 1]}),
+        (
+            ["channel", {"property": "age", "of": "user"}],
+            {("a", None): [1, 0], ("a", 7): [1, 1], ("b", 30): [1, 1], (None, None): [1, 0]},
+        ),
+    ],
+    ids=["first_touch", "last_touch", "step", "all_steps", "of user", "mixed"],
+)
+async def test_groups_by(world: World, breakdown: Any, expected: dict[tuple[Any, ...], list[int]]) -> None:
+    world.put(
+        Event("register", "ann", at(0), {"channel": "a"}),
+        Event("bind_card", "ann", at(1), {"channel": "b"}),
+        Event("buy", "ann", at(2), {"channel": "c"}),
+        Event("register", "bob", at(0), {"channel": "b"}),
+        Event("bind_card", "bob", at(1), {"channel": "b"}),
+        Event("bind_card", "bob", at(2), {"channel": ""}),
+        Event("register", "cat", at(0), {"channel": "a"}),
+        Event("register", "dan", at(0)),
+    )
+    world.put_profiles({"ann": {"age": 7}, "bob": {"age": 30}})
+    if isinstance(breakdown, dict) and breakdown.get("attribution") == "step":
+        world.put(Event("register", "eve", at(0)), Event("bind_card", "eve", at(1), {"channel": ""}))
+        expected = {("b",): [2, 2], ("",): [1, 1]}
+    result = await world.funnel({"range": OCTOBER, "steps": STEPS[:2], "breakdown": breakdown})
+    assert {tuple(group["key"]): users_of(group["steps"]) for group in result["groups"]} == expected
+    for group in result["groups"]:
+        for step, users in enumerate(users_of(group["steps"])):
+            cell = {"step": step, "key": group["key"]}
+            body = {"range": OCTOBER, "steps": STEPS[:2], "breakdown": breakdown, "cell": cell}
+            people = await world.post("/api/v1/query/funnel/users", body)
+            assert (people["total"], len(people["users"])) == (users, users)
+
+
+async def test_the_rest_is_one_group(world: World) -> None:
+    for index, channel in enumerate("aaabbcd"):
+        world.put(*path(f"u{index}", "register", "bind_card", channel=channel))
+    body = {"range": OCTOBER, "steps": STEPS, "breakdown": ["channel"], "breakdown_limit": 2}
+    result = await world.funnel(body)
+    assert keys_of(result["groups"]) == [["a"], ["b"], ["$other"]]
+    assert users_of(result["groups"][2]["steps"]) == [2, 2, 0]
+    people = await world.post("/api/v1/query/funnel/users", {**body, "cell": {"step": 0, "key": ["$other"]}})
+    assert sorted(user["user_id"] for user in people["users"]) == ["u5", "u6"]
+
+
+async def test_pages_through_those_who_dropped(world: World) -> None:
+    for index in range(7):
+        world.put(*path(f"u{index}", "register", *["bind_card"][: index % 2]))
+    body = {"range": OCTOBER, "steps": STEPS, "cell": {"step": 1, "outcome": "dropped"}, "limit": 3}
+    found, cursor = [], None
+    for _ in range(5):
+        page = await world.post("/api/v1/query/funnel/users", {**body, "cursor": cursor})
+        assert page["total"] == 4
+        found += [user["user_id"] for user in page["users"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert sorted(found) == ["u0", "u2", "u4", "u6"]
+
+
+async def test_counts_accounts_instead_of_persons(world: World) -> None:
+    world.put(
+        *path("ann", "register", account_id="1"),
+        Event("bind_card", "bob", at(5), {"account_id": "1"}),
+        *path("cat", "register", "bind_card"),
+    )
+    body = {"range": OCTOBER, "steps": STEPS[:2], "actor": {"property": "account_id"}}
+    assert users_of((await world.funnel(body))["steps"]) == [1, 1]
+    people = await world.post("/api/v1/query/funnel/users", {**body, "cell": {"step": 1}})
+    assert sorted(user["user_id"] for user in people["users"]) == ["ann", "bob"]
+
+
+async def test_takes_only_a_first_occurrence_in_all_history(world: World) -> None:
+    world.put(
+        Event("register", "ann", at(0, day=-5)),
+        Event("register", "ann", at(0), {"channel": "a"}),
+        Event("register", "bob", at(0), {"channel": "a"}),
+    )
+    of_a = [{"property": "channel", "op": "eq", "value": "a"}]
+    for occurrence, users in (("any", 2), ("first_ever", 1), ("first_matching", 2)):
+        step = {"event": "register", "where": of_a, "occurrence": occurrence}
+        assert users_of((await world.funnel({"range": OCTOBER, "steps": [step]}))["steps"]) == [users]
+
+
+async def test_a_sample_scales_counts_and_keeps_funnels_whole(world: World) -> None:
+    for index in range(200):
+        world.put(*path(f"u{index}", "register", "bind_card", "buy"))
+    body = {"range": OCTOBER, "steps": STEPS, "sample": 0.5}
+    answer = await world.post("/api/v1/query/funnel", body)
+    assert answer["meta"]["sample"] == Decimal("0.5")
+    users = users_of(answer["result"]["steps"])
+    assert users[0] == users[1] == users[2]
+    assert users[0] % 2 == 0
+    assert 120 < users[0] < 280
+    refused = await world.post("/api/v1/query/funnel/users", {**body, "cell": {"step": 0}}, status=422)
+    assert refused["field"] == "sample"
+
+
+async def test_compares_with_the_week_before(world: World) -> None:
+    world.put(*path("ann", "register", day=8), *path("bob", "register", day=1), *path("cat", "register", day=1))
+    body = {
+        "range": {"from": "2026-10-08", "to": "2026-10-14"},
+        "steps": STEPS[:1],
+        "compare": {"shift": {"value": 1, "unit": "week"}},
+    }
+    answer = await world.post("/api/v1/query/funnel", body)
+    assert users_of(answer["result"]["steps"]) == [1]
+    assert users_of(answer["comparison"]["steps"]) == [2]
