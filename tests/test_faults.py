@@ -22,7 +22,7 @@ ROUNDS = int(os.environ.get("FAULT_ROUNDS", "10"))
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + ROUNDS))
 def test_nothing_is_lost_or_doubled_whatever_is_killed(seed: int, tmp_path: Path) -> None:
     scenario = draw_scenario(seed)
-    print(scenario.summary)
+    print(scenario)
     outcome = run_round(scenario, tmp_path)
     answers = outcome.answers
     print(
@@ -30,5 +30,5 @@ def test_nothing_is_lost_or_doubled_whatever_is_killed(seed: int, tmp_path: Path
         f"unanswered {answers.unknown_records}, turned away {dict(answers.turned_away)}, "
         f"died at the crash point: {outcome.fault_happened}"
     )
-    assert not outcome.broken, "\n".join([scenario.summary, *outcome.broken])
+    assert not outcome.broken, "\n".join([str(scenario), *outcome.broken])
     assert len(answers.accepted) >= LEAST_ACCEPTED
