@@ -28,30 +28,15 @@ def _at(text: str) -> int:
     return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
 
 
+NOON = _at("2026-03-28T12:00:00")
 ANCHORS = (
     _at("2026-03-26T23:00:00"),  # the range begins in Berlin
     _at("2026-03-26T16:00:00"),  # and in Shanghai
     _at("2026-03-31T22:00:00"),  # it ends in Berlin
     _at("2026-03-29T01:00:00"),  # the clock goes forward in Berlin
-    _at("2026-03-28T12:00:00"),
+    NOON,
 )
-OFFSETS = (
-    -DAY,
-    -HOUR,
-    -SECOND,
-    -1,
-    0,
-    0,
-    0,
-    1,
-    SECOND,
-    SECOND + 1,
-    60 * SECOND,
-    HOUR,
-    HOUR + 1,
-    DAY,
-    DAY + 1,
-)
+UNITS = (SECOND, 60 * SECOND, HOUR, DAY)  # windows that funnels have
 
 
 @dataclass(frozen=True)
@@ -69,7 +54,7 @@ def make_person(seed: int, size: int) -> Person:
         ("anonymous", "login", "signup", "signup", "both_ids", "two_devices", "shared", "nobody")
     )
     device, login = f"device-{seed}", f"login-{seed}"
-    instants = [rng.choice(ANCHORS) + rng.choice(OFFSETS) for _ in range(rng.randint(1, 4))]
+    instants = _make_instants(rng)
     records = [_make_event(rng, instants, identity, device, login) for _ in range(size)]
     records += _make_links(rng, instants, identity, device, login)
     for n, record in enumerate(records):
@@ -82,6 +67,23 @@ def make_person(seed: int, size: int) -> Person:
         if rng.random() < 0.1:
             deliveries[1].append(record)
     return Person((tuple(deliveries[0]), tuple(deliveries[1])), _traits(records, identity))
+
+
+def tell(id_: str, *events: tuple[str, int]) -> Person:
+    """A person whose history is told: names and times."""
+    records = tuple(
+        {"event": name, "time": time, "distinct_id": id_, "event_id": f"{id_}-{n}", "time_free": True}
+        for n, (name, time) in enumerate(events)
+    )
+    return Person((records, ()), frozenset())
+
+
+def _make_instants(rng: random.Random) -> list[int]:
+    """Mostly a window apart, give or take a millisecond, around one anchor."""
+    anchor, unit = rng.choice(ANCHORS), rng.choice(UNITS)
+    offsets = (-unit, -1, 0, 0, 0, 1, unit, unit, unit + 1)
+    instants = [anchor + rng.choice(offsets) for _ in range(rng.randint(1, 4))]
+    return [*instants, rng.choice(ANCHORS)] if rng.random() < 0.2 else instants
 
 
 def _make_event(
@@ -181,14 +183,14 @@ SELECTORS: Sequence[Mapping[str, Any]] = (
     {"event": "bind_card", "where": [{"property": "channel", "op": "in", "value": ["branch", "qr"]}]},
     {"event": "purchase", "where": [{"property": "amount", "op": "between", "value": [0.1, 12.34]}]},
     {"event": "purchase", "where": [{"not": {"property": "vip", "op": "is_true"}}]},
-    {"event": "register", "where": [{"property": "channel", "op": "not_contains", "value": "ranch"}]},
+    {"event": "register", "where": [{"property": "channel", "op": "not_contains", "value": "branch"}]},
 )
 WHERE: Sequence[list[Body]] = (
     [],
     [],
     [{"property": "channel", "op": "is_set"}],
     [{"any": [{"property": "vip", "op": "is_true"}, {"property": "amount", "op": "lt", "value": 1}]}],
-    [{"property": "channel", "op": "contains", "value": "ranch"}],
+    [{"property": "channel", "op": "contains", "value": "branch"}],
 )
 RANGES = (
     RANGE,

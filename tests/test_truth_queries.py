@@ -18,8 +18,8 @@ TRAITS = ("ties", "repeated steps", "merges")
 
 
 @pytest.fixture(scope="module")
-def footfall(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Footfall]:
-    with running(store, tmp_path_factory.mktemp("truth")) as whole:
+def footfall(store: Store, store_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Footfall]:
+    with running(store_url, tmp_path_factory.mktemp("truth")) as whole:
         yield whole
 
 

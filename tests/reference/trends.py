@@ -20,26 +20,23 @@ def trends(events: Sequence[Event], body: Body, *, timezone: str) -> dict[str, A
     zone = ZoneInfo(body.get("timezone", timezone))
     interval = body.get("interval", "day")
     buckets = list_buckets(body, zone, interval)
-    return {
-        "buckets": buckets,
-        "series": [
-            {
-                "label": series.get("label", series["event"] or "any event"),
-                "key": list(key),
-                "values": [
-                    measure(
-                        series["measure"], [e for e in taken if bucket_of(e.time, zone, interval, body) == b]
-                    )
-                    if interval != "total"
-                    else measure(series["measure"], taken)
-                    for b in buckets
-                ],
-                "total": measure(series["measure"], taken),
-            }
-            for series in body["series"]
-            for key, taken in groups(series, events_read(events, body, zone), body)
-        ],
-    }
+    entries = []
+    for series in body["series"]:
+        measured = series.get("measure", "events")
+        for key, taken in groups(series, events_read(events, body, zone), body):
+            by_bucket: dict[str, list[Event]] = {name: [] for name in buckets}
+            for event in taken:
+                name = buckets[0] if interval == "total" else bucket_of(event.time, zone, interval, body)
+                by_bucket[name].append(event)
+            entries.append(
+                {
+                    "label": series.get("label", series["event"] or "any event"),
+                    "key": list(key),
+                    "values": [measure(measured, inside) for inside in by_bucket.values()],
+                    "total": measure(measured, taken),
+                }
+            )
+    return {"buckets": buckets, "series": entries}
 
 
 def groups(series: Body, events: Sequence[Event], body: Body) -> list[tuple[Key, list[Event]]]:
@@ -51,7 +48,9 @@ def groups(series: Body, events: Sequence[Event], body: Body) -> list[tuple[Key,
     by_key: dict[Key, list[Event]] = {}
     for event in taken:
         by_key.setdefault(key_of(event, parts), []).append(event)
-    ranked = sorted(by_key, key=lambda key: (-size(series["measure"], by_key[key]), order_of(key)))
+    ranked = sorted(
+        by_key, key=lambda key: (-size(series.get("measure", "events"), by_key[key]), order_of(key))
+    )
     limit = body.get("breakdown_limit", 25)
     listed = [(key, by_key[key]) for key in ranked[:limit]]
     rest = [event for key in ranked[limit:] for event in by_key[key]]
