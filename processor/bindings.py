@@ -72,42 +72,58 @@ class People(NamedTuple):
 
 def find_claims(requests: Sequence[Request], rows: Rows, id_keys: IdKeys) -> list[BindingRow]:
     """The bindings that the records make, each (anonymous, login, trusted) once, by the first of them."""
-    first: dict[tuple[int, int, bool], BindingRow] = {}
-    speaking = [
-        row
-        for row, record in enumerate(rows.records)
-        if record.login_id or record.type in _IDENTITY_TYPES or "$is_login_id" in record.properties
-    ]
-    for row in speaking:
-        record = rows.records[row]
-        header, partition, offset = requests[rows.request_of[row]]
-        for anonymous_id, login_id in _pairs(record):
-            login_key = id_keys.key(header.project, login_id)
-            if login_key == NOBODY:
-                continue
-            anonymous_key = id_keys.key(header.project, anonymous_id)
-            if anonymous_key == NOBODY:
-                anonymous_id, anonymous_key = login_id, login_key  # noqa: PLW2901
-            pair = (anonymous_key, login_key, header.trusted)
-            known = first.get(pair)
-            if known is not None and known.received_at < header.received_at:
-                continue
-            claim = BindingRow(
-                project=header.project,
-                anonymous_key=anonymous_key,
-                login_key=login_key,
-                anonymous_id=anonymous_id,
-                login_id=login_id,
-                received_at=header.received_at,
-                seq=rows.seq[row],
-                event_key=event_key(rows.event_ids[row]),
-                trusted=header.trusted,
-                log_partition=partition,
-                log_offset=offset,
-            )
-            if known is None or _as_binding(claim).order < _as_binding(known).order:
-                first[pair] = claim
-    return list(first.values())
+    first: dict[tuple[str, str, str, bool], int] = {}
+    places = [(r.header.project, r.header.trusted, r.header.received_at) for r in requests]
+    for row, record in enumerate(rows.records):
+        if record.login_id or record.type in _IDENTITY_TYPES or "$is_login_id" in record.properties:
+            project, trusted, received_at = places[rows.request_of[row]]
+            for anonymous_id, login_id in _pairs(record):
+                pair = (project, anonymous_id, login_id, trusted)
+                known = first.setdefault(pair, row)
+                if known != row and received_at <= places[rows.request_of[known]][2]:
+                    first[pair] = min(known, row, key=lambda each: _order(requests, rows, each))
+    claims: dict[tuple[int, int, bool], BindingRow] = {}
+    for (project, anonymous_id, login_id, _), row in first.items():
+        claim = _claim(
+            requests,
+            rows,
+            row,
+            (id_keys.key(project, anonymous_id), anonymous_id),
+            (id_keys.key(project, login_id), login_id),
+        )
+        if claim.login_key != NOBODY:
+            known_claim = claims.setdefault((claim.anonymous_key, claim.login_key, claim.trusted), claim)
+            if _as_binding(claim).order < _as_binding(known_claim).order:
+                claims[claim.anonymous_key, claim.login_key, claim.trusted] = claim
+    return list(claims.values())
+
+
+def _order(requests: Sequence[Request], rows: Rows, row: int) -> tuple[int, int, int]:
+    """As Binding.order."""
+    received_at = requests[rows.request_of[row]].header.received_at
+    return (received_at, rows.seq[row], event_key(rows.event_ids[row]))
+
+
+def _claim(
+    requests: Sequence[Request], rows: Rows, row: int, anonymous: tuple[int, str], login: tuple[int, str]
+) -> BindingRow:
+    """An id that identifies nobody never binds: then the record only says that its login is one."""
+    header, partition, offset = requests[rows.request_of[row]]
+    if anonymous[0] == NOBODY:
+        anonymous = login
+    return BindingRow(
+        project=header.project,
+        anonymous_key=anonymous[0],
+        login_key=login[0],
+        anonymous_id=anonymous[1],
+        login_id=login[1],
+        received_at=header.received_at,
+        seq=rows.seq[row],
+        event_key=event_key(rows.event_ids[row]),
+        trusted=header.trusted,
+        log_partition=partition,
+        log_offset=offset,
+    )
 
 
 def _pairs(record: Record) -> Iterable[tuple[str, str]]:

@@ -49,6 +49,7 @@ class ProcessorOptions:
     max_events: int = 20_000  # of a block
     linger_seconds: float = 0.3  # go when the first has waited for so long
     poll_seconds: float = 0.05  # between two looks at an idle log
+    kept_bytes: int = 64 << 20  # of processed records that stay in the log, for a look back
     first_retry_seconds: float = 0.1  # doubled up to
     longest_retry_seconds: float = 10.0
 
@@ -199,7 +200,13 @@ class Processor:
         if unfinished.plan is not None:
             self._unfinished.append(unfinished.plan)
             next_offset = unfinished.plan.last + 1
-        self._waiting[partition] = Waiting(self._log, partition, next_offset, self._options.max_events)
+        self._waiting[partition] = Waiting(
+            self._log,
+            partition,
+            next_offset,
+            max_events=self._options.max_events,
+            kept_bytes=self._options.kept_bytes,
+        )
 
     def _step(self, *, patient: bool) -> bool:
         self._recover()

@@ -12,19 +12,19 @@ from footfall.eventlog.log import Log
 from processor.blocks import READ_BYTES, read_some
 from processor.intake import Opened, open_record
 
-KEPT_BYTES = 64 << 20
-"""Processed records stay in the log until so many bytes lie behind them."""
-
 
 class Waiting:
     """Unprocessed records of a partition, in order."""
 
-    def __init__(self, log: Log, partition: int, next_offset: int, max_events: int) -> None:
-        """`max_events` of them are read ahead at most, give or take a record."""
+    def __init__(
+        self, log: Log, partition: int, next_offset: int, *, max_events: int, kept_bytes: int
+    ) -> None:
+        """`max_events` are read ahead at most, give or take a record; `kept_bytes` stay behind in the log."""
         self._log = log
         self.partition = partition
         self._next_offset = next_offset
         self._max_events = max_events
+        self._kept_limit = kept_bytes
         self._records: deque[Opened] = deque()
         self._since = 0.0
         self._kept: deque[tuple[int, int]] = deque()  # (offset behind, bytes) of processed blocks
@@ -77,7 +77,7 @@ class Waiting:
         self._kept.append((next_offset, block_bytes))
         self._kept_bytes += block_bytes
         before = 0
-        while self._kept_bytes - self._kept[0][1] >= KEPT_BYTES:
+        while self._kept and self._kept_bytes > self._kept_limit:
             before, bytes_ = self._kept.popleft()
             self._kept_bytes -= bytes_
         if before:
