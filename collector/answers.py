@@ -24,6 +24,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
 Headers = dict[bytes, bytes]
 
+ANSWER_EXTENSION: Final = "footfall.answer"
+"""Extension of the ASGI scope, and type of its one message {"type", "answer"}: a whole Answer at once."""
+
 _PIXEL: Final = bytes.fromhex(
     "47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b"
 )
@@ -150,6 +153,10 @@ def with_cors(answer: Answer, headers: Headers) -> Answer:
     return answer._replace(headers=[*answer.headers, *added])
 
 
-async def send_answer(send: Send, answer: Answer) -> None:
+async def send_answer(scope: Scope, send: Send, answer: Answer) -> None:
+    """In one message where the server understands that (collector/protocol.py), else as ASGI has it."""
+    if ANSWER_EXTENSION in scope.get("extensions", ()):
+        await send({"type": ANSWER_EXTENSION, "answer": answer})
+        return
     await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
     await send({"type": "http.response.body", "body": answer.body})

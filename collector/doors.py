@@ -80,7 +80,7 @@ class Door(ABC):
         if b"origin" in headers and answer.status != 204:
             answer = with_cors(answer, headers)
         counts.answered(self.name, answer.status, perf_counter() - started)
-        await send_answer(send, answer)
+        await send_answer(scope, send, answer)
 
     @abstractmethod
     async def answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer:

@@ -11,8 +11,8 @@ from typing import Any
 
 import uvicorn
 
-from collector.deadlines import deadline_protocol, end_slow_requests
 from collector.options import CollectorOptions
+from collector.protocol import collector_protocol, end_slow_requests
 
 
 class CollectorServer(uvicorn.Server):
@@ -46,7 +46,7 @@ def build_server(
         host=host,
         port=port,
         loop="uvloop",
-        http=deadline_protocol(options),
+        http=collector_protocol(options),
         ws="none",
         lifespan="on",
         log_config=None,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from footfall.events.keys import EventHash, KeyedHash, event_id_behind
-from footfall.events.record import Record, carried_id, event_name
+from footfall.events.record import Record, event_name
 
 _read = msgspec.json.Decoder(dict[str, object]).decode
 _write = msgspec.json.Encoder(order="sorted").encode
@@ -29,7 +29,7 @@ def event_ids(
     `elements` gives their JSON, and is only asked if some record has neither `event_id` nor `_track_id`.
     """
     scope = project.encode()
-    by_client = keyed_hash.event_prefix(scope, b"client")
+    by_client: EventHash | None = None
     by_track: EventHash | None = None
     seen: Counter[bytes] = Counter()
     raw: Sequence[bytes | msgspec.Raw] = ()
@@ -38,6 +38,7 @@ def event_ids(
         if record is None:
             ids.append("")
         elif record.event_id:
+            by_client = by_client or keyed_hash.event_prefix(scope, b"client")
             ids.append(event_id_behind(by_client, record.event_id.encode()))
         elif record.track_id is not None:
             by_track = by_track or keyed_hash.event_prefix(scope, b"track")
@@ -53,9 +54,9 @@ def event_ids(
 
 def _track_text(record: Record) -> bytes:
     """What a retry repeats. The id last: it alone may hold any character."""
-    return "\x1f".join(
-        (str(record.track_id), str(record.time), event_name(record), record.type, carried_id(record))
-    ).encode()
+    carried = record.login_id or record.distinct_id or record.anonymous_id or ""  # carried_id, in place
+    event = record.event or event_name(record)
+    return f"{record.track_id}\x1f{record.time}\x1f{event}\x1f{record.type}\x1f{carried}".encode()
 
 
 def canonical(element: bytes | msgspec.Raw) -> bytes:

@@ -51,11 +51,12 @@ _DEFAULT_EVENTS: Final = {
 }
 
 
-class Record(msgspec.Struct):
+class Record(msgspec.Struct, gc=False):
     """A record as it came. Times are what the client wrote: use `event_time` for the meaning.
 
     In `properties`, integers are int (of any size), numbers with a point or exponent are Decimal (so that
     money keeps every digit; `str` of it is JSON number text), lists are lists of str, null means absent.
+    The garbage collector need not look at records: they are read-only and hold no cycles.
     """
 
     type: str = "track"
