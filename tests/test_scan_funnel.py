@@ -62,6 +62,23 @@ def test_tied_events_are_taken_in_whichever_order_converts() -> None:
     assert scan((ALICE, 1, 0b101), (ALICE, 5, 0b101), (ALICE, 5, 0b010), steps=3).levels.tolist() == [3]
 
 
+def test_of_repeats_at_one_instant_the_later_entry_is_taken() -> None:
+    assert times_of(scan((ALICE, 2, 3), (ALICE, 5, 3), (ALICE, 5, 3))) == [[5, 5]]
+
+
+def test_any_order_takes_the_steps_as_they_come_and_keeps_the_first_deepest_attempt() -> None:
+    rows = ((ALICE, 1, 4), (ALICE, 2, 1), (ALICE, 3, 4), (ALICE, 4, 2), (ALICE, 9, 1))
+    assert times_of(scan(*rows, steps=3, order="any")) == [[2, 3, 4]]
+    assert times_of(scan(*rows, steps=3, order="any", window_ms=2)) == [[2, 3, 4]]
+    assert scan(*rows, steps=3, order="any", window_ms=1).levels.tolist() == [2]
+
+
+def test_an_exclusion_at_the_instant_of_the_step_it_guards_is_ignored() -> None:
+    assert scan((ALICE, 1, 1), (ALICE, 3, 4), (ALICE, 3, 2), exclusions=[(0, 1)]).levels.tolist() == [2]
+    assert len(scan((ALICE, 1, 1), (ALICE, 3, 4), exclusions=[(0, 1)], window_ms=2).keys) == 0
+    assert len(scan((ALICE, 1, 1), (ALICE, 4, 4), exclusions=[(0, 1)], window_ms=2).keys) == 1
+
+
 def test_attempts_start_before_the_entry_end_and_may_complete_after_it() -> None:
     rows = ((ALICE, 5, 1), (ALICE, 10, 1), (ALICE, 12, 2), (BORIS, 10, 1), (BORIS, 11, 2))
     found = scan(*rows, entry_until_ms=10)
