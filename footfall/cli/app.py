@@ -47,7 +47,11 @@ def _footfall(
 
 
 @app.command()
-def up() -> None:
+def up(
+    alive_fd: Annotated[
+        int | None, typer.Option(hidden=True, help="Pipe from a program; when it closes, this ends.")
+    ] = None,
+) -> None:
     """Run everything on this machine: collectors, processor and query API, restarted when they die.
 
     Prints the addresses and, at the first start, the keys. Ctrl-C or SIGTERM ends it in order; again, fast.
@@ -59,7 +63,7 @@ def up() -> None:
 
     settings = _settings()
     try:
-        run_up(settings)
+        run_up(settings, SupervisorLink(None, alive_fd))
     except (HomeInUse, PortUnavailable, StartFailed, InvalidSettings) as error:
         _fail(str(error))
 

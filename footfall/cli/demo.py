@@ -167,7 +167,7 @@ def _fresh_home(home: Path | None) -> Iterator[Path]:
 
 @contextmanager
 def _signals_as_interrupts() -> Iterator[None]:
-    """A closed terminal and SIGTERM end the demo as Ctrl-C does: Footfall is stopped, too."""
+    """Ctrl-C, a closed terminal and SIGTERM end the demo in order, and Footfall with it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -175,7 +175,7 @@ def _signals_as_interrupts() -> Iterator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    numbers = (signal.SIGTERM, signal.SIGHUP)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, interrupt) for number in numbers]
     try:
         yield

@@ -96,15 +96,18 @@ def running_system(settings: Settings, home: Path) -> Iterator[RunningSystem]:
     secret_key = settings.secret_key or f"ff_sk_demo_{secrets.token_hex(8)}"
     log_path = home / "footfall.log"
     began = time.monotonic()
+    alive_read, alive_write = os.pipe()  # closes with this process, however that ends
     with log_path.open("wb") as log_file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "footfall.cli", "up"],
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, "-m", "footfall.cli", "up", f"--alive-fd={alive_read}"],
+            pass_fds=(alive_read,),
             env=_environment(settings, home, write_key, secret_key),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=log_file,
             process_group=0,  # Ctrl-C is the demo's to hear
         )
+    os.close(alive_read)
     try:
         yield RunningSystem(
             host=settings.host,
@@ -119,6 +122,7 @@ def running_system(settings: Settings, home: Path) -> Iterator[RunningSystem]:
         )
     finally:
         _end(process)
+        os.close(alive_write)
 
 
 def wait_until_ready(system: RunningSystem) -> None:

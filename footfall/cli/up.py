@@ -9,6 +9,7 @@ from types import FrameType
 
 from rich.console import Console
 
+from footfall.cli.child import SupervisorLink
 from footfall.cli.home import hold_home
 from footfall.cli.log_lines import set_up_logging
 from footfall.cli.sockets import listen
@@ -19,8 +20,11 @@ from footfall.workspace import Bootstrapped, open_workspace
 _ENDING_SECONDS = 10.0
 
 
-def run_up(settings: Settings) -> None:
-    """Returns after an orderly end; StartFailed, HomeInUse, PortUnavailable, InvalidSettings at the start."""
+def run_up(settings: Settings, owner: SupervisorLink) -> None:
+    """Returns after an orderly end; StartFailed, HomeInUse, PortUnavailable, InvalidSettings at the start.
+
+    Ends, too, when `owner`, a program that started this one for itself, is gone.
+    """
     set_up_logging()
     home = hold_home(settings.home, patience_seconds=settings.drain_seconds + _ENDING_SECONDS)
     collect = listen(settings.host, settings.collect_port, "FOOTFALL_COLLECT_PORT")
@@ -34,6 +38,7 @@ def run_up(settings: Settings) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    owner.watch(supervisor.stop)
     supervisor.start()
     _announce(settings)
     supervisor.run()
