@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from itertools import compress
 from typing import NamedTuple
 
+import msgspec
+
 from footfall.eventlog.log import LogRecord
 from footfall.events.log_record import Header, MalformedLogRecord, Refusal, read_log_record
 from footfall.events.reasons import Reason
@@ -47,7 +49,7 @@ class Intake:
         request = rows.request_of[row]
         indexes = self.requests[request].header.indexes
         seq = rows.seq[row]
-        raw = raw_bytes(split_array(self.arrays[request])[indexes.index(seq) if indexes else seq])
+        raw = _raw(split_array(self.arrays[request]), indexes.index(seq) if indexes else seq)
         self.dead_letters.append(DeadLetter(request, seq, Reason.UNPROCESSABLE, "", message, raw))
 
 
@@ -117,7 +119,7 @@ def _read(record: Opened, intake: Intake) -> tuple[Header, Sequence[Record | Non
         return header, ()
     if header.refusals:
         elements = split_array(record.array)
-        _note_refusals(intake, header, lambda refusal: raw_bytes(elements[refusal.index]))
+        _note_refusals(intake, header, lambda refusal: _raw(elements, refusal.index))
     return header, events
 
 
@@ -134,6 +136,16 @@ def _events(header: Header, array: bytes) -> Sequence[Record | None]:
     if bad:
         raise ValueError(f"an accepted record has the event id {bad[0]!r}, 32 hex digits are expected")
     return events
+
+
+def _raw(elements: Sequence[bytes | msgspec.Raw], index: int) -> bytes:
+    """What the client sent; where no collector of ours wrote the array, what lies there."""
+    if index >= len(elements):
+        return b""
+    try:
+        return raw_bytes(elements[index])
+    except ValueError:  # a JSON string that is not base64
+        return bytes(elements[index])
 
 
 def _note_refusals(intake: Intake, header: Header, raw_of: Callable[[Refusal], bytes]) -> None:

@@ -58,7 +58,8 @@ def misfits(declared: str, values: Sequence[Any]) -> list[bool] | None:
     kinds = set(map(type, values))
     if kinds <= _PLAIN_KINDS[declared] and _all_fit(declared, values, kinds):
         return None
-    return [not _fits(declared, value) for value in values]
+    odd = [not _fits(declared, value) for value in values]
+    return odd if any(odd) else None
 
 
 def _all_fit(declared: str, values: Sequence[Any], kinds: set[type]) -> bool:

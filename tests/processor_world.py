@@ -1,4 +1,6 @@
-"""A processor over a log in memory and the shared store, for tests: a project and a log partition of its own."""
+"""A processor over a log in memory and the shared store, for tests: a project and a log partition of its
+own.
+"""
 
 from __future__ import annotations
 
@@ -110,7 +112,8 @@ class World:
         """By user id; those of merged or deleted persons are left out."""
         return dict(
             self.rows(
-                "SELECT user_id, properties FROM profiles FINAL WHERE project = {project:String} AND NOT deleted"
+                "SELECT user_id, properties FROM profiles FINAL "
+                "WHERE project = {project:String} AND NOT deleted"
             )
         )
 

@@ -1,4 +1,6 @@
-"""Who is behind an id: the pure rules, and the processor against the slow model of tests/reference/identity.py."""
+"""Who is behind an id: the pure rules, and the processor against the slow model of
+tests/reference/identity.py.
+"""
 
 from __future__ import annotations
 

@@ -175,9 +175,8 @@ def test_ids_that_identify_nobody_have_no_profile_but_are_counted(world: World) 
 
 
 def item(operation: str, time: int, **properties: Any) -> dict[str, Any]:
-    return {
-        "type": f"item_{operation}", "item_type": "fund", "item_id": "007", "time": time, "properties": properties,
-    }  # fmt: skip
+    record = {"type": f"item_{operation}", "item_type": "fund", "item_id": "007", "time": time}
+    return record | {"properties": properties}
 
 
 def items(world: World) -> list[tuple[Any, ...]]:

@@ -1,4 +1,5 @@
-"""The slow, obvious model of identity: everything at once, from the rules of docs/identity.md as they are written.
+"""The slow, obvious model of identity: everything at once, from the rules of docs/identity.md as they are
+written.
 
 Shares no code with the processor.
 """

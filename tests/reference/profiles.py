@@ -32,7 +32,7 @@ def profile(person: str, operations: Iterable[Said]) -> dict[str, Any]:
         end = max((n for n, s in enumerate(ordered) if s.operation == "delete" and s.id == id_), default=-1)
         alive[id_] = [s for n, s in enumerate(ordered) if s.id == id_ and n > max(end, end_of_person)]
     names = {said.property for of_id in alive.values() for said in of_id}
-    found = {name: merged(person, {id_: of_id for id_, of_id in alive.items()}, name) for name in names}
+    found = {name: merged(person, alive, name) for name in names}
     return {name: value for name, value in found.items() if value is not None}
 
 

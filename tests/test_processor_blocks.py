@@ -1,0 +1,589 @@
+"""Exactly once: planned blocks, redo after a crash at every point, repeats, the ledger, dead letters,
+retries.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from footfall import crash_points
+from footfall.eventlog.log import DamagedRecord, LogRecord, Tally
+from footfall.eventlog.memory_log import MemoryLog
+from footfall.events.log_record import Refusal
+from footfall.storage.migrate import migrate
+from footfall.storage.opening import open_store
+from footfall.storage.sealing import CannotUnseal, Sealer, dead_letter_place
+from footfall.storage.store import Query, QueryLimits, Rows, Store, StoreUnavailable
+from footfall.storage.topology import topology_of
+from processor import pipeline, prepare
+from processor.blocks import LogReplacedError
+from processor.event_block import EventBlock
+from processor.loop import ProcessorOptions
+from processor.prepare import NearlyAllUnprocessable
+from tests.processor_world import CHROME, HASH, KEY, NOON, World, profile, sign_up, track
+
+
+@pytest.fixture
+def world(store: Store, new_name: Callable[[str], str]) -> World:
+    return World(store, new_name("blocks"))
+
+
+@pytest.fixture
+def crash_at() -> Iterator[Callable[[str, int], None]]:
+    """Makes the n-th arrival at a point raise Crash, once."""
+
+    def arm(point: str, hits: int) -> None:
+        left = {point: hits}
+
+        def observe(reached: str) -> None:
+            if reached in left:
+                left[reached] -= 1
+                if left[reached] == 0:
+                    del left[reached]
+                    raise Crash(point)
+
+        crash_points.observe(observe)
+
+    yield arm
+    crash_points.observe(None)
+
+
+class Crash(Exception):  # noqa: N818
+    """Stands for the end of the process."""
+
+
+# What is stored
+
+
+def test_an_event_is_a_row_with_its_ids_times_and_place(world: World) -> None:
+    record = track("view", "device", NOON - 5, anonymous_id="device", properties={"page": "home", "n": 1})
+    offset = world.append(record, ip="8.8.8.8", user_agent=CHROME, door="sensors")
+    world.process()
+    columns = "event, type, toUnixTimestamp64Milli(time), distinct_id, anonymous_id, login_id, door, seq"
+    assert world.events(columns) == [("view", "track", NOON - 5, "device", "device", "", "sensors", 0)]
+    assert world.events("log_partition, log_offset, p_page, properties, `p_$os`, `p_$country`") == [
+        (world.partition, offset, "home", {"n": "1"}, "Windows", "US")
+    ]
+    assert world.events("user_key, alias_key") == [(world.key("device"), 0)]
+
+
+def test_an_identity_record_without_a_name_gets_its_own(world: World) -> None:
+    record = sign_up("device", "lin")
+    del record["event"]
+    world.append(record)
+    world.process()
+    assert world.events("event, type, anonymous_id") == [("$SignUp", "track_signup", "device")]
+
+
+def test_any_text_is_stored_as_it_came(world: World) -> None:
+    nasty = "tab\t nul\0 quote' back\\slash {a:String} 中文 😀"
+    world.append(track(nasty, nasty, properties={nasty: nasty, "$title": nasty, "list": [nasty]}))
+    world.process()
+    [(event, distinct_id, title, properties)] = world.events("event, distinct_id, `p_$title`, properties")
+    assert (event, distinct_id, title, properties[nasty]) == (nasty, nasty, nasty, nasty)
+
+
+def test_the_catalogues_list_what_was_seen(world: World) -> None:
+    world.append(track("view", "a", NOON, properties={"n": 1}), track("view", "a", NOON + 5))
+    world.process()
+    world.append(track("view", "a", NOON + 9, properties={"n": "x", "m": 2}))
+    world.process()
+    names = (
+        "SELECT event, type, sum(count), toUnixTimestamp64Milli(min(first_seen)), "
+        "toUnixTimestamp64Milli(max(last_seen)) "
+        "FROM event_catalogue WHERE project = {project:String} GROUP BY event, type"
+    )
+    assert world.rows(names) == [("view", "track", 3, NOON, NOON + 9)]
+    types = "SELECT property, type FROM property_catalogue WHERE project = {project:String} ORDER BY 1"
+    assert world.rows(types) == [("m", "number"), ("n", "number")]
+    conflicts = (
+        "SELECT property, type, sum(count) FROM type_conflicts WHERE project = {project:String} GROUP BY 1, 2"
+    )
+    assert world.rows(conflicts) == [("n", "string", 1)]
+
+
+# Repeats
+
+
+def test_the_same_event_again_changes_nothing(world: World) -> None:
+    event = track("buy", "a", event_id="order 7")
+    world.append(event, event)
+    world.append(event)
+    world.process()
+    world.append(event, track("buy", "a", event_id="order 8"))
+    world.process()
+    assert len(world.events()) == 2
+    assert world.ledger() == {"received": 5, "stored": 2, "duplicate": 3}
+
+
+def test_a_repeat_is_recognised_after_a_restart(world: World) -> None:
+    event = track("buy", "a", event_id="order 9")
+    world.append(event)
+    world.process()
+    world.start()
+    world.append(event)
+    world.process()
+    assert len(world.events()) == 1
+    assert world.ledger() == {"received": 2, "stored": 1, "duplicate": 1}
+
+
+def test_a_repeated_profile_operation_counts_once(world: World) -> None:
+    operation = profile("increment", "lin", coins=5) | {"event_id": "coins"}
+    for _ in range(3):
+        world.append(operation)
+        world.process()
+    assert world.profiles() == {"lin": {"coins": "5"}}
+
+
+def test_repeats_are_forgotten_beyond_the_horizon(
+    store_url: str, tmp_path: Path, new_name: Callable[[str], str]
+) -> None:
+    own_store = open_store(f"{store_url}?database={new_name('horizon')}", scratch=tmp_path / "scratch")
+    migrate(own_store, topology_of(f"{store_url}?database=x"))
+    world = World(own_store, "p")
+    event = track("buy", "a", event_id="order 10")
+    for day, events in ((0, [event]), (7, [event]), (16, [track("buy", "b")]), (17, [event])):
+        world.append(*events, received_at=NOON + day * 86_400_000)
+        world.process()
+    assert world.ledger() == {"received": 4, "stored": 3, "duplicate": 1}
+    days = world.rows("SELECT count(DISTINCT day) FROM event_ids WHERE {project:String} != ''")
+    assert days == [(2,)]
+
+
+# Redo
+
+
+def populate(world: World) -> None:
+    """One block that writes to every table."""
+    world.append(
+        track("view", "device", properties={"n": "not a number", "m": 1}),
+        sign_up("device", "lin"),
+        profile("set", "lin", name="Lin"),
+        profile("increment", "device", coins=3),
+        {
+            "type": "item_set",
+            "item_type": "fund",
+            "item_id": "7",
+            "time": NOON,
+            "properties": {"risk": "low"},
+        },
+        track("buy", "lin", event_id="first", properties={"amount": 1.5}),
+        track("buy", "lin", event_id="first", properties={"amount": 1.5}),
+        "bad",
+        refusals=[Refusal(7, "not_an_object", "", "a text")],
+    )
+
+
+TABLES = (
+    "bindings", "overrides", "event_ids", "events", "profile_operations", "profiles",
+    "item_operations", "items", "event_catalogue", "dead_letters", "property_catalogue",
+    "type_conflicts", "ledger",
+)  # fmt: skip
+
+
+MERGED = ("profiles", "items", "event_catalogue", "type_conflicts")
+COUNTED = [
+    f"{table} FINAL" if table in MERGED else table
+    for table in TABLES
+    if table not in ("overrides", "event_ids")  # have no project
+]
+
+
+def snapshot(world: World) -> dict[str, Any]:
+    """Everything that answers are made of."""
+    return {
+        "events": world.events("event, user_key, alias_key, properties, p_amount, seq"),
+        "persons": world.persons(),
+        "profiles": world.profiles(),
+        "ledger": world.ledger(),
+        "rows": {
+            table: world.rows(f"SELECT count() FROM {table} WHERE project = {{project:String}}")
+            for table in COUNTED
+        },
+        "event_ids": world.rows(
+            "SELECT count() FROM event_ids WHERE log_partition = {p:UInt16} AND {project:String} != ''",
+            p=world.partition,
+        ),
+        "blocks": world.rows(
+            "SELECT first_offset, last_offset, state, stored FROM ingest_blocks "
+            "WHERE log_partition = {p:UInt16} AND {project:String} != '' ORDER BY ALL",
+            p=world.partition,
+        ),
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(store: Store) -> dict[str, Any]:
+    """What there is when nothing crashes."""
+    world = World(store, "blocks_undisturbed")
+    world.append(track("view", "device", properties={"n": 1}))
+    world.process()
+    populate(world)
+    world.process()
+    found = snapshot(world)
+    assert all(count != [(0,)] for count in found["rows"].values()), found["rows"]
+    return found
+
+
+def without_keys(found: dict[str, Any]) -> dict[str, Any]:
+    """Keys differ from project to project; whether they are equal does not."""
+    places: dict[int, int] = {0: 0}
+    events = [
+        (event, places.setdefault(user, len(places)), places.setdefault(alias, len(places)), *rest)
+        for event, user, alias, *rest in found["events"]
+    ]
+    return found | {"events": events}
+
+
+CRASHES = [("P4", 1), ("P5", 1), *(("P6", n) for n in range(1, len(TABLES) + 2)), ("P7", 1), ("P8", 1)]
+
+
+@pytest.mark.parametrize(("point", "hits"), CRASHES)
+def test_a_block_that_a_crash_cut_off_is_redone_exactly_once(
+    store: Store,
+    new_name: Callable[[str], str],
+    crash_at: Callable[[str, int], None],
+    point: str,
+    hits: int,
+    undisturbed: dict[str, Any],
+) -> None:
+    world = World(store, new_name("blocks"))
+    world.append(track("view", "device", properties={"n": 1}))
+    world.process()
+    populate(world)
+    crash_at(point, hits)
+    with pytest.raises(Crash):
+        world.processor.step()
+    world.append(track("view", "device"))  # comes after the crash: must not end up in the redone block
+    world.now += 86_400_000
+    world.start()
+    world.processor.recover()
+    if point not in ("P7", "P8"):  # done before the crash
+        assert world.processor.step()
+    assert world.log.position(world.partition).committed == 2
+    assert without_keys(snapshot(world)) == without_keys(undisturbed)
+    world.process()
+    assert len(world.events()) == len(undisturbed["events"]) + 1
+
+
+def test_every_insert_lies_behind_a_crash_point(world: World, crash_at: Callable[[str, int], None]) -> None:
+    world.append(track("view", "device", properties={"n": 1}))
+    world.process()
+    populate(world)
+    crash_at("P6", len(TABLES) + 2)  # one more than there are
+    world.process()
+
+
+def test_a_crash_before_anything_was_planned_loses_nothing(world: World) -> None:
+    world.append(track("view", "a"))
+    world.start()
+    world.process()
+    assert len(world.events()) == 1
+
+
+def test_the_outcome_of_a_block_is_the_sum_of_its_rows(world: World) -> None:
+    populate(world)
+    world.process()
+    outcome = (
+        "SELECT stored, checksum, toUnixTimestamp64Milli(received_until) FROM ingest_blocks "
+        "WHERE state = 'done' AND log_partition = {p:UInt16} AND {project:String} != ''"
+    )
+    [(stored, checksum, until)] = world.rows(outcome, p=world.partition)
+    assert (stored, until) == (6, NOON)
+    total = "SELECT sum(event_key) FROM events WHERE project = {project:String}"
+    assert world.rows(total) == [(checksum,)]
+    assert world.ledger() == {"received": 8, "stored": 6, "duplicate": 1, "rejected not_an_object": 1}
+
+
+def test_a_log_that_the_store_does_not_know_is_refused(world: World) -> None:
+    for _ in range(2):
+        world.append(track("view", "a"))
+        world.process()
+    world.log = MemoryLog(max_bytes=1 << 20)
+    world.writer = world.log.open_writer(world.partition)
+    world.append(track("view", "b"))
+    world.start()
+    with pytest.raises(LogReplacedError, match="it is not the log that was written into this store"):
+        world.processor.step()
+
+
+# The store is away
+
+
+@dataclass
+class FlakyStore:
+    """Fails some inserts before they arrive, and others after."""
+
+    store: Store
+    fail_before: set[str]
+    fail_after: set[str]
+    tokens: list[tuple[str, str]]
+
+    def insert(self, table: str, rows: pa.Table, token: str) -> None:
+        self.tokens.append((table, token))
+        if table in self.fail_before:
+            self.fail_before.discard(table)
+            raise StoreUnavailable("away")
+        self.store.insert(table, rows, token)
+        if table in self.fail_after:
+            self.fail_after.discard(table)
+            raise StoreUnavailable("the answer got lost")
+
+    def rows(self, query: Query, limits: QueryLimits | None = None) -> Rows:
+        return self.store.rows(query, limits)
+
+    def stream(self, query: Query, limits: QueryLimits | None = None) -> Any:
+        return self.store.stream(query, limits)
+
+    def command(self, sql: str) -> None:
+        self.store.command(sql)
+
+    def close(self) -> None: ...
+
+
+def test_while_the_store_is_away_the_same_block_is_tried_with_the_same_tokens(world: World) -> None:
+    flaky = FlakyStore(world.store, {"events", "ingest_blocks"}, {"event_ids", "ledger", "profiles"}, [])
+    world.store = flaky
+    world.start()
+    populate(world)
+    failures = 0
+    while True:
+        try:
+            if not world.processor.step():
+                break
+        except StoreUnavailable:
+            failures += 1
+            world.append(track("later", "device"))
+    assert failures == 5
+    tokens = {token for table, token in flaky.tokens if table == "events"}
+    assert tokens == {f"{world.partition}:0:0", f"{world.partition}:1:5"}
+    assert len(world.events()) == 3 + 5
+    assert world.ledger()["stored"] == 6 + 5
+
+
+def test_run_goes_on_when_the_store_is_back_and_says_since_when_it_was_away(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.options = ProcessorOptions(linger_seconds=0.0, first_retry_seconds=0.001)
+    world.store = FlakyStore(world.store, {"events", "ledger"}, set(), [])
+    world.append(track("view", "a"))
+    stop = threading.Event()
+    thread = threading.Thread(target=world.start().run, args=(stop,))
+    thread.start()
+    world.processor.wait_idle()
+    stop.set()
+    thread.join()
+    assert len(world.events()) == 1
+    assert "failing_for_seconds" in capsys.readouterr().out
+
+
+def test_an_insert_is_never_without_a_token(world: World) -> None:
+    flaky = FlakyStore(world.store, set(), set(), [])
+    world.store = flaky
+    world.start()
+    populate(world)
+    world.process()
+    token = f"{world.partition}:0:0"
+    assert flaky.tokens[0] == ("ingest_blocks", f"{token}:planned")
+    assert flaky.tokens[-1] == ("ingest_blocks", f"{token}:done")
+    assert {used for _, used in flaky.tokens[1:-1]} == {token}
+    tables = [table for table, _ in flaky.tokens[1:-1]]
+    assert tables == [table for table in TABLES if table != "type_conflicts"]
+
+
+# Blocks
+
+
+def test_blocks_are_cut_at_log_records_by_the_number_of_events(world: World) -> None:
+    world.options = ProcessorOptions(max_events=5)
+    world.start()
+    for size in (2, 2, 3, 9, 1):
+        world.append(*(track("view", "a") for _ in range(size)))
+    steps = 0
+    while world.processor.step():
+        steps += 1
+    blocks = (
+        "SELECT first_offset, last_offset, stored FROM ingest_blocks "
+        "WHERE state = 'done' AND log_partition = {p:UInt16} AND {project:String} != '' ORDER BY 1"
+    )
+    assert world.rows(blocks, p=world.partition) == [(0, 1, 4), (2, 2, 3), (3, 3, 9), (4, 4, 1)]
+    assert steps == 4
+
+
+def test_partitions_take_turns_and_new_ones_are_found(world: World) -> None:
+    world.options = ProcessorOptions(max_events=1)
+    world.start()
+    second = world.log.open_writer(world.partition + 30_000)
+    for _ in range(2):
+        world.append(track("view", "a"))
+        world.append(track("view", "b"), writer=second)
+    partitions = []
+    for _ in range(4):
+        world.processor.step()
+        partitions.append(len({row[0] for row in world.events("log_partition")}))
+    assert partitions == [1, 2, 2, 2]
+    assert len(world.events()) == 4
+
+
+def test_data_until_is_when_the_oldest_record_that_waits_came(world: World) -> None:
+    world.now = NOON + 1_000
+    assert world.processor.data_until() == NOON + 1_000
+    world.append(track("view", "a"), received_at=NOON + 3)
+    world.append(track("view", "a"), received_at=NOON + 4)
+    assert world.processor.data_until() == NOON + 3
+    world.process()
+    assert world.processor.data_until() == NOON + 1_000
+
+
+def test_processed_records_leave_the_log_but_for_the_last_ones(world: World) -> None:
+    world.options = ProcessorOptions(kept_bytes=0)
+    world.start()
+    for _ in range(3):
+        world.append(track("view", "a"))
+        world.process()
+    assert world.log.read(world.partition, 0, 1 << 20) == []
+    world.append(track("view", "a"))
+    world.process()
+    assert len(world.events()) == 4
+
+
+# What cannot be processed
+
+
+def dead_letters(world: World, project: str | None = None) -> list[tuple[Any, ...]]:
+    return world.rows(
+        "SELECT seq, reason, field, message, hex(sealed), log_offset FROM dead_letters "
+        "WHERE log_partition = {p:UInt16} AND project = {name:String} AND {project:String} != '' "
+        "ORDER BY log_offset, seq",
+        p=world.partition,
+        name=world.project if project is None else project,
+    )
+
+
+def unseal(world: World, letter: Sequence[Any]) -> bytes:
+    place = dead_letter_place(world.partition, letter[5], letter[0])
+    return Sealer(KEY).unseal(bytes.fromhex(letter[4]), place)
+
+
+def test_what_the_door_refused_is_a_dead_letter_with_its_bytes_sealed(world: World) -> None:
+    refusals = [Refusal(1, "invalid_name", "properties.time", "reserved")]
+    world.append(track("view", "a"), {"event": "bad"}, track("view", "b"), refusals=refusals)
+    world.process()
+    [letter] = dead_letters(world)
+    assert letter[:4] == (1, "invalid_name", "properties.time", "reserved")
+    assert unseal(world, letter) == b'{"event": "bad"}'
+    assert b"bad" not in bytes.fromhex(letter[4])
+    assert [row[0] for row in world.events("seq")] == [0, 2]
+    assert world.ledger() == {"received": 3, "stored": 2, "rejected invalid_name": 1}
+
+
+def test_an_unreadable_body_is_a_dead_letter_of_the_bytes_that_came(world: World) -> None:
+    world.append("//79", refusals=[Refusal(0, "unreadable", "", "not JSON")])  # base64 of ff fe fd
+    world.process()
+    [letter] = dead_letters(world)
+    assert unseal(world, letter) == b"\xff\xfe\xfd"
+
+
+def test_sealed_bytes_open_only_at_their_place_and_with_their_key() -> None:
+    sealed = Sealer(KEY).seal(b"secret", "place")
+    assert Sealer(KEY).unseal(sealed, "place") == b"secret"
+    for sealer, place in ((Sealer(KEY), "elsewhere"), (Sealer(b"x" * 32), "place")):
+        with pytest.raises(CannotUnseal):
+            sealer.unseal(sealed, place)
+    with pytest.raises(CannotUnseal, match="version"):
+        Sealer(KEY).unseal(b"", "place")
+
+
+def test_positions_in_the_clients_request_are_kept_when_it_was_split(world: World) -> None:
+    world.append(track("a", "x"), "bad", indexes=[3, 7], refusals=[Refusal(1, "not_an_object", "", "")])
+    world.process()
+    assert world.events("seq") == [(3,)]
+    assert [letter[0] for letter in dead_letters(world)] == [7]
+
+
+def test_a_log_record_that_is_none_costs_only_itself(world: World) -> None:
+    world.writer.append(b"no header at all", Tally("", "", 0, 1)).result()
+    world.writer.append(b'{"project": 7}\n[]', Tally("", "", 0, 1)).result()
+    world.append(track("view", "a"))
+    world.append(track("view", "b"), track("view", "c"), event_ids=["00" * 16])  # an id is missing
+    world.process()
+    assert world.events("distinct_id") == [("a",)]
+    assert [letter[1] for letter in dead_letters(world, "")] == ["unprocessable"] * 2
+    assert unseal(world, dead_letters(world, "")[0]) == b"no header at all"
+    assert [letter[1] for letter in dead_letters(world)] == ["unprocessable"] * 2
+    assert world.ledger() == {"received": 3, "stored": 1, "rejected unprocessable": 2}
+
+
+class DamagedLog(MemoryLog):
+    """Offset 1 cannot be read."""
+
+    def read(self, partition: int, first: int, limit_bytes: int) -> Sequence[LogRecord]:
+        if first == 1:
+            raise DamagedRecord(partition, 1)
+        return [
+            record for record in super().read(partition, first, limit_bytes) if first > 1 or record.offset < 1
+        ]
+
+
+def test_a_damaged_log_record_costs_only_itself(store: Store, new_name: Callable[[str], str]) -> None:
+    world = World(store, new_name("blocks"), log=DamagedLog(max_bytes=1 << 20))
+    for name in ("a", "b", "c"):
+        world.append(track("view", name))
+    world.process()
+    assert world.events("distinct_id") == [("a",), ("c",)]
+    [letter] = dead_letters(world, "")
+    assert letter[1] == "unprocessable"
+    assert "cannot read" in letter[3]
+
+
+def test_an_event_that_a_step_fails_on_costs_only_itself(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_on_poison(block: EventBlock) -> EventBlock:
+        assert "poison" not in block.names, "this step cannot do poison"
+        return block
+
+    monkeypatch.setattr(prepare, "EVENT_STEPS", (fail_on_poison, *pipeline.EVENT_STEPS))
+    world.append(*(track("poison" if n == 7 else "view", f"id {n}") for n in range(20)))
+    world.append(track("view", "another"))
+    world.process()
+    assert len(world.events()) == 20
+    [letter] = dead_letters(world)
+    assert letter[:2] == (7, "unprocessable")
+    assert "this step cannot do poison" in letter[3]
+    assert b'"id 7"' in unseal(world, letter)
+    assert world.ledger() == {"received": 21, "stored": 20, "rejected unprocessable": 1}
+
+
+def test_a_bug_that_hits_everything_stops_the_processor_instead(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(block: EventBlock) -> EventBlock:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(prepare, "EVENT_STEPS", (fail,))
+    world.append(*(track("view", f"id {n}") for n in range(30)))
+    with pytest.raises(NearlyAllUnprocessable, match="all stay in the log"):
+        world.process()
+    monkeypatch.setattr(prepare, "EVENT_STEPS", pipeline.EVENT_STEPS)
+    world.process()
+    assert len(world.events()) == 30
+    assert dead_letters(world) == []
+
+
+def test_a_time_that_says_nothing_costs_only_its_record(world: World) -> None:
+    world.append(track("view", "a", 7), track("view", "b"))  # no door lets this through
+    world.process()
+    assert world.events("distinct_id") == [("b",)]
+    assert "InvalidTime" in dead_letters(world)[0][3]
+
+
+def test_an_id_hash_is_the_projects_own() -> None:
+    assert HASH.id_key("one", "a") != HASH.id_key("two", "a")
