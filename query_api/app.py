@@ -46,7 +46,7 @@ def build_app(
     options: QueryOptions | None = None,
     registry: CollectorRegistry | None = None,
 ) -> FastAPI:
-    """Everything comes opened and stays the caller's to close; `data_until` and `clock` give epoch milliseconds.
+    """Everything comes opened and stays the caller's to close. Both clocks give epoch milliseconds.
 
     `registry` is shown at /metrics whole, so that it can hold what others of the process count.
     """

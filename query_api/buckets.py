@@ -74,7 +74,7 @@ class Calendar:
         return Period(start, max(end, start + 1))
 
     def shift(self, instant: int, span: Span) -> int:
-        """The instant `span` earlier: elapsed minutes and hours, else the same local time of an earlier date."""
+        """The instant `span` earlier: elapsed minutes and hours, else the same local time of a date."""
         if span.unit in _STEP_MS:
             return instant - span.value * _STEP_MS[span.unit]
         local = self.local(instant)
@@ -186,7 +186,7 @@ def _milliseconds(moment: datetime) -> int:
 
 
 def _earlier(day: date, span: Span) -> date:
-    """The date `span` before a date; a month too short for the day ends it (31 October - 1 month = 30 September)."""
+    """The date `span` before a date; a day that the month does not have becomes its last one."""
     try:
         if span.unit in _DAYS:
             return day - timedelta(days=span.value * _DAYS[span.unit])

@@ -57,7 +57,8 @@ UNION ALL
 SELECT toString(source), property, toString(argMin(type, (seen_at, log_partition, log_offset, seq)))
 FROM property_catalogue WHERE project = {project:String} GROUP BY source, property
 UNION ALL
-SELECT concat('conflict ', toString(source)), property, '' FROM type_conflicts WHERE project = {project:String}
+SELECT concat('conflict ', toString(source)), property, ''
+FROM type_conflicts WHERE project = {project:String}
 """
 
 
@@ -76,7 +77,8 @@ def read_catalogue(store: Store, project: str) -> Catalogue:
 
 
 _EVENTS = """
-SELECT event, type, sum(count), toUnixTimestamp64Milli(min(first_seen)), toUnixTimestamp64Milli(max(last_seen))
+SELECT event, type, sum(count),
+    toUnixTimestamp64Milli(min(first_seen)), toUnixTimestamp64Milli(max(last_seen))
 FROM event_catalogue WHERE project = {project:String} GROUP BY event, type ORDER BY event, type
 """
 
@@ -93,7 +95,7 @@ FROM type_conflicts WHERE project = {project:String} GROUP BY source, property, 
 
 
 def describe_catalogue(store: Store, project: str) -> dict[str, Any]:
-    """The catalogue as `GET /api/v1/catalogue` shows it: events with counts, properties with types and conflicts."""
+    """What `GET /api/v1/catalogue` shows: events with counts, properties with types and conflicts."""
     parameters = {"project": project}
     conflicts: dict[tuple[str, str], dict[str, int]] = {}
     for source, name, type_, count in store.rows(Query(_CONFLICTS, parameters)).rows:

@@ -1,7 +1,7 @@
 """Groups by name: from the text that SQL makes of a breakdown's values to the key of an answer, and back.
 
-A part is '' for a missing value, else '=' and the value's text; several parts are each preceded by their length
-in bytes, as in `4:=iOS0:`. Equal values have equal texts.
+A part is '' for a missing value, else '=' and the value's text; several parts are each preceded by their
+length in bytes, as in `4:=iOS0:`. Equal values have equal texts.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """The ledger of a project: what was received, and what became of it.
 
-`received` is the collectors' own count, from the log. What became of it is the processor's word, from the store,
-and what still waits is counted from the log records that lie there. So received = stored + duplicate + rejected +
-queued is a check of one part by others.
+`received` is the collectors' own count, from the log. What became of it is the processor's word, from the
+store, and what still waits is counted from the log records that lie there. So received = stored + duplicate
++ rejected + queued is a check of one part by others.
 
-The store is read first and only up to the offsets that it had then; the rest of the log is what waits. Read the
-other way round, records processed in between would be counted twice or not at all.
+The store is read first and only up to the offsets that it had then; the rest of the log is what waits. Read
+the other way round, records processed in between would be counted twice or not at all.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Account:
 
 
 def read_ledger(store: Store, log: Log, project: str, data_until: int) -> dict[str, Any]:
-    """`{"total", "minutes": [{"minute", "door", ...}], "data_until"}`: the newest MAX_MINUTES minutes, ascending."""
+    """`{"total", "minutes": [{"minute", "door", ...}], "data_until"}`: the newest MAX_MINUTES, ascending."""
     accounts: dict[tuple[int, str], Account] = defaultdict(Account)  # by epoch minute and door
     processed = {int(partition): int(end) for partition, end in store.rows(Query(_PROCESSED)).rows}
     parameters: dict[str, Parameter] = {

@@ -1,4 +1,4 @@
-"""The OpenAPI document. Routes read their bodies themselves, so that numbers stay exact; this describes them."""
+"""The OpenAPI document: routes read bodies themselves, so that numbers stay exact; this describes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from query_api.control import ProjectSpec
 from query_api.problems import TITLES
 from query_api.run import ANALYSES
 
-_SECRET: Final = [{"secret_key": []}]
+_SECRET: Final[list[dict[str, list[str]]]] = [{"secret_key": []}]
 _NUMBER_OR_NULL: Final = {"type": ["number", "null"]}
 _TEXT_OR_NULL: Final = {"type": ["string", "null"]}
 _TEXT: Final = {"type": "string"}

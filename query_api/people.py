@@ -1,7 +1,8 @@
 """People: who is behind an id, all their ids, their profile and their timeline.
 
-Who is who comes from the bindings, as footfall.events.identity decides it; a person's rows may carry older stamps,
-so they are looked for under every key that a binding of theirs names, and kept if their person is right now.
+Who is who comes from the bindings, as footfall.events.identity decides it; a person's rows may carry older
+stamps, so they are looked for under every key that a binding of theirs names, and kept if their person is
+right now.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ WHERE project = {project:String} AND ({column} IN {keys:Array(UInt64)})
 """
 
 _ACTIVITY = f"""
-SELECT person, groupUniqArray({MAX_IDS_SHOWN})(carried), anyIf(carried, carried_key = person), min(ms), max(ms)
+SELECT person, groupUniqArray({MAX_IDS_SHOWN})(carried), anyIf(carried, carried_key = person),
+    min(ms), max(ms)
 FROM (
     SELECT {PERSON} AS person, {_CARRIED} AS carried, {_CARRIED_KEY} AS carried_key, {TIME} AS ms
     FROM events WHERE project = {{project:String}} AND user_key IN {{stamps:Array(UInt64)}}
@@ -86,7 +88,7 @@ def describe_people(
     keys: Sequence[int],
     properties: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """Persons in the order of their keys, with the profile columns that were asked for (null where missing)."""
+    """Persons in the order of their keys, with the profile columns asked for (null where missing)."""
     people = _read_people(reader, project, keys)
     described = []
     for key in keys:
@@ -224,7 +226,7 @@ def read_timeline(
     before: str | None,
     limit: int,
 ) -> dict[str, Any]:
-    """`{"events": [...], "next_before"}`, newest first; ties in the order of the client's request, reversed."""
+    """`{"events": [...], "next_before"}`, newest first; ties in the reverse of the client's order."""
     parameters: dict[str, Parameter] = {
         "project": project.name,
         "stamps": sorted(_read_ids(reader, project, [person]).stamps),
@@ -247,10 +249,11 @@ def read_timeline(
 def _event_json(row: Sequence[Any], catalogue: Catalogue) -> dict[str, Any]:
     event, type_, time, received_at, distinct_id, anonymous_id, login_id, door = row[:8]
     texts, columns = row[12], row[13:]
-    properties = {name: read_value(text, catalogue.type_of("event", name)) for name, text in texts.items()}
-    for name, value in zip(PROPERTY_COLUMNS, columns, strict=True):
-        if value is not None:
-            properties[name] = value
+    properties: dict[str, Any] = {
+        name: read_value(text, catalogue.type_of("event", name)) for name, text in texts.items()
+    }
+    typed = zip(PROPERTY_COLUMNS, columns, strict=True)
+    properties |= {name: value for name, value in typed if value is not None}
     return {
         "event": event,
         "type": type_,

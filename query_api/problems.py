@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -52,7 +52,6 @@ class Fault:
             "allowed": self._shown_allowed(),
             "nearest": self.nearest,
         }
-
 
     def _shown_allowed(self) -> list[str]:
         """At most so many, the nearest among them."""
@@ -147,25 +146,8 @@ class Bug(Problem):
 
 
 def problem_of(error: Exception) -> Problem:
-    """The one table from failure to problem, hence to HTTP status."""
-    match error:
-        case Problem():
-            return error
-        case ValidationError():
-            return invalid_query(error)
-        case PydanticCustomError():
-            return refused([fault_of(error, "")])
-        case QueryTooExpensive():
-            return TooExpensive(
-                "the query went over its budget of time or memory: narrow the range, the events or the "
-                "breakdown, or sample"
-            )
-        case StoreUnavailable() | LogError():
-            return Busy("the store cannot be reached right now", code="unavailable")
-        case StoreError():
-            return Bug("the store refused our SQL; the server's log has the details", code="query_refused")
-        case _:
-            return Bug("something unexpected happened; the server's log has the details")
+    """The problem that a failure is: the first line of the table that fits."""
+    return next(build(error) for kind, build in _TABLE if isinstance(error, kind))
 
 
 def invalid_query(error: ValidationError) -> InvalidQuery:
@@ -251,8 +233,26 @@ def _fault(detail: ErrorDetails) -> Fault:
 
 
 def _is_echo(detail: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
-    """pydantic calls a list too short when its elements are wrong: only the elements' errors say something."""
+    """pydantic calls a list too short when its elements are wrong: the elements' errors say more."""
     if detail["type"] != "too_short":
         return False
     place = detail["loc"]
     return any(len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in details)
+
+
+_TABLE: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callable[[Any], Problem]], ...]] = (
+    (Problem, lambda problem: problem),
+    (ValidationError, invalid_query),
+    (PydanticCustomError, lambda error: refused([fault_of(error, "")])),
+    (
+        QueryTooExpensive,
+        lambda _: TooExpensive(
+            "the query went over its budget of time or memory: narrow the range, events or breakdown, "
+            "or sample"
+        ),
+    ),
+    ((StoreUnavailable, LogError), lambda _: Busy("the store cannot be reached now", code="unavailable")),
+    (StoreError, lambda _: Bug("the store refused our SQL; the server's log says why", code="query_refused")),
+    (Exception, lambda _: Bug("something unexpected happened; the server's log says what")),
+)
+"""The one table from failure to problem, and so to HTTP status; it ends with everything else."""

@@ -129,7 +129,7 @@ class Queries:
         }
 
     def explain(self, prepared: Prepared) -> dict[str, Any]:
-        """`{"analysis", "queries": [{"purpose", "sql", "parameters"}], "notes"}`: no query on events is run."""
+        """`{"analysis", "queries": [{"purpose", "sql", "parameters"}], "notes"}`: none of them is run."""
         now = self._clock()
         reader = StoreReader(self._store, self._options.limits)
         period = _periods(prepared.spec, _calendar(prepared.spec, prepared.project), now)[0]

@@ -1,4 +1,4 @@
-"""A small world for tests of the query API: rows straight in the store, a workspace in memory, an app before them.
+"""A small world for tests of the query API: rows straight in the store, and an app before them.
 
 Events are written as the processor would write them, without it: a test says what is in the store.
 """

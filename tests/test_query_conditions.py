@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - one case a line
 """Conditions, through the API: for each operator the users whose event it keeps."""
 
 from __future__ import annotations
@@ -135,7 +136,10 @@ def world(store: Store, tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.mark.parametrize(("condition", "expected"), CASES, ids=lambda value: str(value)[:60])
 async def test_keeps_exactly_these_users(world: World, condition: dict[str, Any], expected: str) -> None:
-    for body in ({**BODY, "where": [condition]}, {**BODY, "series": [{**BODY["series"][0], "where": [condition]}]}):
+    for body in (
+        {**BODY, "where": [condition]},
+        {**BODY, "series": [{**BODY["series"][0], "where": [condition]}]},
+    ):
         answer = await world.post("/api/v1/query/trends/users", body)
         assert sorted(user["user_id"] for user in answer["users"]) == expected.split()
 

@@ -1,4 +1,4 @@
-"""funnel through the API: steps, groups and the people behind them. The models check the meaning at random."""
+"""funnel through the API: steps, groups and people. tests/test_truth_queries.py checks it at random."""
 
 from __future__ import annotations
 
@@ -133,7 +133,10 @@ async def test_conditions_and_any_event_may_be_steps(world: World) -> None:
     ("breakdown", "expected"),
     [
         (["channel"], {("a",): [2, 1], ("b",): [1, 1], (None,): [1, 0]}),
-        ({"properties": ["channel"], "attribution": "last_touch"}, {("b",): [2, 2], ("a",): [1, 0], (None,): [1, 0]}),
+        (
+            {"properties": ["channel"], "attribution": "last_touch"},
+            {("b",): [2, 2], ("a",): [1, 0], (None,): [1, 0]},
+        ),
         ({"properties": ["channel"], "attribution": "step", "step": 1}, {("b",): [1, 1], ("",): [1, 1]}),
         ({"properties": ["channel"], "attribution": "all_steps"}, {("a",): [2, 0], ("b",): [1, 1]}),
         ({"properties": ["age"], "of": "user"}, {(None,): [2, 0], (30,): [1, 1], (7,): [1, 1]}),
@@ -234,7 +237,9 @@ async def test_a_sample_scales_counts_and_keeps_funnels_whole(world: World) -> N
 
 
 async def test_compares_with_the_week_before(world: World) -> None:
-    world.put(*path("ann", "register", day=8), *path("bob", "register", day=1), *path("cat", "register", day=1))
+    world.put(
+        *path("ann", "register", day=8), *path("bob", "register", day=1), *path("cat", "register", day=1)
+    )
     body = {
         "range": {"from": "2026-10-08", "to": "2026-10-14"},
         "steps": STEPS[:1],

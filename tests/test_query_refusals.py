@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - one case a line
 """What the query API refuses, and how well it says why."""
 
 from __future__ import annotations
@@ -124,7 +125,9 @@ async def test_names_the_field_and_the_nearest_spelling(
     ],
     ids=lambda value: str(value)[:20],
 )
-async def test_a_body_that_is_no_query_is_a_problem(world: World, body: bytes, status: int, code: str) -> None:
+async def test_a_body_that_is_no_query_is_a_problem(
+    world: World, body: bytes, status: int, code: str
+) -> None:
     response = await world.client.post("/api/v1/query/trends", content=body)
     assert (response.status_code, response.json()["code"]) == (status, code)
     assert response.headers["content-type"] == "application/problem+json"
@@ -184,7 +187,11 @@ async def test_unknown_names_are_warnings(world: World) -> None:
 def test_every_status_has_a_title() -> None:
     from query_api import problems
 
-    kinds = [kind for kind in vars(problems).values() if isinstance(kind, type) and issubclass(kind, problems.Problem)]
+    kinds = [
+        kind
+        for kind in vars(problems).values()
+        if isinstance(kind, type) and issubclass(kind, problems.Problem)
+    ]
     assert {kind.status for kind in kinds if kind is not problems.Problem} == set(TITLES)
 
 

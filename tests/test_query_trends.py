@@ -133,7 +133,9 @@ async def test_breaks_down_by_a_user_property(world: World) -> None:
 async def test_breaks_ties_of_size_by_the_typed_key(world: World) -> None:
     day = "2026-10-01T10:00:00+08:00"
     ages = [10, 9, None, 1.5, "old"]
-    world.put(*[Event("buy", f"u{i}", day, {} if age is None else {"age": age}) for i, age in enumerate(ages)])
+    world.put(
+        *[Event("buy", f"u{i}", day, {} if age is None else {"age": age}) for i, age in enumerate(ages)]
+    )
     body = {"range": OCTOBER, "series": [{"event": "buy"}], "breakdown": ["age"], "interval": "total"}
     result = await world.trends(body)
     assert keys_of(result["series"]) == [[None], [Decimal("1.5")], [9], [10], ["old"]]
@@ -237,10 +239,19 @@ async def test_formulas_divide_to_null_by_zero(world: World) -> None:
         Event("view", "bob", "2026-10-01T10:00:00+08:00"),
         Event("buy", "bob", "2026-10-01T10:00:00+08:00"),
     )
-    body = {"range": OCTOBER, "series": [{"event": "buy"}, {"event": "view"}], "formula": "1 - A / (A + B) * 2"}
+    body = {
+        "range": OCTOBER,
+        "series": [{"event": "buy"}, {"event": "view"}],
+        "formula": "1 - A / (A + B) * 2",
+    }
     result = await world.trends(body)
     assert result["series"] == [
-        {"label": "1 - A / (A + B) * 2", "key": [], "values": [Decimal("0.5"), None, None], "total": Decimal("0.5")}
+        {
+            "label": "1 - A / (A + B) * 2",
+            "key": [],
+            "values": [Decimal("0.5"), None, None],
+            "total": Decimal("0.5"),
+        }
     ]
 
 
@@ -289,7 +300,9 @@ async def test_an_answer_comes_from_the_cache_until_something_is_processed(world
 
 async def test_says_what_an_answer_took_and_how_fresh_it_is(world: World) -> None:
     world.put(Event("buy", "ann", "2026-10-01T10:00:00+08:00"))
-    meta = (await world.post("/api/v1/query/trends", {"range": OCTOBER, "series": [{"event": "buy"}]}))["meta"]
+    meta = (await world.post("/api/v1/query/trends", {"range": OCTOBER, "series": [{"event": "buy"}]}))[
+        "meta"
+    ]
     assert meta["rows_read"] > 0
     assert meta["bytes_read"] > 0
     assert meta["elapsed_ms"] > 0

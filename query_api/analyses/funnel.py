@@ -1,14 +1,15 @@
 """funnel: how many get from step to step, where are they lost, how long does it take?
 
-Unit of observation: the actor, by default the person after all merges; an actor counts once, at the deepest level
-of all their attempts. Denominators: `conversion_rate` is of those who entered (step 0), `step_conversion_rate` of
-those who reached the step before. Times between steps are those of the actor's chosen attempt.
-Edge rules: the window includes its end; events at one instant are taken in whichever order converts; an event
-serves one step only. Groups are ranked by who entered, ties by key, a missing value first. What it does not answer:
-how often a person converted.
+Unit of observation: the actor, by default the person after all merges; an actor counts once, at the deepest
+level of all their attempts. Denominators: `conversion_rate` is of those who entered (step 0),
+`step_conversion_rate` of those who reached the step before. Times between steps are those of the actor's
+chosen attempt. Edge rules: the window includes its end; events at one instant are taken in whichever order
+converts; an event serves one step only. Groups are ranked by who entered, ties by key, a missing value
+first. What it does not answer: how often a person converted.
 
-The SQL only filters and projects: actor, time, a bit for each step that the event fits, a hash of the breakdown's
-value. query_api.scan walks each actor's events. Every number and list below comes from the one FunnelScan.
+The SQL only filters and projects: actor, time, a bit for each step that the event fits, a hash of the
+breakdown's value. query_api.scan walks each actor's events. Every number and list below comes from the one
+FunnelScan.
 """
 
 from __future__ import annotations
@@ -213,7 +214,7 @@ def _of_users(
 
 
 def answer(spec: FunnelSpec, scope: Scope, reader: StoreReader) -> dict[str, Any]:
-    """`{"steps": [...], "groups": [{"key", "steps", ...}], "trend": [], "histogram": [], "correlate": []}`."""
+    """`{"steps", "groups": [{"key", "steps", ...}], "trend", "histogram", "correlate"}`."""
     if spec.breakdown is None:
         found, groups = scan(spec, scope, reader).scan, list[Group]()
         all_steps = fold(spec, scope, found)
@@ -300,10 +301,8 @@ def select_people(spec: FunnelUsersSpec, scope: Scope, reader: StoreReader, page
         found = scan(spec, scope, reader).scan
         rows = np.arange(len(found.keys))
     levels = found.levels[rows]
-    if cell.outcome == "converted":
-        chosen = levels > cell.step
-    else:
-        chosen = (levels == cell.step) & (cell.step > 0)
+    dropped = (levels == cell.step) & (cell.step > 0)
+    chosen = levels > cell.step if cell.outcome == "converted" else dropped
     actors = np.sort(found.keys[rows][chosen])
     if scope.actor is not None:
         actors = _persons_of(spec, scope, reader, actors)

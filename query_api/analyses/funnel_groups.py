@@ -83,7 +83,7 @@ def build_groups(
 
 
 def best_of_each_actor(scan: FunnelScan, rows: Rows) -> Rows:
-    """One row an actor: the deepest, of equally deep ones the first to get there, of these the latest entry."""
+    """One row an actor: the deepest; of equally deep ones the first to get there; then the latest entry."""
     last = scan.step_times[rows, scan.levels[rows].astype(np.int64) - 1]
     start = scan.step_times[rows, 0]
     order = np.lexsort((-start, last, -scan.levels[rows].astype(np.int64), scan.keys[rows]))

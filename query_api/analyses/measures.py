@@ -14,12 +14,11 @@ from fractions import Fraction
 from typing import Any
 
 from query_api.answers import as_number
-from query_api.spec.trends import Measure
+from query_api.spec.trends import Measure, PlainMeasure, PropertyMeasure
 
 Number = int | float | Decimal
 
 USERS = "uniqExactIf(actor, actor != 0)"
-_PERCENTILES = {"median": 50, "p75": 75, "p90": 90, "p95": 95, "p99": 99}
 _SORTED = "arraySort(groupArrayIf(assumeNotNull(exact), isNotNull(exact)))"
 
 
@@ -34,29 +33,6 @@ class Measured:
     fold: Callable[[Sequence[Any]], Number]
     size: str
     scales: bool = False
-
-
-def measured(measure: Measure) -> Measured:
-    """How to compute a measure. Over nothing each is 0."""
-    match measure.kind:
-        case "events":
-            return Measured(("count()",), _only, "count()", scales=True)
-        case "users":
-            return Measured((USERS,), _only, USERS, scales=True)
-        case "events_per_user":
-            return Measured(("countIf(actor != 0)", USERS), _ratio, USERS)
-        case "distinct":
-            return Measured(("uniqExactIf(canonical, isNotNull(canonical))",), _only, "count()")
-        case "sum":
-            return Measured(_exactly("sum"), _exact, "sum(exact)", scales=True)
-        case "min" | "max":
-            return Measured(_exactly(measure.kind), _exact, "count()")
-        case "average":
-            return Measured((*_exactly("sum"), "count(double)"), _average, "count()")
-        case "sum_per_user":
-            return Measured((*_exactly("sum", "actor != 0"), USERS), _average, USERS)
-        case _:
-            return Measured(_percentile(_PERCENTILES[measure.kind]), _interpolated, "count()")
 
 
 def _exactly(function: str, condition: str = "1") -> tuple[str, str, str]:
@@ -109,3 +85,26 @@ def _interpolated(values: Sequence[Any]) -> Number:
     if too_large:
         return float(double)
     return as_number(Fraction(low) + (Fraction(high) - Fraction(low)) * Fraction(int(hundredths), 100))
+
+
+_MEASURES: dict[PlainMeasure | PropertyMeasure, Measured] = {
+    "events": Measured(("count()",), _only, "count()", scales=True),
+    "users": Measured((USERS,), _only, USERS, scales=True),
+    "events_per_user": Measured(("countIf(actor != 0)", USERS), _ratio, USERS),
+    "sum": Measured(_exactly("sum"), _exact, "sum(exact)", scales=True),
+    "min": Measured(_exactly("min"), _exact, "count()"),
+    "max": Measured(_exactly("max"), _exact, "count()"),
+    "average": Measured((*_exactly("sum"), "count(double)"), _average, "count()"),
+    "sum_per_user": Measured((*_exactly("sum", "actor != 0"), USERS), _average, USERS),
+    "distinct": Measured(("uniqExactIf(canonical, isNotNull(canonical))",), _only, "count()"),
+    "median": Measured(_percentile(50), _interpolated, "count()"),
+    "p75": Measured(_percentile(75), _interpolated, "count()"),
+    "p90": Measured(_percentile(90), _interpolated, "count()"),
+    "p95": Measured(_percentile(95), _interpolated, "count()"),
+    "p99": Measured(_percentile(99), _interpolated, "count()"),
+}
+
+
+def measured(measure: Measure) -> Measured:
+    """How to compute a measure. Over nothing each is 0."""
+    return _MEASURES[measure.kind]

@@ -1,12 +1,13 @@
 """trends: how much of it, over time?
 
-Unit of observation: the event. A series takes the events that its selector matches inside the range and measures
-them by bucket, and once more over the whole range (`total`: its own number, never a sum of the buckets).
-Denominators: per-user measures divide by the actors of the same bucket and group; averages and percentiles by the
-events that have a number. Events whose id identifies nobody count as events and never as users.
-Edge rules: empty buckets are 0, also for averages. Buckets count only their part inside the range; a trailing
-window counts whole buckets before it. Groups are ranked within a series by events, users or the sum, whatever is
-measured; ties by key, a missing value first. What it does not answer: in which order a person did things.
+Unit of observation: the event. A series takes the events that its selector matches inside the range and
+measures them by bucket, and once more over the whole range (`total`: its own number, never a sum of the
+buckets). Denominators: per-user measures divide by the actors of the same bucket and group; averages and
+percentiles by the events that have a number. Events whose id identifies nobody count as events and never as
+users. Edge rules: empty buckets are 0, also for averages. Buckets count only their part inside the range; a
+trailing window counts whole buckets before it. Groups are ranked within a series by events, users or the
+sum, whatever is measured; ties by key, a missing value first. What it does not answer: in which order a
+person did things.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from query_api.store_reader import StoreReader
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The time that a query reads, and the buckets that it is cut into: none, or each with the `trailing` ones."""
+    """The time that a query reads, and the buckets it is cut into, each with the `trailing` ones if any."""
 
     period: Period
     edges: tuple[int, ...] = ()
@@ -47,6 +48,11 @@ class Groups:
 
     keys: tuple[str, ...]
     others: bool
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """All that the answer lists."""
+        return (*self.keys, REST) if self.others else self.keys
 
 
 def rows_sql(
@@ -105,7 +111,7 @@ def _keyed(sql: EventSql, spec: TrendsSpec, rows: str, groups: Groups | None) ->
 def values_sql(
     sql: EventSql, spec: TrendsSpec, series: Series, cut: Cut, groups: Groups | None, *, total: bool
 ) -> str:
-    """The measure by bucket and group, and (`total`) over all buckets: rows of is_total, bucket, key, aggregates."""
+    """The measure by bucket and group, with `total` over all buckets too: rows of is_total, bucket, key, …"""
     key = ["key"] if spec.breakdown else []
     sets = [["bucket", *key]] if cut.edges else []
     if total or not cut.edges:
@@ -122,7 +128,7 @@ GROUP BY GROUPING SETS ({grouping})"""
 
 
 def ranking_sql(sql: EventSql, spec: TrendsSpec, series: Sequence[Series], period: Period, size: str) -> str:
-    """The largest groups, one more than will be shown, to see whether there are others; as GroupKeys.order."""
+    """The largest groups in the order of GroupKeys, one more than are shown, to see if there are others."""
     parts = [f"part{i}" for i in range(len(spec.breakdown))]
     types = GroupKeys.of(spec.breakdown, sql.scope.catalogue).types
     order = ["size DESC", *(sql.order_of_part(*each) for each in zip(parts, types, strict=True))]
@@ -140,7 +146,8 @@ def people_sql(sql: EventSql, spec: TrendsSpec, cell: TrendsCell, cut: Cut, grou
     if cell.key:
         text = _cell_key(spec, sql.scope, cell, groups)
         tests.append(f"key = {sql.parameters.text(text)}")
-    return f"SELECT DISTINCT person FROM {rows_sql(sql, spec, [series], cut, groups)} WHERE {' AND '.join(tests)}"
+    rows = rows_sql(sql, spec, [series], cut, groups)
+    return f"SELECT DISTINCT person FROM {rows} WHERE {' AND '.join(tests)}"
 
 
 def _cell_key(spec: TrendsSpec, scope: Scope, cell: TrendsCell, groups: Groups | None) -> str:
@@ -172,24 +179,35 @@ def answer(spec: TrendsSpec, scope: Scope, reader: StoreReader) -> dict[str, Any
     if spec.formula is not None:
         series = _formula_series(spec, scope, reader, buckets)
     else:
-        series = [
-            entry
-            for one in spec.series
-            for entry in _entries(
-                spec, scope, one.shown, buckets, *_read_series(spec, scope, reader, one, buckets)
-            )
-        ]
+        series = []
+        for one in spec.series:
+            groups = _rank(spec, scope, reader, [one], measured(one.measure).size)
+            series += _read_series(spec, scope, reader, one, buckets=buckets, groups=groups)
     return {"buckets": [bucket.name for bucket in buckets], "series": series}
 
 
 def _read_series(
-    spec: TrendsSpec, scope: Scope, reader: StoreReader, series: Series, buckets: Sequence[Bucket]
-) -> tuple[Sequence[str], dict[str, Values]]:
-    """The groups' keys in order, and their values."""
-    measure = measured(series.measure)
-    groups = _rank(spec, scope, reader, [series], measure.size)
-    values = _read_values(spec, scope, reader, series, buckets, groups)
-    return (groups.keys + ((REST,) if groups.others else ()) if groups is not None else ("",)), values
+    spec: TrendsSpec,
+    scope: Scope,
+    reader: StoreReader,
+    series: Series,
+    *,
+    buckets: Sequence[Bucket],
+    groups: Groups | None,
+) -> list[dict[str, Any]]:
+    """The answer's entries of one series: a group each, in the groups' order."""
+    values = _read_values(spec, scope, reader, series, _cuts(spec, scope, buckets), groups=groups)
+    read = GroupKeys.of(spec.breakdown, scope.catalogue).read
+    nothing = Values({}, 0)
+    return [
+        {
+            "label": series.shown,
+            "key": list(read(key)) if spec.breakdown else [],
+            "values": _listed_values(spec, buckets, values.get(key, nothing)),
+            "total": values.get(key, nothing).total,
+        }
+        for key in (groups.listed if groups is not None else ("",))
+    ]
 
 
 def _rank(
@@ -231,11 +249,11 @@ def _read_values(
     scope: Scope,
     reader: StoreReader,
     series: Series,
-    buckets: Sequence[Bucket],
+    cuts: Sequence[Cut],
+    *,
     groups: Groups | None,
 ) -> dict[str, Values]:
     """The values of all groups, by key."""
-    cuts = _cuts(spec, scope, buckets)
     rows: list[Sequence[Any]] = []
     for cut in cuts:
         sql = EventSql(scope)
@@ -267,28 +285,6 @@ def _scaled(measure: Measured, scope: Scope, value: Number) -> Number:
 # ------------------------------------------------------------------------------------------- fold
 
 
-def _entries(
-    spec: TrendsSpec,
-    scope: Scope,
-    label: str,
-    buckets: Sequence[Bucket],
-    keys: Sequence[str],
-    values: dict[str, Values],
-) -> list[dict[str, Any]]:
-    """The answer's entries of one series: a group each, in the groups' order."""
-    read = GroupKeys.of(spec.breakdown, scope.catalogue).read
-    nothing = Values({}, 0)
-    return [
-        {
-            "label": label,
-            "key": list(read(key)) if spec.breakdown else [],
-            "values": _listed_values(spec, buckets, values.get(key, nothing)),
-            "total": values.get(key, nothing).total,
-        }
-        for key in keys
-    ]
-
-
 def _listed_values(spec: TrendsSpec, buckets: Sequence[Bucket], values: Values) -> list[Number]:
     if spec.interval == "total":
         return [values.total]
@@ -303,10 +299,8 @@ def _formula_series(
     assert formula is not None
     assert spec.formula is not None
     groups = _rank(spec, scope, reader, spec.series, "count()")
-    keys = ("",) if groups is None else groups.keys + ((REST,) if groups.others else ())
     of_series = [
-        _entries(spec, scope, "", buckets, keys, _read_values(spec, scope, reader, series, buckets, groups))
-        for series in spec.series
+        _read_series(spec, scope, reader, series, buckets=buckets, groups=groups) for series in spec.series
     ]
 
     def combined(numbers: Sequence[Number]) -> Number | None:

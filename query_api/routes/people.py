@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote_to_bytes
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -42,10 +43,11 @@ def build_people_routes(
 
         return await front.answer("catalogue", work)
 
-    @router.get("/users/{distinct_id:path}/events")
-    async def events(request: Request, distinct_id: str) -> Response:
+    @router.get("/users/{rest:path}")
+    async def user(request: Request, rest: str) -> Response:
         try:
-            given = _parameters(request, "project", "before", "limit")
+            wanted = _read_path(request, rest)
+            given = _parameters(request, "project", *(("before", "limit") if wanted.events else ()))
             limit = _limit(given.get("limit"))
         except Exception as error:  # noqa: BLE001 - becomes an answer
             return problem_response(error)
@@ -54,27 +56,30 @@ def build_people_routes(
             project = _project(access, request, given)
             reader = StoreReader(store, options.limits)
             known = read_catalogue(store, project.name)
-            show_person(reader, project, known, keyed_hash, distinct_id)
-            person = find_person(reader, project, keyed_hash, distinct_id)
-            return read_timeline(reader, project, known, person, before=given.get("before"), limit=limit)
+            person = show_person(reader, project, known, keyed_hash, wanted.distinct_id)
+            if not wanted.events:
+                return person
+            key = find_person(reader, project, keyed_hash, wanted.distinct_id)
+            return read_timeline(reader, project, known, key, before=given.get("before"), limit=limit)
 
-        return await front.answer("users/events", work)
-
-    @router.get("/users/{distinct_id:path}")
-    async def user(request: Request, distinct_id: str) -> Response:
-        try:
-            given = _parameters(request, "project")
-        except Exception as error:  # noqa: BLE001 - becomes an answer
-            return problem_response(error)
-
-        def work() -> dict[str, Any]:
-            project = _project(access, request, given)
-            known = read_catalogue(store, project.name)
-            return show_person(StoreReader(store, options.limits), project, known, keyed_hash, distinct_id)
-
-        return await front.answer("users", work)
+        return await front.answer("users/events" if wanted.events else "users", work)
 
     return router
+
+
+class _Wanted(NamedTuple):
+    distinct_id: str
+    events: bool
+
+
+def _read_path(request: Request, rest: str) -> _Wanted:
+    """An id's own slashes come as %2F: only an unescaped /events at the end asks for the timeline."""
+    raw: bytes = request.scope.get("raw_path") or b""
+    _, found, escaped = raw.partition(b"/api/v1/users/")
+    parts = escaped.split(b"?")[0].split(b"/") if found else [quote(rest, safe="/").encode()]
+    events = len(parts) > 1 and parts[-1] == b"events"
+    distinct_id = unquote_to_bytes(b"/".join(parts[:-1] if events else parts)).decode(errors="replace")
+    return _Wanted(distinct_id, events)
 
 
 def _project(access: Access, request: Request, given: dict[str, str]) -> Any:

@@ -15,8 +15,8 @@ from query_api.run import ANALYSES, Prepared, Queries
 from query_api.spec.strict import nearest
 
 PLANNED = (
-    "retention", "paths", "lifecycle", "stickiness", "distribution", "interval", "attribution", "ltv", "sessions",
-    "user_properties", "sql",
+    "retention", "paths", "lifecycle", "stickiness", "distribution", "interval", "attribution", "ltv",
+    "sessions", "user_properties", "sql",
 )  # fmt: skip
 """Analyses of the contract that are not built yet."""
 

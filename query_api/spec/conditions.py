@@ -39,9 +39,9 @@ class Leaf(Strict):
     op: Operator
     value: Any = Field(
         default=None,
-        description="eq, ne: text, number, boolean or a list of texts; in, not_in: a list of those; text operators: "
-        "text; gt to lte: number, text or date; between: two of them; before, after: date or instant; "
-        "within_last: {value, unit}; is_*: nothing",
+        description="eq, ne: text, number, boolean or a list of texts; in, not_in: a list of those; "
+        "text operators: text; gt to lte: number, text or date; between: two of them; "
+        "before, after: date or instant; within_last: {value, unit}; is_*: nothing",
     )
     item_type: str | None = None
     by: str | None = None

@@ -42,7 +42,7 @@ class Span(Strict):
 
 
 class Range(Strict):
-    """`{"from", "to"}`, or `{"last": {"value": 7, "unit": "day"}}`: the local buckets ending with the current one."""
+    """`{"from", "to"}`, or `{"last": {"value": 7, "unit": "day"}}`: the local days that end with today."""
 
     from_: Annotated[Moment | None, BeforeValidator(read_moment, json_schema_input_type=str)] = Field(
         default=None, alias="from"

@@ -1,8 +1,9 @@
 """Conditions become SQL. A missing property fails every positive operator and so passes its negation.
 
-Each leaf is a positive test that is never NULL, or NOT of one. A value of the property's own kind is compared as
-that kind: numbers exactly, times by the clock of the project's zone, texts byte by byte. A value of another kind
-is compared with the text that is stored, which finds values that came with the wrong type.
+Each leaf is a positive test that is never NULL, or NOT of one. A value of the property's own kind is
+compared as that kind: numbers exactly, times by the clock of the project's zone, texts byte by byte. A
+value of another kind is compared with the text that is stored, which finds values that came with the wrong
+type.
 """
 
 from __future__ import annotations

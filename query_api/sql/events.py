@@ -1,4 +1,4 @@
-"""Rows of the events table: who is behind them, which of them a query reads, and what their groups are called."""
+"""Rows of the events table: who is behind them, which a query reads, and what their groups are called."""
 
 from __future__ import annotations
 
@@ -52,10 +52,11 @@ class EventSql:
 
     def within(self, period: Period) -> str:
         start, end = self.parameters.integer(period.start), self.parameters.integer(period.end)
-        return f"time >= fromUnixTimestamp64Milli({start}, 'UTC') AND time < fromUnixTimestamp64Milli({end}, 'UTC')"
+        first, last = (f"fromUnixTimestamp64Milli({edge}, 'UTC')" for edge in (start, end))
+        return f"time >= {first} AND time < {last}"
 
     def reads(self, selectors: Sequence[Selector], period: Period) -> str:
-        """WHERE of all rows that may match a selector: project, period, names, the query's conditions, the sample."""
+        """WHERE of all rows that may match a selector: project, period, names, conditions, the sample."""
         tests = [self.of_project(), self.within(period), self.named(selectors)]
         if self.scope.where:
             tests.append(self.conditions.all_of(self.scope.where))
@@ -128,7 +129,8 @@ class EventSql:
         if selector.occurrence == "first_matching":
             tests.append(self.conditions.all_of((*self.scope.where, *selector.where)))
         row = "time, seq, event_key"
-        return (
-            f"({self.actor}, {row}) IN (SELECT actor, first.1, first.2, first.3 FROM (SELECT {self.actor} AS actor, "
-            f"min(({row})) AS first FROM events WHERE {' AND '.join(tests)} GROUP BY actor))"
-        )
+        firsts = f"""SELECT actor, first.1, first.2, first.3 FROM (
+        SELECT {self.actor} AS actor, min(({row})) AS first
+        FROM events WHERE {" AND ".join(tests)}
+        GROUP BY actor)"""
+        return f"({self.actor}, {row}) IN ({firsts})"

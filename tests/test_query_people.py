@@ -1,0 +1,247 @@
+"""People, the catalogue, projects and the ledger, through the whole system."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from footfall.workspace import Project
+from tests.system import SECRET_KEY, WRITE_KEY, System
+
+NOW = 1_796_000_000_000  # 2026-11-30T00:53:20Z
+
+
+@pytest.fixture
+def system(system: System) -> System:
+    system.clock.freeze(NOW)
+    return system
+
+
+async def get(system: System, path: str, status: int = 200) -> Any:
+    answer = await system.query_api.get(f"/api/v1/{path}")
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+def event(name: str, user: str, minute: int = 0, **properties: Any) -> dict[str, Any]:
+    return {
+        "event": name,
+        "distinct_id": user,
+        "time": NOW - 3_600_000 + minute * 60_000,
+        "properties": properties,
+    }
+
+
+async def test_a_person_is_found_by_any_of_their_ids(system: System) -> None:
+    await system.send(
+        event("view", "device-1", 0, channel="a"),
+        {"type": "track_signup", "original_id": "device-1", **event("$SignUp", "ann", 1)},
+        event("buy", "ann", 2),
+        {**event("buy", "ignored", 3), "anonymous_id": "device-2", "login_id": "ann"},
+        {"type": "profile_set", "distinct_id": "ann", "properties": {"age": 30, "vip": True, "tags": ["x"]}},
+        {"type": "profile_set", "distinct_id": "device-1", "properties": {"city": "Xi'an"}},
+    )
+    await system.settle()
+    person = await get(system, "users/ann")
+    assert person == {
+        "user_id": "ann",
+        "distinct_ids": ["ann", "device-1", "device-2"],
+        "first_time": "2026-11-29T23:53:20.000Z",
+        "last_time": "2026-11-29T23:56:20.000Z",
+        "properties": {"age": 30, "city": "Xi'an", "tags": ["x"], "vip": True},
+    }
+    assert await get(system, "users/device-1") == person
+    assert await get(system, "users/device-2?project=default") == person
+    await get(system, "users/nobody-of-that-name", status=404)
+    await get(system, "users/guest", status=404)
+
+
+async def test_an_id_may_contain_anything(system: System) -> None:
+    for name in ("a/b", "events", "a b?c=d&e", "用户", "x/events"):
+        await system.send(event("buy", name))
+    await system.settle()
+    for name in ("a%2Fb", "events", "a%20b%3Fc%3Dd%26e", "%E7%94%A8%E6%88%B7", "x%2Fevents"):
+        person = await get(system, f"users/{name}")
+        assert len(person["distinct_ids"]) == 1
+        assert len((await get(system, f"users/{name}/events"))["events"]) == 1
+
+
+async def test_a_timeline_is_newest_first_and_pages_through_ties(system: System) -> None:
+    await system.send(*[event(f"e{index}", "ann", index // 4, n=index) for index in range(10)])
+    await system.settle()
+    names: list[str] = []
+    path = "users/ann/events?limit=3"
+    while True:
+        page = await get(system, path)
+        names += [one["event"] for one in page["events"]]
+        if page["next_before"] is None:
+            break
+        path = f"users/ann/events?limit=3&before={page['next_before']}"
+    assert names == [f"e{index}" for index in reversed(range(10))]
+    early = await get(system, "users/ann/events?before=2026-11-29T23:54:20Z")
+    assert [one["event"] for one in early["events"]] == ["e3", "e2", "e1", "e0"]
+    await get(system, "users/ann/events?before=yesterday", status=422)
+    await get(system, "users/ann/events?limit=0", status=422)
+    await get(system, "users/no-such/events", status=404)
+
+
+async def test_a_timeline_shows_typed_properties_and_the_ids_that_came(system: System) -> None:
+    await system.send(
+        event("buy", "ann", 0, amount=10.1, channel="a", n=3, ok=True, tags=["x"], note="5"),
+        event("buy", "ann", 1, amount="free", n="many"),
+    )
+    await system.settle()
+    later, earlier = (await get(system, "users/ann/events"))["events"]
+    assert earlier["properties"] == {
+        "amount": 10.1, "channel": "a", "n": 3, "note": "5", "ok": True, "tags": ["x"]
+    }  # fmt: skip
+    assert later["properties"] == {"amount": "free", "n": "many"}
+    assert (earlier["distinct_id"], earlier["login_id"], earlier["type"]) == ("ann", None, "track")
+    assert earlier["time"] == "2026-11-29T23:53:20.000Z"
+
+
+async def test_the_catalogue_lists_events_and_properties_with_conflicts(system: System) -> None:
+    await system.send(
+        event("buy", "ann", 0, channel="a", n=3),
+        event("buy", "bob", 1, n="many"),
+        {"type": "profile_set", "distinct_id": "ann", "properties": {"age": 30}},
+    )
+    await system.settle()
+    found = await get(system, "catalogue")
+    assert found["events"] == [
+        {
+            "event": "buy",
+            "type": "track",
+            "count": 2,
+            "first_seen": "2026-11-29T23:53:20.000Z",
+            "last_seen": "2026-11-29T23:54:20.000Z",
+        }
+    ]
+    properties = {(one["of"], one["property"]): one for one in found["properties"]}
+    assert properties["event", "n"]["type"] == "number"
+    assert properties["event", "n"]["conflicts"] == {"string": 1}
+    assert properties["event", "channel"]["has_column"] is True
+    assert properties["user", "age"]["type"] == "number"
+
+
+async def test_a_project_is_made_with_keys_of_its_own(system: System) -> None:
+    body = {
+        "name": "retail",
+        "timezone": "Europe/Berlin",
+        "week_start": "sunday",
+        "keyless": True,
+        "identity": {"strategy": "many_to_one", "bindings": "trusted", "shared_device_limit": 5},
+    }
+    answer = await system.query_api.post("/api/v1/projects", json=body)
+    assert answer.status_code == 201
+    keys = answer.json()
+    assert keys["name"] == "retail"
+    made = system.workspace.project("retail")
+    assert made is not None
+    assert (made.timezone, made.week_start, made.keyless) == ("Europe/Berlin", "sunday", True)
+    assert (made.identity.bindings, made.identity.shared_device_limit) == ("trusted", 5)
+    await system.send(event("buy", "ann"), key=keys["write_key"])
+    await system.settle()
+    body = {"project": "retail", "series": [{"event": "buy"}], "range": {"last": {"value": 1, "unit": "day"}}}
+    answer = await system.query_api.post(
+        "/api/v1/query/trends", json=body, headers={"Authorization": f"Bearer {keys['secret_key']}"}
+    )
+    assert answer.json()["result"]["series"][0]["total"] == 1
+    assert answer.json()["meta"]["timezone"] == "Europe/Berlin"
+    again = await system.query_api.post("/api/v1/projects", json={"name": "retail"})
+    assert (again.status_code, again.json()["code"]) == (409, "exists")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "a b"}, "name"),
+        ({}, "name"),
+        ({"name": "x", "timezone": "Mars/Base"}, "timezone"),
+        ({"name": "x", "week_start": "tuesday"}, "week_start"),
+        ({"name": "x", "identity": {"strategy": "one_to_many"}}, "identity.strategy"),
+        ({"name": "x", "identity": {"shared_device_limit": 0}}, "identity.shared_device_limit"),
+        ({"name": "x", "colour": "red"}, "colour"),
+        ([], ""),
+    ],
+)
+async def test_a_project_that_cannot_be_is_refused(system: System, body: Any, field: str) -> None:
+    answer = await system.query_api.post("/api/v1/projects", json=body)
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+
+
+async def test_the_ledger_is_closed_at_every_moment(system: System) -> None:
+    empty = (await system.query_api.get("/api/v1/projects/default/ledger")).json()
+    assert empty["total"] == {"received": 0, "stored": 0, "duplicate": 0, "rejected": {}, "queued": 0}
+    assert empty["minutes"] == []
+    await system.send(event("buy", "ann"), event("buy", "bob"), {"event": "buy"})
+    assert await system.ledger() == {
+        "received": 3, "stored": 0, "duplicate": 0, "rejected": {}, "queued": 3
+    }  # fmt: skip
+    await system.settle()
+    await system.send(event("buy", "ann"))
+    assert await system.ledger() == {
+        "received": 4, "stored": 2, "duplicate": 0, "rejected": {"missing_field": 1}, "queued": 1
+    }  # fmt: skip
+    await system.settle()
+    answer = (await system.query_api.get("/api/v1/projects/default/ledger")).json()
+    assert answer["total"]["queued"] == 0
+    assert answer["total"]["stored"] + answer["total"]["duplicate"] == 3
+    assert [(one["minute"], one["door"], one["received"]) for one in answer["minutes"]] == [
+        ("2026-11-30T00:53:00.000Z", "native", 4)
+    ]
+    assert answer["data_until"] == "2026-11-30T00:53:20.000Z"
+
+
+async def test_ledgers_of_projects_are_kept_apart(system: System) -> None:
+    key = system.create_project(Project("other"))
+    await system.send(event("buy", "ann"))
+    await system.send(event("buy", "ann"), event("buy", "bob"), key=key)
+    await system.settle()
+    assert (await system.ledger())["stored"] == 1
+    assert (await system.ledger("other"))["stored"] == 2
+
+
+async def test_a_merge_never_changes_event_counts_and_lowers_users(system: System) -> None:
+    await system.send(event("view", "device", 0), event("view", "ann", 1))
+    await system.settle()
+    body = {
+        "series": [{"event": "view"}, {"event": "view", "measure": "users"}],
+        "range": {"last": {"value": 2, "unit": "day"}},
+        "interval": "total",
+    }
+    assert [one["total"] for one in (await system.ask("trends", body))["series"]] == [2, 2]
+    await system.send({"type": "track_signup", "original_id": "device", **event("$SignUp", "ann", 2)})
+    await system.settle()
+    assert [one["total"] for one in (await system.ask("trends", body))["series"]] == [2, 1]
+
+
+async def test_is_alive_ready_and_measured(system: System) -> None:
+    await system.query_api.post("/api/v1/query/trends", json={"series": [{"event": "buy"}]})
+    for path, text in (("healthz", "ok"), ("readyz", "ready"), ("metrics", "footfall_query_requests_total{")):
+        answer = await system.query_api.get(f"/{path}", headers={"Authorization": ""})
+        assert answer.status_code == 200
+        assert text in answer.text
+
+
+async def test_openapi_describes_every_route(system: System) -> None:
+    document = (await system.query_api.get("/openapi.json")).json()
+    routes = {
+        "/api/v1/query/trends", "/api/v1/query/trends/users", "/api/v1/query/trends/explain",
+        "/api/v1/query/funnel", "/api/v1/query/funnel/users", "/api/v1/query/funnel/explain",
+        "/api/v1/users/{id}", "/api/v1/users/{id}/events", "/api/v1/catalogue",
+        "/api/v1/projects", "/api/v1/projects/{name}/ledger", "/healthz", "/readyz", "/metrics",
+    }  # fmt: skip
+    assert set(document["paths"]) == routes
+    text = str(document)
+    for name in document["components"]["schemas"]:
+        assert f"'#/components/schemas/{name}'" in text, f"{name} is not referred to"
+
+
+async def test_neither_keys_nor_sql_errors_leak(system: System) -> None:
+    answer = await system.query_api.post("/api/v1/projects", json={"name": "x" * 300})
+    assert answer.status_code == 422
+    for key in (SECRET_KEY, WRITE_KEY):
+        assert key not in answer.text
