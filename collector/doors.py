@@ -93,6 +93,7 @@ class Door(ABC):
         return body
 
     def origin(self, scope: Scope, headers: Headers) -> Origin:
+        """Where a request comes from."""
         agent = headers.get(b"user-agent", b"")[:_USER_AGENT_LENGTH]
         client = scope.get("client")
         ip: str = client[0] if client else ""

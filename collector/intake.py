@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from collector.answers import Overloaded
 from collector.counts import Counts
@@ -68,7 +68,7 @@ class Intake:
         """
         received_at = max(received_at, self._last)
         if isinstance(places, Place):
-            await self._wait([self._append(verdicts, places, origin, received_at)])
+            await self._wait(self._append(verdicts, places, origin, received_at))
             return
         by_place: dict[Place, list[int]] = {}
         for index, place in enumerate(places):
@@ -78,7 +78,7 @@ class Intake:
             self._append(_part(verdicts, elements, indexes), place, origin, received_at, indexes)
             for place, indexes in by_place.items()
         ]
-        await self._wait(appended)
+        await self._wait(asyncio.gather(*appended))
 
     async def quarantine(
         self, raw: bytes, reason: Reason, message: str, place: Place, origin: Origin
@@ -123,12 +123,9 @@ class Intake:
         tally = Tally(project, origin.door, received_at // 60_000, header.count)
         return self._writer.append_async(write_log_record(header, events), tally)
 
-    async def _wait(self, appended: list[asyncio.Future[int]]) -> None:
+    async def _wait(self, appended: asyncio.Future[Any]) -> None:
         try:
-            if len(appended) == 1:
-                await appended[0]
-            else:
-                await asyncio.gather(*appended)
+            await appended
         except LogFull:
             self._counts.log_refusals += 1
             raise Overloaded("the event log is full") from None

@@ -98,6 +98,10 @@ class Keys:
         self._budget = self._rate
         self._refilled = monotonic()
 
+    def known_grant(self, key: str) -> Grant | Missing | None:
+        """As `grant`, but MISSING where the workspace must be asked."""
+        return self._grants.peek(key)
+
     async def grant(self, key: str) -> Grant | None:
         """What a key opens. Raises Overloaded when it cannot be looked up now."""
         known = self._grants.peek(key)

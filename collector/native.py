@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -33,6 +33,7 @@ from footfall.events.verdicts import NATIVE, Judge, Verdicts
 from footfall.workspace.projects import DEFAULT_PROJECT
 from footfall.workspace.workspace import Grant
 
+_USUAL_KEYS: Final = 1_000
 EVENTS_PATH = "/v1/events"
 VALIDATE_PATH = "/v1/validate"
 
@@ -55,19 +56,16 @@ class NativeDoor(Door):
     def __init__(self, collaborators: Collaborators, known: KnownNames) -> None:
         super().__init__(collaborators)
         self._judge = Judge(NATIVE, known)
+        self._usual: dict[bytes, tuple[str, Grant, Place]] = {}  # by Authorization header
 
     async def answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer:
         if scope["method"] != "POST":
             raise NotAllowed(f"{scope['path']} takes POST, not {scope['method']}")
         query = query_of(scope)
-        grant = await self._grant(headers, query)
-        visit = Visit(
-            stores=scope["path"] == EVENTS_PATH,
-            encoding=headers.get(b"content-encoding") or query.get("compression", "").encode(),
-            origin=self.origin(scope, headers),
-            grant=grant,
-            base=await self._base_place(grant, query),
-        )
+        grant, base = await self._admit(headers, query)
+        encoding = headers.get(b"content-encoding") or query.get("compression", "").encode()
+        origin = self.origin(scope, headers)
+        visit = Visit(scope["path"] == EVENTS_PATH, encoding, origin, grant, base)
         body = await self.read(headers, receive)
         try:
             return await self._take(visit, body)
@@ -98,21 +96,24 @@ class NativeDoor(Door):
         self.counts.records[self.name, Reason.UNREADABLE.value] += 1
         await self.intake.quarantine(body, Reason.UNREADABLE, message, visit.base, visit.origin)
 
-    async def _grant(self, headers: Headers, query: Mapping[str, str]) -> Grant:
-        authorization = headers.get(b"authorization")
-        if authorization is not None:
-            scheme, _, credentials = authorization.decode("latin-1").partition(" ")
-            if scheme.lower() != "bearer":
-                raise Unauthorized("send the key as 'Authorization: Bearer <write key>' or as ?key=")
-            key = credentials.strip()
-        else:
-            key = query.get("key", "")
-        if not key:
-            raise Unauthorized("no key: send 'Authorization: Bearer <write key>' or ?key=")
-        grant = await self.keys.grant(key)
-        if grant is None:
+    async def _admit(self, headers: Headers, query: Mapping[str, str]) -> tuple[Grant, Place]:
+        """What the request's key opens, and where its records go that name no project themselves."""
+        authorization = headers.get(b"authorization", b"")
+        usual = self._usual.get(authorization)
+        if usual is not None and not query:
+            key, grant, base = usual
+            if self.keys.known_grant(key) is grant:
+                return grant, base
+        key = _key_of(headers, query)
+        found = await self.keys.grant(key)
+        if found is None:
             raise Unauthorized("the key opens no project")
-        return grant
+        base = await self._base_place(found, query)
+        if authorization and not query:
+            if len(self._usual) >= _USUAL_KEYS:
+                self._usual.clear()
+            self._usual[authorization] = key, found, base
+        return found, base
 
     async def _base_place(self, grant: Grant, query: Mapping[str, str]) -> Place:
         """Where records go that name no project themselves."""
@@ -140,6 +141,20 @@ class NativeDoor(Door):
                 refused.append(Refusal(index, Reason.WRONG_PROJECT.value, "project", message))
         refuse(verdicts, refused)
         return places
+
+
+def _key_of(headers: Headers, query: Mapping[str, str]) -> str:
+    authorization = headers.get(b"authorization")
+    if authorization is None:
+        key = query.get("key", "")
+    else:
+        scheme, _, credentials = authorization.decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer":
+            raise Unauthorized("send the key as 'Authorization: Bearer <write key>' or as ?key=")
+        key = credentials.strip()
+    if not key:
+        raise Unauthorized("no key: send 'Authorization: Bearer <write key>' or ?key=")
+    return key
 
 
 def _answer(verdicts: Verdicts) -> Answer:

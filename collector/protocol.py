@@ -1,9 +1,9 @@
 """uvicorn's HTTP protocol, with deadlines and with answers in one write.
 
 Deadlines: a head, and a body, must be complete within their time, and a head within its size; a client that
-sends a byte a second would otherwise hold a connection for ever. Connections over their time are closed without
-an answer, so that SDKs which delete their data over a 4xx keep it. One sweep a half second looks at all
-connections: timers of each request would cost more than reading it.
+sends a byte a second would otherwise hold a connection for ever. Connections over their time are closed
+without an answer, so that SDKs which delete their data over a 4xx keep it. One sweep a half second looks at
+all connections: timers of each request would cost more than reading it.
 
 One write: the doors hand their whole answer over at once (the extension `footfall.answer` of the ASGI scope),
 which saves a system call and the checks of headers that are our own.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -24,6 +26,8 @@ class CollectorServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if threading.current_thread() is threading.main_thread():
+            _calm_garbage_collector()
         self._sweeper = asyncio.create_task(end_slow_requests(self.server_state.connections))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -35,6 +39,16 @@ class CollectorServer(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
+
+
+def _calm_garbage_collector() -> None:
+    """For a process that only collects: its requests leave no cycles, and what was imported stays.
+
+    With Python's own settings some 10 % of the CPU time goes into looking for garbage that is not there.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def build_server(

@@ -271,15 +271,75 @@ def test_the_fast_way_and_the_slow_way_give_the_same_verdicts(batch, door):
         assert slow.refusals, "the fast way gave up on a batch in which nothing is wrong"
 
 
-@given(batch=st.lists(usual, min_size=1, max_size=4), odd_one=odd)
-@settings(max_examples=200, deadline=None)
-def test_a_judge_that_knows_names_judges_as_one_that_does_not(batch, odd_one):
-    array = json.dumps([*batch, odd_one]).encode()
-    experienced = Judge(NATIVE, KnownNames())
-    experienced.judge_array(array, NOW)
-    again = experienced.judge_array(array, NOW)
-    first = Judge(NATIVE, KnownNames()).judge_array(array, NOW)
-    assert again == first
+def experienced_judge(door: Door) -> Judge:
+    """One that has learned the usual names."""
+    judge = Judge(door, KnownNames())
+    lesson = json.dumps([event(properties={"a": 1, "b1": 2, "$x": 3})]).encode()
+    for _ in range(20):
+        judge.judge_array(lesson, NOW)
+    return judge
+
+
+@given(batch=st.lists(usual | odd, max_size=4), door=st.sampled_from([NATIVE, SENSORS]))
+@settings(max_examples=600, deadline=None)
+def test_a_judge_of_experience_judges_as_a_new_one(batch, door):
+    array = json.dumps(batch).encode()
+    experienced = experienced_judge(door).judge_array(array, NOW)
+    new = Judge(door, KnownNames()).judge_array(array, NOW)
+    assert (experienced is None) == (new is None)
+    if experienced is not None and new is not None:
+        assert experienced.events == new.events
+        assert experienced.refusals == new.refusals
+        assert experienced.claims == new.claims
+        for one, other in zip(experienced.records, new.records, strict=True):
+            assert (one is None) == (other is None)
+            if one is not None:
+                fields = set(one.__struct_fields__) - {"properties"}
+                assert all(getattr(one, field) == getattr(other, field) for field in fields)
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        b'{"\\u0061":1}',
+        b'{"a":1,"a":{}}',
+        b'{"a":{},"a":1}',
+        b'{"a":1e999}',
+        b'{"a":"\xff"}',
+        b'{"A":1}',
+        b'{"a\\u0000":1}',
+        b"null",
+        b"[]",
+        b'{"$project":"p"}',
+        b'{"a":' + b"9" * 4301 + b"}",
+        b'{"a":"' + b"x" * 16_385 + b'"}',
+    ],
+)
+def test_experience_does_not_make_careless(properties):
+    array = b'[{"event":"a","distinct_id":"u","properties":' + properties + b"}]"
+    for door in (NATIVE, SENSORS):
+        verdicts = [
+            judge.judge_array(array, NOW) for judge in (experienced_judge(door), Judge(door, KnownNames()))
+        ]
+        outcomes = [each and (each.events, each.refusals, each.claims) for each in verdicts]
+        assert outcomes[0] == outcomes[1]
+
+
+def test_names_that_come_later_are_learned_too():
+    judge = experienced_judge(NATIVE)
+    later = json.dumps([event(properties={"later": 1})]).encode()
+    for _ in range(100):
+        assert judge.judge_array(later, NOW).refusals == []
+    assert judge._usual.decode(later) is not None
+    assert judge._usual.decode(json.dumps([event(properties={"a": 1})]).encode()) is not None
+
+
+def test_a_judge_rests_from_what_hardly_ever_works():
+    judge = experienced_judge(NATIVE)
+    array = json.dumps([event(properties={"$time": NOW})]).encode()
+    for _ in range(40):
+        assert judge.judge_array(array, NOW).refusals == []
+    assert judge._usual._rest > 0
 
 
 @given(batch=st.lists(records, max_size=4), door=st.sampled_from([NATIVE, SENSORS]))

@@ -6,7 +6,6 @@ else the whole record but for the fields that change at a retry.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -31,7 +30,7 @@ def event_ids(
     scope = project.encode()
     by_client: EventHash | None = None
     by_track: EventHash | None = None
-    seen: Counter[bytes] = Counter()
+    seen: dict[bytes, int] = {}
     raw: Sequence[bytes | msgspec.Raw] = ()
     ids: list[str] = []
     for index, record in enumerate(records):
@@ -46,9 +45,8 @@ def event_ids(
         else:
             raw = raw or elements()
             text = canonical(raw[index])
-            ordinal = b"%d" % seen[text]
-            seen[text] += 1
-            ids.append(keyed_hash.event_id(scope, b"record", text, ordinal).hex())
+            seen[text] = ordinal = seen.get(text, -1) + 1
+            ids.append(keyed_hash.event_id(scope, b"record", text, b"%d" % ordinal).hex())
     return ids
 
 

@@ -8,7 +8,7 @@ the same verdicts (a test compares the two) and names reason and field.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Annotated, Any, NamedTuple
 
@@ -30,6 +30,7 @@ from footfall.events.names import HOISTED, KnownNames, explain_name
 from footfall.events.reasons import Reason
 from footfall.events.record import Record, RecordType, split_array
 from footfall.events.times import END_MS, InvalidTime, correct_time, read_time
+from footfall.events.usual import UsualBatches
 
 _Id = Annotated[str, Meta(max_length=limits.ID_LENGTH)]
 _Text = Annotated[str, Meta(max_length=limits.STRING_LENGTH)]
@@ -72,13 +73,14 @@ class NativeRecord(_CheckedRecord, forbid_unknown_fields=True):
 class SensorsRecord(_CheckedRecord, forbid_unknown_fields=True):
     """What Sensors Analytics' SDKs usually send: a record, and fields that say nothing to us."""
 
-    token: _Id | None = None
     hybrid_h5: bool | int | str | None = msgspec.field(default=None, name="_hybrid_h5")
     is_instant_event: bool | int | str | None = None
 
 
 class _SensorsRecordWithMore(SensorsRecord, forbid_unknown_fields=False):
-    """The same with fields nobody has heard of."""
+    """The same with a token of its own, and with fields nobody has heard of."""
+
+    token: _Id | None = None
 
 
 class Door(NamedTuple):
@@ -127,14 +129,21 @@ class Judge:
         self.door = door
         self._known = known
         self._decode_batch = door.batch_decoder().decode
+        self._usual = UsualBatches(door.record, _Value)
         self._decode_strictly = msgspec.json.Decoder(door.record).decode
         self._decode_tolerantly = msgspec.json.Decoder(door.tolerant).decode if door.tolerant else None
 
     def judge_array(self, array: bytes, received_at: int) -> Verdicts | None:
         """The verdicts on an array of usual records; None if the slow way is needed (`judge_elements`)."""
         large = len(array) > limits.RECORD_BYTES
-        if large and array.count(b"{") > _MOST_BRACES:
-            return None
+        if large:
+            if array.count(b"{") > _MOST_BRACES:
+                return None
+        elif (known := self._usual.decode(array)) is not None:
+            if next(_unusual(known, received_at, self._known.names, check_properties=False), None) is None:
+                self._usual.hit()
+                return Verdicts(array, known, [], {}, 0)  # type: ignore[arg-type]  # list is invariant
+            self._usual.missed()
         try:
             records = self._decode_batch(array)
         except _UNDECODABLE:
@@ -144,31 +153,10 @@ class Judge:
         if large and max(map(len, split_array(array)), default=0) > limits.RECORD_BYTES:
             return None
         verdicts = Verdicts(array, records, [], {}, 0)  # type: ignore[arg-type]  # list is invariant
-        self._judge_records(records, received_at, verdicts)
+        for index in _unusual(records, received_at, self._known.names, check_properties=True):
+            self._judge_unusual(index, records[index], received_at, verdicts)
+        self._usual.learn(verdicts.records, self._known.names)
         return verdicts
-
-    def _judge_records(self, records: Sequence[Record], received_at: int, verdicts: Verdicts) -> None:
-        names = self._known.names
-        youngest, oldest = received_at + limits.FARTHEST_AHEAD_MS, received_at - limits.OLDEST_MS
-        fresh_from, fresh_to = received_at - limits.CLOCK_SKEW_MS, received_at + limits.CLOCK_SKEW_MS
-        for index, record in enumerate(records):
-            # The usual record: known event, known properties, a time in range, from a clock that is right.
-            sent = record.flush_time
-            if sent is None:
-                sent = record.sent_at
-            time = record.time
-            if (
-                record.type == "track"
-                and record.event in names
-                and record.distinct_id is not None
-                and type(time) is int
-                and oldest <= time <= youngest
-                and (sent is None or (type(sent) is int and fresh_from <= sent <= fresh_to))
-                and record.project is None
-                and names.issuperset(record.properties)
-            ):
-                continue
-            self._judge_unusual(index, record, received_at, verdicts)
 
     def _judge_unusual(self, index: int, record: Record, received_at: int, verdicts: Verdicts) -> None:
         fault = fault_of(record, received_at, self._known)
@@ -207,9 +195,11 @@ class Judge:
                 return self._decode_strictly(element), 0
             except _UNDECODABLE:
                 pass
-            if self._decode_tolerantly and (ignored := _unknown_fields(element, self.door.record)):
+            if self._decode_tolerantly and self.door.tolerant:
+                ignored = _unknown_fields(element, self.door.tolerant)
                 try:
-                    return self._decode_tolerantly(element), ignored
+                    if ignored is not None:
+                        return self._decode_tolerantly(element), ignored
                 except _UNDECODABLE:
                     pass
         explain(parse_object(element), unknown_allowed=self._decode_tolerantly is not None)
@@ -217,21 +207,48 @@ class Judge:
         raise FaultFound(Reason.INVALID_TYPE, "", "a field is there twice, first with a value that cannot be")
 
 
-def _unknown_fields(element: bytes, record: type[_CheckedRecord]) -> int:
-    """How many fields of a readable object a record does not have; 0 also if it needs a closer look."""
+def _unknown_fields(element: bytes, record: type[_CheckedRecord]) -> int | None:
+    """How many fields of a readable object a record does not have; None if it needs a closer look."""
     try:
         element.decode()
         plain = _read_plainly(element)
     except _UNDECODABLE:
-        return 0
+        return None
     if not isinstance(plain, dict) or is_schema_protocol(plain) or is_encrypted(plain):
-        return 0
-    return 0 if depth_exceeds(element, limits.NESTING_DEPTH) else len(plain.keys() - _wire_names(record))
+        return None
+    return None if depth_exceeds(element, limits.NESTING_DEPTH) else len(plain.keys() - _wire_names(record))
 
 
 @cache
 def _wire_names(record: type[_CheckedRecord]) -> frozenset[str]:
     return frozenset(record.__struct_encode_fields__)
+
+
+def _unusual(
+    records: Sequence[Record], received_at: int, names: set[str], *, check_properties: bool
+) -> Iterator[int]:
+    """Indexes of the records that need a closer look.
+
+    A usual record is a known event with known properties, with a time in range, from a clock that is right.
+    """
+    youngest, oldest = received_at + limits.FARTHEST_AHEAD_MS, received_at - limits.OLDEST_MS
+    fresh_from, fresh_to = received_at - limits.CLOCK_SKEW_MS, received_at + limits.CLOCK_SKEW_MS
+    for index, record in enumerate(records):
+        sent = record.flush_time
+        if sent is None:
+            sent = record.sent_at
+        time = record.time
+        if not (
+            record.type == "track"
+            and record.event in names
+            and record.distinct_id is not None
+            and type(time) is int
+            and oldest <= time <= youngest
+            and (sent is None or (type(sent) is int and fresh_from <= sent <= fresh_to))
+            and record.project is None
+            and (not check_properties or names.issuperset(record.properties))
+        ):
+            yield index
 
 
 def fault_of(record: Record, received_at: int, known: KnownNames) -> Fault | None:
