@@ -52,6 +52,9 @@ _UNAVAILABLE = frozenset({
     999, 1000, 1001,  # KEEPER_EXCEPTION, POCO_EXCEPTION, STD_EXCEPTION
 })  # fmt: skip
 
+# A tenth to a seventh less time for a whole funnel than by default (bench/); a block holds some MB.
+_FEW_LARGE_BLOCKS = {"max_block_size": 65_536, "preferred_block_size_bytes": 8 << 20}
+
 _CODE = re.compile(r"Code: (\d+)")
 
 
@@ -91,7 +94,7 @@ class ClickHouseStore:
         self, query: Query, limits: QueryLimits | None = None
     ) -> Iterator[tuple[np.ndarray[Any, Any], ...]]:
         parameters = _bindable(query)
-        settings = _settings(limits)
+        settings = _settings(limits) | _FEW_LARGE_BLOCKS
         with (
             _errors_as_ours(),
             self._connections.borrow() as client,

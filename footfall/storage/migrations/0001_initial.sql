@@ -10,6 +10,8 @@
 -- event_key is the low 32 bits of the event's key: random bits do not compress, and these order ties (ADR 0005).
 -- Codecs are explicit: with none set, the engine recompresses big parts behind our back. The projection ignores
 -- them and takes the table's default.
+-- A map's keys lie in 8 buckets, so that a condition on one property reads an eighth of them: 3 to 5 times less
+-- time at the same size, against 1.5 times more for whole maps, which only timelines read.
 CREATE TABLE IF NOT EXISTS events {on_cluster}
 (
     project LowCardinality(String) CODEC(LZ4),
@@ -28,7 +30,7 @@ CREATE TABLE IF NOT EXISTS events {on_cluster}
     log_partition UInt16 CODEC(ZSTD(1)),
     log_offset UInt64 CODEC(ZSTD(1)),
     {property_columns},
-    properties Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    properties Map(LowCardinality(String), String) CODEC(LZ4),
     PROJECTION by_event
     (
         SELECT project, event, user_key, time, alias_key, type, {projected_columns}
@@ -39,7 +41,9 @@ ENGINE = {merge_tree}
 PARTITION BY toYYYYMM(time)
 ORDER BY (project, user_key, time)
 SETTINGS {deduplication}, enable_vertical_merge_algorithm = 0, fsync_after_insert = 1,
-    default_compression_codec = 'LZ4', enable_adaptive_codec_selection = 1;
+    default_compression_codec = 'LZ4', enable_adaptive_codec_selection = 1,
+    map_serialization_version = 'with_buckets', max_buckets_in_map = 8, map_buckets_strategy = 'constant',
+    map_buckets_min_avg_size = 0;
 
 -- Every event id of the last days and where it was first stored: the exact answer behind the repeat filter.
 CREATE TABLE IF NOT EXISTS event_ids {on_cluster}
