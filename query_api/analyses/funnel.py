@@ -47,18 +47,24 @@ def rows_sql(sql: EventSql, spec: FunnelSpec, *, event_parts: Sequence[Part] = (
     if event_parts:
         columns.append(f"{_value(sql, spec, event_parts)} AS value")
         names.append("value")
+    # Where all steps are plain names, no row that is read has an empty mask.
+    fits = "" if all(_is_plain(step) for step in spec.steps) else " AND mask != 0"
     return f"""SELECT {", ".join(names)}
 FROM (
     SELECT {_listed(columns)}
     FROM events
     WHERE {sql.reads(spec.steps, _period(spec, sql.scope))}
 )
-WHERE actor != 0 AND mask != 0"""
+WHERE actor != 0{fits}"""
+
+
+def _is_plain(step: Step) -> bool:
+    return step.event is not None and not step.where and step.occurrence == "any"
 
 
 def _period(spec: FunnelSpec, scope: Scope) -> Period:
     """The events read: of the range, or up to the last window's end."""
-    after = spec.window_ms + 1 if spec.complete_after_range else 0
+    after = spec.window_ms if spec.complete_after_range else 0
     return Period(scope.period.start, scope.period.end + after)
 
 
@@ -67,11 +73,10 @@ def _mask(sql: EventSql, steps: Sequence[Step]) -> str:
     plain: dict[str, int] = {}
     tests = []
     for index, step in enumerate(steps):
-        if step.event is None or step.where or step.occurrence != "any":
+        if not _is_plain(step):
             tests.append(f"if({sql.selects(step)}, {1 << index}, 0)")
-        else:
-            for name in step.event:
-                plain[name] = plain.get(name, 0) | 1 << index
+        for name in step.event or () if _is_plain(step) else ():
+            plain[name] = plain.get(name, 0) | 1 << index
     if plain:
         names, bits = sql.parameters.texts(plain), sql.parameters.keys(list(plain.values()))
         tests.append(f"transform(event, {names}, {bits}, toUInt64(0))")

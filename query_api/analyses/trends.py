@@ -25,6 +25,8 @@ from query_api.buckets import Bucket, Period
 from query_api.group_keys import REST, GroupKeys
 from query_api.problems import Fault, refused
 from query_api.scope import Scope
+from query_api.spec.breakdown import Part
+from query_api.spec.conditions import Owner
 from query_api.spec.formula import evaluate
 from query_api.spec.trends import Series, TrendsCell, TrendsSpec, TrendsUsersSpec
 from query_api.sql.events import PERSON, TIME, EventSql
@@ -56,26 +58,45 @@ class Groups:
 
 
 def rows_sql(
-    sql: EventSql, spec: TrendsSpec, series: Sequence[Series], cut: Cut, groups: Groups | None
+    sql: EventSql,
+    spec: TrendsSpec,
+    series: Sequence[Series],
+    cut: Cut,
+    groups: Groups | None = None,
+    *,
+    people: bool = False,
 ) -> str:
-    """The rows that a series measures: actor, person, bucket, key and the property's value."""
-    columns = [f"{sql.actor} AS actor", f"{PERSON} AS person"]
+    """The rows that a series measures: actor, bucket, key, the property's value; person where it is needed."""
+    columns = [f"{sql.actor} AS actor"]
     if cut.edges:
         columns.append(f"{_bucket(sql, cut)} AS bucket")
-    columns += [
-        f"{sql.key_part(part)} AS part{i}" for i, part in enumerate(spec.breakdown) if part.of == "event"
-    ]
-    if len(series) == 1 and series[0].measure.property is not None:
-        found = sql.property(series[0].measure.property)
-        columns += [f"{found.exact} AS exact", f"{found.float} AS double", f"{found.canonical} AS canonical"]
-    matches = " OR ".join(sql.selects(one) for one in series)
-    rows = f"""SELECT {_listed(columns, 4)}
+    columns += [f"{sql.key_part(part)} AS {name}" for name, part in _parts(spec, "event")]
+    if people or _parts(spec, "user"):
+        columns.append(f"{PERSON} AS person")
+    if len(series) == 1:
+        columns += _measured_columns(sql, series[0])
+        narrowed = sql.narrows(series[0])
+    else:
+        narrowed = [f"({' OR '.join(sql.selects(one) for one in series)})"]
+    rows = f"""SELECT {_listed(columns)}
     FROM events
-    WHERE {sql.reads(series, cut.period)}
-    AND ({matches})"""
-    if not spec.breakdown:
-        return f"({rows})"
-    return _keyed(sql, spec, rows, groups)
+    WHERE {_all([sql.reads(series, cut.period), *narrowed])}"""
+    return _keyed(sql, spec, rows, groups) if spec.breakdown else f"(\n    {rows}\n)"
+
+
+def _measured_columns(sql: EventSql, series: Series) -> list[str]:
+    measure = series.measure
+    if measure.property is None:
+        return []
+    found = sql.property(measure.property)
+    if measure.kind == "distinct":
+        return [f"{found.canonical} AS canonical"]
+    return [f"{found.exact} AS exact", f"{found.float} AS double"]
+
+
+def _parts(spec: TrendsSpec, owner: Owner) -> list[tuple[str, Part]]:
+    """The breakdown's parts of events or of users, each with its column."""
+    return [(f"part{index}", part) for index, part in enumerate(spec.breakdown) if part.of == owner]
 
 
 def _bucket(sql: EventSql, cut: Cut) -> str:
@@ -94,18 +115,14 @@ def _bucket(sql: EventSql, cut: Cut) -> str:
 
 def _keyed(sql: EventSql, spec: TrendsSpec, rows: str, groups: Groups | None) -> str:
     """The rows with their group's key; the values of users are joined."""
-    parts = [f"part{i}" for i in range(len(spec.breakdown))]
-    key = sql.joined_key(parts)
+    key = sql.joined_key([f"part{index}" for index in range(len(spec.breakdown))])
     if groups is not None and groups.others:
         key = f"if(has({sql.parameters.texts(groups.keys)}, {key}), {key}, '{REST}')"
-    of_user = [
-        f"{sql.key_part(part)} AS part{i}" for i, part in enumerate(spec.breakdown) if part.of == "user"
-    ]
-    join = ""
+    joined, of_user = "", [f"{sql.key_part(part)} AS {name}" for name, part in _parts(spec, "user")]
     if of_user:
         profiles = sql.profiles(f"SELECT user_key AS profile_key, {', '.join(of_user)}")
-        join = f"\n    LEFT ANY JOIN {profiles} AS profiles_of ON events_of.person = profiles_of.profile_key"
-    return f"(SELECT *, {key} AS key FROM ({rows}) AS events_of{join})"
+        joined = f" LEFT ANY JOIN {profiles} AS profiles_of ON matched.person = profiles_of.profile_key"
+    return f"(\nSELECT *, {key} AS key FROM (\n    {rows}\n) AS matched{joined}\n)"
 
 
 def values_sql(
@@ -122,7 +139,7 @@ def values_sql(
         *measured(series.measure).aggregates,
     ]
     grouping = ", ".join(f"({', '.join(one)})" for one in sets)
-    return f"""SELECT {_listed(columns, 0)}
+    return f"""SELECT {", ".join(columns)}
 FROM {rows_sql(sql, spec, [series], cut, groups)}
 GROUP BY GROUPING SETS ({grouping})"""
 
@@ -133,7 +150,7 @@ def ranking_sql(sql: EventSql, spec: TrendsSpec, series: Sequence[Series], perio
     types = GroupKeys.of(spec.breakdown, sql.scope.catalogue).types
     order = ["size DESC", *(sql.order_of_part(*each) for each in zip(parts, types, strict=True))]
     return f"""SELECT key, {size} AS size
-FROM {rows_sql(sql, spec, series, Cut(period), None)}
+FROM {rows_sql(sql, spec, series, Cut(period))}
 GROUP BY key, {", ".join(parts)}
 ORDER BY {", ".join(order)}
 LIMIT {spec.breakdown_limit + 1}"""
@@ -141,12 +158,10 @@ LIMIT {spec.breakdown_limit + 1}"""
 
 def people_sql(sql: EventSql, spec: TrendsSpec, cell: TrendsCell, cut: Cut, groups: Groups | None) -> str:
     """The persons behind a cell: rows of person."""
-    series = spec.series[cell.series]
+    rows = rows_sql(sql, spec, [spec.series[cell.series]], cut, groups, people=True)
     tests = ["person != 0"]
     if cell.key:
-        text = _cell_key(spec, sql.scope, cell, groups)
-        tests.append(f"key = {sql.parameters.text(text)}")
-    rows = rows_sql(sql, spec, [series], cut, groups)
+        tests.append(f"key = {sql.parameters.text(_cell_key(spec, sql.scope, cell, groups))}")
     return f"SELECT DISTINCT person FROM {rows} WHERE {' AND '.join(tests)}"
 
 
@@ -158,8 +173,12 @@ def _cell_key(spec: TrendsSpec, scope: Scope, cell: TrendsCell, groups: Groups |
     return GroupKeys.of(spec.breakdown, scope.catalogue).write(cell.key)
 
 
-def _listed(columns: Sequence[str], indent: int) -> str:
-    return (",\n" + " " * (indent + 4)).join(columns)
+def _listed(columns: Sequence[str]) -> str:
+    return (",\n" + " " * 8).join(columns)
+
+
+def _all(tests: Sequence[str]) -> str:
+    return "\n        AND ".join(tests)
 
 
 # ----------------------------------------------------------------------------------------- result

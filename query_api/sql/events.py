@@ -64,7 +64,7 @@ class EventSql:
             tests.append(self.property(self.scope.actor.property).present)
         if self.scope.sample is not None and self.scope.sample < 1:
             tests.append(self._sampled())
-        return "\n    AND ".join(tests)
+        return "\n        AND ".join(tests)
 
     def named(self, selectors: Sequence[Selector]) -> str:
         """Rows with the names that the selectors take; `null` takes every `track` event."""
@@ -76,12 +76,14 @@ class EventSql:
 
     def selects(self, selector: Selector) -> str:
         """Whether a row that is read matches the selector, its name included."""
-        tests = [self.named([selector])]
-        if selector.where:
-            tests.append(self.conditions.all_of(selector.where))
+        return f"({' AND '.join([self.named([selector]), *self.narrows(selector)])})"
+
+    def narrows(self, selector: Selector) -> list[str]:
+        """What a selector asks of a row beside its name."""
+        tests = [self.conditions.one(condition) for condition in selector.where]
         if selector.occurrence != "any":
             tests.append(self._is_first(selector))
-        return f"({' AND '.join(tests)})"
+        return tests
 
     def key(self, parts: Sequence[Part], profile: str = "profile") -> str:
         """String: the group's key, in the form that query_api.group_keys reads."""

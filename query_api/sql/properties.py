@@ -45,6 +45,8 @@ class PropertySql:
         """Nullable(Float64): the value as a double, NULL if it is no finite number."""
         if self.native is not None and self.type == "number":
             return self.native
+        if self.native is not None and self.type == "decimal":
+            return f"toFloat64({self.native})"
         parsed = f"toFloat64OrNull({self.raw})"
         return f"if(isFinite({parsed}), {parsed}, NULL)"
 
