@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     log_max_bytes: int = Field(
         default=8 << 30, ge=MIB, description="Bytes that may wait in the log before 503."
     )
+    log_keep_bytes: int = Field(
+        default=64 * MIB, ge=0, description="Bytes of processed events that stay in each log file."
+    )
     dedup_days: int = Field(
         default=7, ge=1, le=365, description="Days within which a repeated event is recognised."
     )

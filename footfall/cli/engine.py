@@ -28,7 +28,7 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
     from footfall.storage.sealing import Sealer
     from footfall.storage.topology import topology_of
     from footfall.workspace import open_workspace
-    from processor.loop import Processor
+    from processor.loop import Processor, ProcessorOptions
     from query_api.app import build_app
     from query_api.options import QueryOptions
 
@@ -41,9 +41,15 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
         log = stack.enter_context(closing(open_log(settings.log_url, max_bytes=settings.log_max_bytes)))
         store = stack.enter_context(closing(open_store(settings.store_url, scratch=settings.scratch)))
         migrate(store, topology_of(settings.store_url))
-        days = settings.dedup_days
         processor = Processor(
-            log, store, keyed_hash, sealer, workspace.project, dedup_days=days, registry=registry
+            log,
+            store,
+            keyed_hash,
+            sealer,
+            workspace.project,
+            dedup_days=settings.dedup_days,
+            options=ProcessorOptions(kept_bytes=settings.log_keep_bytes),
+            registry=registry,
         )
         processor.recover()
         data_until = processor.data_until
