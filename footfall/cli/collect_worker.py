@@ -6,23 +6,22 @@ import signal
 import socket
 from contextlib import ExitStack, closing
 
+from collector.app import build_app
+from collector.options import CollectorOptions
+from collector.server import build_server
 from footfall.cli.child import SupervisorLink
 from footfall.cli.log_lines import set_up_logging
+from footfall.cli.serving import GRACEFUL_SECONDS, serve
+from footfall.eventlog.opening import open_log
+from footfall.events.keys import KeyedHash
+from footfall.events.limits import BodyLimits
 from footfall.settings import Settings, read_installation_key
+from footfall.workspace import open_workspace
 
 
 def run_collector(settings: Settings, worker: int, listener: socket.socket, link: SupervisorLink) -> None:
     """Returns when it was asked to end and everything accepted is durable."""
     set_up_logging()
-    from collector.app import build_app
-    from collector.options import CollectorOptions
-    from collector.server import build_server
-    from footfall.cli.serving import GRACEFUL_SECONDS, serve
-    from footfall.eventlog.opening import open_log
-    from footfall.events.keys import KeyedHash
-    from footfall.events.limits import BodyLimits
-    from footfall.workspace import open_workspace
-
     options = CollectorOptions(
         limits=BodyLimits(settings.max_body_bytes, settings.max_decompressed_bytes),
         worker=worker,

@@ -5,9 +5,23 @@ from __future__ import annotations
 import socket
 from contextlib import ExitStack, closing
 
+from prometheus_client import CollectorRegistry
+
 from footfall.cli.child import SupervisorLink
 from footfall.cli.log_lines import set_up_logging
+from footfall.cli.processor_thread import ProcessorThread
+from footfall.cli.serving import QuietServer, serve
+from footfall.eventlog.opening import open_log
+from footfall.events.keys import KeyedHash
 from footfall.settings import Settings, read_installation_key
+from footfall.storage.migrate import migrate
+from footfall.storage.opening import open_store
+from footfall.storage.sealing import Sealer
+from footfall.storage.topology import topology_of
+from footfall.workspace import open_workspace
+from processor.loop import Processor, ProcessorOptions
+from query_api.app import build_app
+from query_api.options import QueryOptions
 
 
 class ProcessorFailed(Exception):  # noqa: N818 - reads as what it is
@@ -17,21 +31,6 @@ class ProcessorFailed(Exception):  # noqa: N818 - reads as what it is
 def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink) -> None:
     """Returns when it was asked to end. StoreError at the start, ProcessorFailed later."""
     set_up_logging()
-    from prometheus_client import CollectorRegistry
-
-    from footfall.cli.processor_thread import ProcessorThread
-    from footfall.cli.serving import QuietServer, serve
-    from footfall.eventlog.opening import open_log
-    from footfall.events.keys import KeyedHash
-    from footfall.storage.migrate import migrate
-    from footfall.storage.opening import open_store
-    from footfall.storage.sealing import Sealer
-    from footfall.storage.topology import topology_of
-    from footfall.workspace import open_workspace
-    from processor.loop import Processor, ProcessorOptions
-    from query_api.app import build_app
-    from query_api.options import QueryOptions
-
     installation_key = read_installation_key(settings)
     keyed_hash, sealer = KeyedHash(installation_key), Sealer(installation_key)
     registry = CollectorRegistry()
