@@ -6,7 +6,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from time import perf_counter
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 from urllib.parse import parse_qsl
 
 from collector.answers import (
@@ -24,7 +24,7 @@ from collector.answers import (
 )
 from collector.bodies import ClientGone, Room, read_body
 from collector.counts import Counts
-from collector.intake import Intake, Origin
+from collector.intake import Appended, Intake, Origin
 from collector.keys import Keys
 from collector.options import CollectorOptions
 
@@ -41,6 +41,14 @@ class Collaborators:
         self.intake = intake
         self.counts = counts
         self.room = Room(options.bytes_at_once)
+
+
+class Taken(NamedTuple):
+    """A request that was judged."""
+
+    answer: Answer
+    appended: Appended | None = None
+    """What must be durable before the answer is sent."""
 
 
 class Door(ABC):
@@ -66,7 +74,10 @@ class Door(ABC):
             elif counts.in_work > self.options.requests_at_once:
                 raise Overloaded("too many requests at once")
             else:
-                answer = await self.answer(scope, headers, receive)
+                answer, appended = await self.take(scope, headers, receive)
+                # From here on nothing refers to the body or its records: what waits for the disk is small.
+                if appended is not None:
+                    await self.intake.wait(appended)
         except Problem as problem:
             answer = problem.answer()
         except ClientGone:
@@ -83,8 +94,8 @@ class Door(ABC):
         await send_answer(scope, send, answer)
 
     @abstractmethod
-    async def answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer:
-        """The answer to a request that is neither a preflight nor too much. May raise Problem, ClientGone."""
+    async def take(self, scope: Scope, headers: Headers, receive: Receive) -> Taken:
+        """Judges a request that is neither a preflight nor too much. May raise Problem, ClientGone."""
 
     async def read(self, headers: Headers, receive: Receive) -> bytes:
         """The body as it came. The caller gives its size back to `room`."""

@@ -19,6 +19,9 @@ from footfall.events.verdicts import Verdicts, wrap_raw
 Clock = Callable[[], int]
 """Now, in epoch milliseconds."""
 
+Appended = asyncio.Future[Any]
+"""On its way to the disk."""
+
 NO_PROJECT = ""
 
 STRANGERS_BYTES = 256 * 1024
@@ -55,21 +58,17 @@ class Intake:
         self._last = max(self._last, self._clock())
         return self._last
 
-    async def store(
+    def append(
         self,
         verdicts: Verdicts,
         places: Place | Sequence[Place],
         origin: Origin,
         received_at: int,
-    ) -> None:
-        """Returns when all is durable. `places`: one for all records, or one each.
-
-        Raises Overloaded when the log takes no more.
-        """
+    ) -> Appended:
+        """Hands records to the log; `wait` for what comes back. `places`: one for all, or one each."""
         received_at = max(received_at, self._last)
         if isinstance(places, Place):
-            await self._wait(self._append(verdicts, places, origin, received_at))
-            return
+            return self._append(verdicts, places, origin, received_at)
         by_place: dict[Place, list[int]] = {}
         for index, place in enumerate(places):
             by_place.setdefault(place, []).append(index)
@@ -78,16 +77,14 @@ class Intake:
             self._append(_part(verdicts, elements, indexes), place, origin, received_at, indexes)
             for place, indexes in by_place.items()
         ]
-        await self._wait(asyncio.gather(*appended))
+        return asyncio.gather(*appended)
 
-    async def quarantine(
-        self, raw: bytes, reason: Reason, message: str, place: Place, origin: Origin
-    ) -> None:
-        """Stores a body that no record can be found in, as one dead letter."""
+    def quarantine(self, raw: bytes, reason: Reason, message: str, place: Place, origin: Origin) -> Appended:
+        """Hands a body to the log that no record can be found in: it becomes one dead letter."""
         verdicts = Verdicts(
             b"[" + wrap_raw(raw) + b"]", [None], [Refusal(0, reason.value, "", message)], {}, 0
         )
-        await self.store(verdicts, place, origin, self.now())
+        return self.append(verdicts, place, origin, self.now())
 
     def count(self, verdicts: Verdicts, door: str) -> None:
         """Puts verdicts into the metrics."""
@@ -105,7 +102,7 @@ class Intake:
         origin: Origin,
         received_at: int,
         indexes: list[int] | None = None,
-    ) -> asyncio.Future[int]:
+    ) -> Appended:
         project, trusted = place
         events = verdicts.events
         header = Header(
@@ -123,7 +120,8 @@ class Intake:
         tally = Tally(project, origin.door, received_at // 60_000, header.count)
         return self._writer.append_async(write_log_record(header, events), tally)
 
-    async def _wait(self, appended: asyncio.Future[Any]) -> None:
+    async def wait(self, appended: Appended) -> None:
+        """Returns when it is durable. Raises Overloaded when the log takes no more."""
         try:
             await appended
         except LogFull:

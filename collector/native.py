@@ -23,7 +23,7 @@ from collector.answers import (
     json_answer,
 )
 from collector.bodies import decompress
-from collector.doors import Collaborators, Door, query_of
+from collector.doors import Collaborators, Door, Taken, query_of
 from collector.intake import Origin, Place, refuse
 from footfall.events.batch import TooManyRecords, Unreadable, read_batch
 from footfall.events.log_record import Refusal
@@ -58,7 +58,7 @@ class NativeDoor(Door):
         self._judge = Judge(NATIVE, known)
         self._usual: dict[bytes, tuple[str, Grant, Place]] = {}  # by Authorization header
 
-    async def answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer:
+    async def take(self, scope: Scope, headers: Headers, receive: Receive) -> Taken:
         if scope["method"] != "POST":
             raise NotAllowed(f"{scope['path']} takes POST, not {scope['method']}")
         query = query_of(scope)
@@ -72,7 +72,7 @@ class NativeDoor(Door):
         finally:
             self.room.give_back(len(body))
 
-    async def _take(self, visit: Visit, body: bytes) -> Answer:
+    async def _take(self, visit: Visit, body: bytes) -> Taken:
         received_at = self.intake.now()
         try:
             encoding = visit.encoding.strip().lower()
@@ -87,14 +87,17 @@ class NativeDoor(Door):
         places: Place | list[Place] = visit.base
         if verdicts.claims:
             places = await self._places(verdicts, visit)
+        appended = None
         if visit.stores and verdicts.records:
-            await self.intake.store(verdicts, places, visit.origin, received_at)
+            appended = self.intake.append(verdicts, places, visit.origin, received_at)
             self.intake.count(verdicts, self.name)
-        return _answer(verdicts)
+        return Taken(_answer(verdicts), appended)
 
     async def _keep_unreadable(self, body: bytes, message: str, visit: Visit) -> None:
         self.counts.records[self.name, Reason.UNREADABLE.value] += 1
-        await self.intake.quarantine(body, Reason.UNREADABLE, message, visit.base, visit.origin)
+        await self.intake.wait(
+            self.intake.quarantine(body, Reason.UNREADABLE, message, visit.base, visit.origin)
+        )
 
     async def _admit(self, headers: Headers, query: Mapping[str, str]) -> tuple[Grant, Place]:
         """What the request's key opens, and where its records go that name no project themselves."""

@@ -26,7 +26,7 @@ from collector.answers import (
     UnreadableBody,
     json_answer,
 )
-from collector.doors import Collaborators, Door
+from collector.doors import Collaborators, Door, Taken
 from collector.envelopes import Envelope, Fields, open_envelope, plain, read_fields
 from collector.intake import NO_PROJECT, STRANGERS_BYTES, Origin, Place, refuse
 from footfall.events.batch import TooManyRecords, Unreadable, read_batch
@@ -72,7 +72,7 @@ class SensorsDoor(Door):
         self._judge = Judge(SENSORS, known)
         self._allowance = _Allowance(self.options.quarantine_bytes_per_second)
 
-    async def answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer:
+    async def take(self, scope: Scope, headers: Headers, receive: Receive) -> Taken:
         method = scope["method"]
         if method not in ("GET", "POST", "HEAD"):
             raise NotAllowed(f"{scope['path']} takes GET and POST, not {method}")
@@ -83,7 +83,7 @@ class SensorsDoor(Door):
         try:
             body = await self.read(headers, receive)
         except BodyTooLarge as error:
-            return await self._keep(visit, _Fault(Reason.BODY_TOO_LARGE, str(error), error.kept))
+            return self._keep(visit, _Fault(Reason.BODY_TOO_LARGE, str(error), error.kept))
         try:
             return await self._take(visit, query | read_fields(body), body)
         finally:
@@ -103,16 +103,18 @@ class SensorsDoor(Door):
             base=await self._place(project or None, token or None),
         )
 
-    async def _take(self, visit: Visit, fields: Fields, body: bytes) -> Answer:
+    async def _take(self, visit: Visit, fields: Fields, body: bytes) -> Taken:
         if visit.debug and b"info_id" in fields:
-            return EMPTY  # a developer's phone reporting for debugging: no records
+            return Taken(EMPTY)  # a developer's phone reporting for debugging: no records
         received_at = self.intake.now()
         raw = body or fields.get(b"data_list") or fields.get(b"data", b"")
         try:
             envelope = open_envelope(fields, self.options.limits.decompressed_bytes)
             if envelope is None:
                 if not body.strip():
-                    return self._stored(visit)  # a probe, or a client that was redirected: nothing came
+                    return Taken(
+                        self._stored(visit)
+                    )  # a probe, or a client that was redirected: nothing came
                 raise UnreadableBody("no field data or data_list in the body")
             self._count_envelope(envelope)
             verdicts = read_batch(envelope.text, self._judge, received_at)
@@ -124,13 +126,13 @@ class SensorsDoor(Door):
             fault = _Fault(Reason.BODY_TOO_LARGE, str(error), raw)
         else:
             return await self._store(visit, verdicts, received_at)
-        return await self._keep(visit, fault)
+        return self._keep(visit, fault)
 
     def _count_envelope(self, envelope: Envelope) -> None:
         self.counts.crc[envelope.crc] += 1
         self.counts.gzip_code[envelope.gzip_code] += 1
 
-    async def _store(self, visit: Visit, verdicts: Verdicts, received_at: int) -> Answer:
+    async def _store(self, visit: Visit, verdicts: Verdicts, received_at: int) -> Taken:
         places: Place | Sequence[Place]
         if visit.base is not None and not verdicts.claims:
             places = visit.base
@@ -139,15 +141,15 @@ class SensorsDoor(Door):
             lost = sum(place.project == NO_PROJECT for place in places)
             if lost and not visit.dry_run:
                 self._allowance.spend(len(verdicts.events))
+        appended = None
         if verdicts.records and not visit.dry_run:
-            await self.intake.store(verdicts, places, visit.origin, received_at)
+            appended = self.intake.append(verdicts, places, visit.origin, received_at)
             self.intake.count(verdicts, self.name)
-        if visit.debug:
-            return _debug_answer(verdicts.refusals)
-        return self._stored(visit)
+        return Taken(_debug_answer(verdicts.refusals) if visit.debug else self._stored(visit), appended)
 
-    async def _keep(self, visit: Visit, fault: _Fault) -> Answer:
+    def _keep(self, visit: Visit, fault: _Fault) -> Taken:
         """A body without records becomes one dead letter."""
+        appended = None
         place = visit.base or Place(NO_PROJECT, trusted=False)
         if not visit.dry_run:
             raw = fault.raw
@@ -155,10 +157,10 @@ class SensorsDoor(Door):
                 raw = raw[:STRANGERS_BYTES]
                 self._allowance.spend(len(raw))
             self.counts.records[self.name, fault.reason.value] += 1
-            await self.intake.quarantine(raw, fault.reason, fault.message, place, visit.origin)
+            appended = self.intake.quarantine(raw, fault.reason, fault.message, place, visit.origin)
         if visit.debug or self.options.strict_sensors:
-            return _debug_answer([Refusal(0, fault.reason.value, "", fault.message)])
-        return self._stored(visit)
+            return Taken(_debug_answer([Refusal(0, fault.reason.value, "", fault.message)]), appended)
+        return Taken(self._stored(visit), appended)
 
     def _stored(self, visit: Visit) -> Answer:
         if visit.debug:
