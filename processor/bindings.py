@@ -8,6 +8,7 @@ ids were never bound, and what was looked up lately is kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from footfall.events.identity import NO_TIES, Binding, ResolutionRules, Ties, person_of, tie
@@ -15,6 +16,7 @@ from footfall.events.keys import NOBODY, event_key
 from footfall.events.record import Record
 from footfall.storage.rows import BindingRow
 from footfall.storage.store import Parameter, Query, Store
+from footfall.workspace.projects import MAX_SHARED_DEVICE_LIMIT
 from processor.blocks import Plan
 from processor.event_block import Request, Rows
 from processor.id_keys import IdKeys
@@ -173,21 +175,22 @@ class BindingBook:
 
     def settle(self, plan: Plan, ids: Mapping[str, Collection[int]], claims: Sequence[BindingRow]) -> People:
         """The persons of these ids (by project), once the claims are taken in."""
-        claimed = [_as_binding(claim) for claim in claims]
         asked = {key for keys in ids.values() for key in keys}
-        asked.update(key for claim in claimed for key in (claim.anonymous_key, claim.login_key))
+        asked.update(key for claim in claims for key in (claim.anonymous_key, claim.login_key))
         known = self.ties_of(plan, asked)
-        new = [row for row, claim in zip(claims, claimed, strict=True) if not _is_known(claim, known)]
+        claims = [_of_use(claim, known) for claim in claims]
+        new = [claim for claim in claims if not _is_known(_as_binding(claim), known)]
+        rules_of = cache(self._rules_of)
         rules: dict[int, ResolutionRules] = {}
         for project, keys in ids.items():
-            rules.update(dict.fromkeys(keys, self._rules_of(project)))
+            rules.update(dict.fromkeys(keys, rules_of(project)))
         named: dict[int, list[Binding]] = {}
         projects: dict[int, str] = {}
         for row in new:
             for key in {row.anonymous_key, row.login_key}:
                 named.setdefault(key, []).append(_as_binding(row))
                 projects[key] = row.project
-                rules[key] = self._rules_of(row.project)
+                rules[key] = rules_of(row.project)
         ties = {key: tie(key, known.get(key, NO_TIES), bindings) for key, bindings in named.items()}
         persons: dict[int, int] = {}
         moved: dict[int, tuple[int, int]] = {}
@@ -240,11 +243,12 @@ class BindingBook:
             if claim.login_key in persons:
                 names[claim.login_key] = claim.login_id
                 candidates[claim.anonymous_key] = claim.project
+        rules_of = cache(self._rules_of)
         known = {**self.ties_of(plan, candidates.keys() - people.ties.keys()), **people.ties}
         return {
             key: Member(
                 project,
-                person := person_of(key, known.get(key, NO_TIES), self._rules_of(project)),
+                person := person_of(key, known.get(key, NO_TIES), rules_of(project)),
                 names.get(person),
             )
             for key, project in candidates.items()
@@ -268,6 +272,20 @@ class Member(NamedTuple):
     project: str
     person: int
     person_id: str | None  # the login behind the person, if a binding told it
+
+
+def _of_use(claim: BindingRow, known: Mapping[int, Ties]) -> BindingRow:
+    """The claim; of an id with more logins than any limit allows only that its login is one.
+
+    One more login would change nothing, and an app that sends the same device id everywhere would bind it to
+    every customer.
+    """
+    logins = known.get(claim.anonymous_key, NO_TIES).logins
+    if len(logins) <= MAX_SHARED_DEVICE_LIMIT or (claim.login_key, claim.trusted) in logins:
+        return claim
+    if sum(trusted == claim.trusted for _, trusted in logins) <= MAX_SHARED_DEVICE_LIMIT:
+        return claim
+    return claim._replace(anonymous_key=claim.login_key, anonymous_id=claim.login_id)
 
 
 def _is_known(claim: Binding, known: Mapping[int, Ties]) -> bool:

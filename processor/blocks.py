@@ -91,36 +91,35 @@ class Unfinished(NamedTuple):
     """What `ingest_blocks` says about a partition from its committed offset on."""
 
     plan: Plan | None  # planned, not done
-    next_offset: int  # to commit: behind a block that was done but not committed
+    next_offset: int  # to commit: behind blocks that were done but not committed
+
+
+_BLOCKS_FROM = """
+SELECT first_offset, last_offset, min(toUnixTimestamp64Milli(written_at)), max(state = 'done')
+FROM ingest_blocks WHERE log_partition = {partition:UInt16} AND first_offset >= {committed:UInt64}
+GROUP BY first_offset, last_offset ORDER BY first_offset, last_offset"""
 
 
 def find_unfinished(store: Store, partition: int, committed: int, end: int) -> Unfinished:
-    """Blocks are done one after the other, so only one can be unfinished, and it begins where the commit
-    stands.
+    """Blocks are done one after the other: from the commit on there are done ones, then perhaps a planned
+    one.
 
-    LogReplacedError if the store knows more than that: then this is not the log whose records it holds.
+    LogReplacedError if it looks otherwise: then this is not the log whose records the store holds.
     """
-    rows = store.rows(
-        Query(
-            "SELECT first_offset, last_offset, min(toUnixTimestamp64Milli(written_at)), max(state = 'done') "
-            "FROM ingest_blocks "
-            "WHERE log_partition = {partition:UInt16} AND first_offset >= {committed:UInt64} "
-            "GROUP BY first_offset, last_offset ORDER BY first_offset LIMIT 2",
-            {"partition": partition, "committed": committed},
-        )
-    ).rows
-    if not rows:
-        return Unfinished(None, committed)
-    first, last, version, done = rows[0]
-    if len(rows) > 1 or first != committed or last >= end:
-        raise LogReplacedError(
-            f"the store has blocks of log partition {partition} beyond offset {committed}, which this log "
-            f"does not have (it ends at {end}): it is not the log that was written into this store. Put back "
-            "the log that belongs to it, or start with an empty store"
-        )
-    if done:
-        return Unfinished(None, last + 1)
-    return Unfinished(Plan(partition, first, last, version), committed)
+    next_offset = committed
+    rows = store.rows(Query(_BLOCKS_FROM, {"partition": partition, "committed": committed})).rows
+    for number, (first, last, version, done) in enumerate(rows, start=1):
+        if first != next_offset or last >= end or not (done or number == len(rows)):
+            raise LogReplacedError(
+                f"the store has a block {first}..{last} of log partition {partition} that does not follow "
+                f"offset {next_offset}, to which this log (which ends at {end}) was processed: it is not the "
+                "log that was written into this store. Put back the log that belongs to it, or start with an "
+                "empty store"
+            )
+        if not done:
+            return Unfinished(Plan(partition, first, last, version), next_offset)
+        next_offset = last + 1
+    return Unfinished(None, next_offset)
 
 
 def newest_version(store: Store) -> int:

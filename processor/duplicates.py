@@ -89,11 +89,15 @@ class SeenEvents:
                 self._days[day] = KeyFilter()
             self._days[day].add(map(event_key, ids))
 
-    def forget_old(self) -> None:
-        """Drops the days that lie beyond the horizon, counted from the newest day."""
+    def forget_old(self, today: date) -> None:
+        """Drops the days that lie beyond the horizon, counted from the newest day, but never from a future
+        one.
+
+        While the processor lags behind, today is far ahead of the days that it works on: they do not expire.
+        """
         if not self._days:
             return
-        oldest = max(self._days) - self._horizon
+        oldest = min(today, max(self._days)) - self._horizon
         for day in [day for day in self._days if day < oldest]:
             self._store.command(f"ALTER TABLE event_ids DROP PARTITION '{day.isoformat()}'")
             del self._days[day]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -33,6 +34,7 @@ from processor.blocks import (
     read_some,
 )
 from processor.collection import no_cycle_search
+from processor.commits import Commits
 from processor.intake import Opened, open_record
 from processor.metrics import ProcessorMetrics
 from processor.prepare import BlockPreparer, NearlyAllUnprocessable, Prepared
@@ -100,6 +102,7 @@ class Processor:
             dedup_days=dedup_days,
             spent=self._note_step,
         )
+        self._commits = Commits(log, store)
         self._lock = threading.Lock()
         self._waiting: dict[int, Waiting] = {}
         self._unfinished: list[Plan] = []
@@ -133,7 +136,7 @@ class Processor:
             try:
                 with self._lock:
                     worked = self._step(patient=True)
-            except (StoreError, LogError, NearlyAllUnprocessable, LogReplacedError) as error:
+            except Exception as error:  # noqa: BLE001 - this thread must not end: what waits is not lost
                 failing_since = failing_since or time.monotonic()
                 self._note_failure(error, time.monotonic() - failing_since)
                 stop.wait(pause)
@@ -146,6 +149,8 @@ class Processor:
                 failing_since, pause = 0.0, self._options.first_retry_seconds
             if not worked:
                 stop.wait(self._options.poll_seconds)
+        with self._lock, suppress(StoreError, LogError):  # else the next start does it
+            self._commit(patient=False)
 
     def data_until(self) -> int:
         """Everything accepted before this moment (epoch ms) is in answers."""
@@ -188,6 +193,7 @@ class Processor:
         self._version = newest_version(self._store)
         for partition in self._log.partitions():
             self._adopt(partition)
+        self._commit(patient=False)
         self._recovered = True
 
     def _adopt(self, partition: int) -> None:
@@ -196,7 +202,7 @@ class Processor:
         unfinished = find_unfinished(self._store, partition, position.committed, position.end)
         next_offset = unfinished.next_offset
         if next_offset > position.committed:
-            self._log.commit(partition, next_offset)
+            self._commits.add(partition, next_offset, moved_persons=True)  # perhaps it did
         if unfinished.plan is not None:
             self._unfinished.append(unfinished.plan)
             next_offset = unfinished.plan.last + 1
@@ -212,18 +218,20 @@ class Processor:
         self._recover()
         if self._current is None:
             self._current = self._next_block(patient)
-        if self._current is None:
-            return False
-        self._work(self._current)
-        self._current = None
-        return True
+        worked = self._current is not None
+        if self._current is not None:
+            self._work(self._current)
+            self._current = None
+        self._commit(patient=patient)
+        return worked
 
     def _next_block(self, patient: bool) -> _Current | None:
         """Unfinished blocks first, then the partitions in turn."""
         if self._unfinished:
-            plan = self._unfinished.pop(0)
+            plan = self._unfinished[0]
             _log.info("processor.redo", block=plan.token)
             found = read_offsets(self._log, plan.partition, plan.first, plan.last)
+            self._unfinished.pop(0)
             return _Current(plan, [open_record(record) for record in found], time.monotonic())
         for partition in self._log.partitions():
             if partition not in self._waiting:
@@ -257,27 +265,24 @@ class Processor:
         for insert in prepared.inserts:
             reach("P6")
             self._store.insert(insert.table, insert.rows, plan.token)
-            if insert.table == "overrides":
-                self._store.command("SYSTEM RELOAD DICTIONARY overrides_map")
         reach("P6")
         outcome = plan.row("done", prepared.stored, prepared.checksum, prepared.received_until)
         self._store.insert("ingest_blocks", build_table([outcome]), f"{plan.token}:done")
-        reach("P7")
-        self._log.commit(plan.partition, plan.last + 1)
-        reach("P8")
-        self._finish(current, prepared)
-
-    def _finish(self, current: _Current, prepared: Prepared) -> None:
-        plan = current.plan
         self._preparer.remember(prepared)
+        self._commits.add(plan.partition, plan.last + 1, moved_persons=bool(prepared.people.overrides))
+        self._note_block(current, prepared)
+
+    def _commit(self, *, patient: bool) -> None:
+        for partition, next_offset in self._commits.flush(patient=patient):
+            self._waiting[partition].truncate(next_offset)
+
+    def _note_block(self, current: _Current, prepared: Prepared) -> None:
         for outcome in ("stored", "duplicate", "rejected"):
             self._metrics.events.labels(outcome).inc(prepared.outcomes.total(outcome))
         self._metrics.block_seconds.observe(time.monotonic() - current.began)
         arrivals = [record.header.received_at for record in current.records if record.header is not None]
         if arrivals:
             self._metrics.fresh_seconds.observe(max(0.0, (self._clock() - arrivals[0]) / 1000))
-        size = sum(len(record.array) for record in current.records)
-        self._waiting[plan.partition].truncate(plan.last + 1, size)
 
     def _note_lag(self, waiting: Waiting) -> None:
         partition = str(waiting.partition)
@@ -290,10 +295,12 @@ class Processor:
         self._metrics.step_seconds.labels(step).inc(seconds)
 
     def _note_failure(self, error: Exception, seconds: float) -> None:
+        expected = isinstance(error, StoreError | LogError | NearlyAllUnprocessable | LogReplacedError)
         self._metrics.retries.labels(type(error).__name__).inc()
         _log.error(
             "processor.cannot_go_on",
             block=None if self._current is None else self._current.plan.token,
             error=f"{type(error).__name__}: {error}",
             failing_for_seconds=round(seconds, 1),
+            exc_info=None if expected else error,
         )

@@ -6,7 +6,7 @@ gives the same rows and the same counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, NamedTuple
@@ -38,12 +38,12 @@ from processor.id_keys import IdKeys
 from processor.intake import Intake, Opened, take_in
 from processor.ledger import Outcomes
 from processor.pipeline import EVENT_STEPS, ITEM_STEPS, PROFILE_STEPS, UNSET_STEPS, Step, run_steps
-from processor.snapshots import build_items, build_profiles, item_operations, profile_operations
+from processor.snapshots import Profiles, build_items, item_operations, profile_operations
 
 _log = structlog.get_logger(__name__)
 
 _WIDEST_FAILURE = 20
-"""So many unprocessable records, and more of them than of others, are a bug of ours and not odd records."""
+"""So many unprocessable records, and a tenth of a block or most of late: a bug of ours, not odd records."""
 
 
 class NearlyAllUnprocessable(Exception):  # noqa: N818 - reads as what it is
@@ -57,12 +57,18 @@ class Insert(NamedTuple):
     rows: pa.Table
 
 
+def _nearly_all(count: int) -> NearlyAllUnprocessable:
+    return NearlyAllUnprocessable(
+        f"{count} records of late could not be processed: too many to be odd records. Nothing is given up, "
+        "all stay in the log: look at the warnings before this and fix or roll back the processor"
+    )
+
+
 class Prepared(NamedTuple):
     """All of a block, ready to be inserted, and what to remember when it is."""
 
-    inserts: Sequence[
-        Insert
-    ]  # in the order of contract: an answer never lacks what an earlier insert explains
+    version: int  # the plan's
+    inserts: Sequence[Insert]  # in order: an answer never lacks what an earlier insert explains
     outcomes: Outcomes
     stored: int
     checksum: int  # sum of the stored events' event_key, modulo 2^64
@@ -70,6 +76,7 @@ class Prepared(NamedTuple):
     people: People
     event_ids: Mapping[date, Sequence[bytes]]
     properties: Sequence[PropertyRow]
+    profile_ids: Collection[int]  # keys of the ids that the block's profile operations are of
     events: int  # rows of the events table
 
 
@@ -108,6 +115,7 @@ class BlockPreparer:
         self._seen = SeenEvents(store, dedup_days)
         self._book = BindingBook(store, rules_of)
         self._catalogue = Catalogue(store)
+        self._profiles = Profiles(store, self._book)
         self._processed = 0
         self._unprocessable = 0
 
@@ -115,6 +123,7 @@ class BlockPreparer:
         """Reads what must be known of the past from the store."""
         self._seen.rebuild()
         self._book.rebuild()
+        self._profiles.rebuild()
         self._catalogue.rebuild()
 
     def prepare(self, plan: Plan, records: Sequence[Opened]) -> Prepared:
@@ -149,6 +158,7 @@ class BlockPreparer:
             inserts.append(Insert("events", derived.events))
         inserts += [Insert(table, build_table(rows)) for table, rows in then.items() if rows]
         return Prepared(
+            version=plan.version,
             inserts=inserts,
             outcomes=outcomes,
             stored=len(derived.fresh.records),
@@ -157,57 +167,58 @@ class BlockPreparer:
             people=derived.people,
             event_ids=_by_day(days, derived.fresh),
             properties=derived.properties,
+            profile_ids={row.id_key for row in derived.tables["profile_operations"]},
             events=0 if derived.events is None else derived.events.num_rows,
         )
 
     def remember(self, prepared: Prepared) -> None:
         """The block is in the store now."""
         self._seen.remember(prepared.event_ids)
-        self._seen.forget_old()
+        self._seen.forget_old(day_of(prepared.version))
         self._book.remember(prepared.people)
+        self._profiles.remember(prepared.profile_ids)
         self._catalogue.remember(prepared.properties)
 
     def _derive_what_can_be(self, plan: Plan, intake: Intake) -> _Derived:
         """All records but those that cannot be processed, which are noted in the intake."""
         rows = intake.rows
+        bad: dict[int, str] = {}
         try:
             derived = self._derive(plan, intake.requests, rows)
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001 - one record must not stop the others, whatever is wrong
             _log.warning("processor.block_failed", block=plan.token, error=repr(error))
-            bad = self._find_bad(plan, intake, range(len(rows.records)))
-            for row, message in bad.items():
-                intake.give_up(rows, row, message)
+            self._find_bad(plan, intake, range(len(rows.records)), bad)
             good = [row for row in range(len(rows.records)) if row not in bad]
             derived = self._derive(plan, intake.requests, rows.select(good))
-        self._note_health(len(derived.fresh.records), 0)
+        self._note_health(len(rows.records) - len(bad), len(bad))
+        for row, message in bad.items():
+            intake.give_up(rows, row, message)
         return derived
 
-    def _find_bad(self, plan: Plan, intake: Intake, numbers: Sequence[int]) -> dict[int, str]:
-        """Row number -> error, for each record that fails by itself; by halving."""
+    def _find_bad(self, plan: Plan, intake: Intake, numbers: Sequence[int], bad: dict[int, str]) -> None:
+        """Notes row number -> error for each record that fails by itself; by halving."""
         try:
             self._derive(plan, intake.requests, intake.rows.select(numbers))
         except StoreError:
             raise
-        except Exception as error:  # noqa: BLE001
-            if len(numbers) == 1:
-                self._note_health(0, 1)
-                return {numbers[0]: f"{type(error).__name__}: {error}"[:500]}
-        else:
-            return {}
-        middle = len(numbers) // 2
-        return self._find_bad(plan, intake, numbers[:middle]) | self._find_bad(plan, intake, numbers[middle:])
+        except Exception as error:
+            if len(numbers) > 1:
+                middle = len(numbers) // 2
+                self._find_bad(plan, intake, numbers[:middle], bad)
+                self._find_bad(plan, intake, numbers[middle:], bad)
+                return
+            bad[numbers[0]] = f"{type(error).__name__}: {error}"[:500]
+            if len(bad) >= max(_WIDEST_FAILURE, len(intake.rows.records) // 10):
+                raise _nearly_all(len(bad)) from error
 
     def _note_health(self, processed: int, unprocessable: int) -> None:
+        """Also many small blocks that fail are a failure of ours."""
         self._processed += processed
         self._unprocessable += unprocessable
-        if self._unprocessable >= _WIDEST_FAILURE and self._unprocessable > self._processed:
-            bad, self._unprocessable, self._processed = self._unprocessable, 0, 0
-            raise NearlyAllUnprocessable(
-                f"{bad} records of late could not be processed, more than could: nothing is given up, all "
-                "stay in the log; look at the warnings before this and fix or roll back the processor"
-            )
+        if unprocessable and self._unprocessable >= max(_WIDEST_FAILURE, self._processed):
+            raise _nearly_all(self._unprocessable)
         if self._processed > 10_000:
             self._processed //= 2
             self._unprocessable //= 2
@@ -241,7 +252,7 @@ class BlockPreparer:
             events=None if events is None else build_events_table(_event_rows(plan, events)),
             tables={
                 "profile_operations": asked,
-                "profiles": build_profiles(self._store, self._book, plan, people, asked),
+                "profiles": self._profiles.build(plan, people, asked),
                 "item_operations": asked_items,
                 "items": build_items(self._store, plan, asked_items),
                 "event_catalogue": [] if events is None else event_name_rows(events),

@@ -5,7 +5,6 @@ whom it touches.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -15,6 +14,7 @@ from footfall.storage.store import Parameter, Query, Store
 from processor.bindings import BindingBook, People
 from processor.blocks import Plan
 from processor.event_block import EventBlock
+from processor.key_filter import KeyFilter
 from processor.profiles import Operation, fold_profile, json_of
 from processor.values import text_of
 
@@ -107,46 +107,60 @@ def _by_row(block: EventBlock) -> dict[int, list[tuple[str, str]]]:
     return found
 
 
-class _Person(NamedTuple):
-    project: str
-    key: int
+class Profiles:
+    """Knows which ids have profile operations at all, and folds profiles anew."""
 
+    def __init__(self, store: Store, book: BindingBook) -> None:
+        self._store = store
+        self._book = book
+        self._ids = KeyFilter()
 
-def build_profiles(
-    store: Store, book: BindingBook, plan: Plan, people: People, asked: Sequence[ProfileOperationRow]
-) -> list[ProfileRow]:
-    """The profiles that the block's operations and bindings change.
+    def rebuild(self) -> None:
+        """Reads which ids have operations from the store."""
+        self._ids = KeyFilter()
+        for (keys,) in self._store.stream(Query("SELECT DISTINCT id_key FROM profile_operations")):
+            self._ids.add(keys.tolist())
 
-    A person that was merged into another, or whose profile was deleted, gets a row that says so.
-    """
-    touched = {_person_of(people, row.id_key): row.project for row in asked}
-    left: dict[int, str] = {}  # persons that lost an id
-    for id_key, (before, after) in people.moved.items():
-        project = people.projects[id_key]
-        left[before] = project
-        touched[before] = touched[after] = project
-    if not touched:
-        return []
-    members = book.members(plan, people, touched)
-    operations = _operations(store, plan, list(members), asked)
-    by_person: dict[_Person, list[tuple[Operation, str]]] = {}
-    for operation, distinct_id in operations:
-        member = members[operation.id_key]
-        by_person.setdefault(_Person(member.project, member.person), []).append((operation, distinct_id))
-    names = {member.person: member.person_id for member in members.values()}
-    rows = [
-        _profile_row(person, names.get(person.key), found, plan.version)
-        for person, found in by_person.items()
-        if person.key in touched
-    ]
-    gone = [key for key in left if _Person(left[key], key) not in by_person]
-    had_profile = {operation.id_key for operation, _ in operations}
-    rows += [
-        ProfileRow(left[key], key, "", {}, True, plan.version)
-        for key in gone
-        if any(id_key in had_profile for id_key, (before, _) in people.moved.items() if before == key)
-    ]
-    return sorted(rows, key=lambda row: (row.project, row.user_key))
+    def remember(self, id_keys: Iterable[int]) -> None:
+        """These ids have operations in the store now."""
+        self._ids.add(id_keys)
+
+    def build(self, plan: Plan, people: People, asked: Sequence[ProfileOperationRow]) -> list[ProfileRow]:
+        """The profiles that the block's operations and bindings change.
+
+        A person that was merged into another, or whose profile was deleted, gets a row that says so.
+        """
+        moved = self._moved_with_operations(people, asked)
+        touched = {_person_of(people, row.id_key): row.project for row in asked}
+        for id_key in moved:
+            for person in people.moved[id_key]:
+                touched[person] = people.projects[id_key]
+        if not touched:
+            return []
+        members = self._book.members(plan, people, touched)
+        by_person: dict[int, list[tuple[Operation, str]]] = {}
+        for operation, distinct_id in _operations(self._store, plan, list(members), asked):
+            by_person.setdefault(members[operation.id_key].person, []).append((operation, distinct_id))
+        names = {member.person: member.person_id for member in members.values()}
+        rows = [
+            _profile_row(person, touched[person], names.get(person), found, plan.version)
+            for person, found in by_person.items()
+            if person in touched
+        ]
+        left = {people.moved[id_key][0]: people.projects[id_key] for id_key in moved}
+        rows += [
+            ProfileRow(project, person, "", {}, True, plan.version)
+            for person, project in left.items()
+            if person not in by_person
+        ]
+        return sorted(rows, key=lambda row: (row.project, row.user_key))
+
+    def _moved_with_operations(self, people: People, asked: Sequence[ProfileOperationRow]) -> list[int]:
+        """Of the ids whose person changed those that may have operations: the others take no profile
+        along.
+        """
+        own = {row.id_key for row in asked}
+        return sorted(self._ids.seen(people.moved) | (own & people.moved.keys()))
 
 
 def _person_of(people: People, id_key: int) -> int:
@@ -154,13 +168,11 @@ def _person_of(people: People, id_key: int) -> int:
 
 
 def _profile_row(
-    person: _Person, login_id: str | None, found: Sequence[tuple[Operation, str]], version: int
+    person: int, project: str, login_id: str | None, found: Sequence[tuple[Operation, str]], version: int
 ) -> ProfileRow:
-    properties = fold_profile(person.key, (operation for operation, _ in found))
-    own = [distinct_id for operation, distinct_id in found if operation.id_key == person.key]
-    return ProfileRow(
-        person.project, person.key, login_id or min(own, default=""), properties, not properties, version
-    )
+    properties = fold_profile(person, (operation for operation, _ in found))
+    own = [distinct_id for operation, distinct_id in found if operation.id_key == person]
+    return ProfileRow(project, person, login_id or min(own, default=""), properties, not properties, version)
 
 
 def _operations(

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from itertools import takewhile
 
 from footfall.eventlog.log import Log
 from processor.blocks import READ_BYTES, read_some
 from processor.intake import Opened, open_record
+
+MAX_BLOCK_BYTES = 32 << 20
+"""Of events as JSON; a block takes some ten times as much memory while it is worked on."""
 
 
 class Waiting:
@@ -29,6 +31,7 @@ class Waiting:
         self._since = 0.0
         self._kept: deque[tuple[int, int]] = deque()  # (offset behind, bytes) of processed blocks
         self._kept_bytes = 0
+        self._bytes = 0
         self.events = 0
 
     @property
@@ -39,7 +42,7 @@ class Waiting:
 
     def read_ahead(self) -> None:
         """Takes over what the log has."""
-        while self.events < self._max_events:
+        while self.events < self._max_events and self._bytes < MAX_BLOCK_BYTES:
             found = read_some(self._log, self.partition, self._next_offset, READ_BYTES)
             if not found:
                 return
@@ -48,36 +51,40 @@ class Waiting:
             for record in map(open_record, found):
                 self._records.append(record)
                 self.events += record.events
+                self._bytes += len(record.array)
             self._next_offset = found[-1].offset + 1
 
     def is_ready(self, events: int, seconds: float) -> bool:
         """Whether so many events wait, or the first of them for so long."""
         if not self._records:
             return False
-        return self.events >= events or time.monotonic() - self._since >= seconds
+        if self.events >= events or self._bytes >= MAX_BLOCK_BYTES:
+            return True
+        return time.monotonic() - self._since >= seconds
 
     def take(self) -> list[Opened]:
-        """The records of the next block: at least one, up to the maximum of events."""
-        taken = 0
-
-        def fits(record: Opened) -> bool:
-            nonlocal taken
-            taken += record.events
-            return taken == record.events or taken <= self._max_events
-
-        block = list(takewhile(fits, self._records))
-        for record in block:
-            self._records.popleft()
+        """The records of the next block: at least one, up to the maximum of events and of bytes."""
+        block: list[Opened] = []
+        events = size = 0
+        while self._records:
+            record = self._records[0]
+            events += record.events
+            size += len(record.array)
+            if block and (events > self._max_events or size > MAX_BLOCK_BYTES):
+                break
+            block.append(self._records.popleft())
             self.events -= record.events
+            self._bytes -= len(record.array)
         self._since = time.monotonic() if self._records else 0.0
+        taken = sum(len(record.array) for record in block)
+        self._kept.append((block[-1].offset + 1, taken))
+        self._kept_bytes += taken
         return block
 
-    def truncate(self, next_offset: int, block_bytes: int) -> None:
+    def truncate(self, committed: int) -> None:
         """After a commit: removes from the log what lies far enough behind."""
-        self._kept.append((next_offset, block_bytes))
-        self._kept_bytes += block_bytes
         before = 0
-        while self._kept and self._kept_bytes > self._kept_limit:
+        while self._kept and self._kept[0][0] <= committed and self._kept_bytes > self._kept_limit:
             before, bytes_ = self._kept.popleft()
             self._kept_bytes -= bytes_
         if before:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ from footfall.storage.opening import open_store
 from footfall.storage.sealing import CannotUnseal, Sealer, dead_letter_place
 from footfall.storage.store import Query, QueryLimits, Rows, Store, StoreUnavailable
 from footfall.storage.topology import topology_of
+from footfall.workspace.projects import MAX_SHARED_DEVICE_LIMIT
 from processor import pipeline, prepare
 from processor.blocks import LogReplacedError
+from processor.commits import Commits
 from processor.event_block import EventBlock
 from processor.loop import ProcessorOptions
 from processor.prepare import NearlyAllUnprocessable
@@ -150,7 +152,8 @@ def test_repeats_are_forgotten_beyond_the_horizon(
     world = World(own_store, "p")
     event = track("buy", "a", event_id="order 10")
     for day, events in ((0, [event]), (7, [event]), (16, [track("buy", "b")]), (17, [event])):
-        world.append(*events, received_at=NOON + day * 86_400_000)
+        world.now = NOON + day * 86_400_000
+        world.append(*events, received_at=world.now)
         world.process()
     assert world.ledger() == {"received": 4, "stored": 3, "duplicate": 1}
     days = world.rows("SELECT count(DISTINCT day) FROM event_ids WHERE {project:String} != ''")
@@ -325,6 +328,7 @@ class FlakyStore:
     fail_before: set[str]
     fail_after: set[str]
     tokens: list[tuple[str, str]]
+    commands: list[str] = field(default_factory=list)
 
     def insert(self, table: str, rows: pa.Table, token: str) -> None:
         self.tokens.append((table, token))
@@ -343,6 +347,7 @@ class FlakyStore:
         return self.store.stream(query, limits)
 
     def command(self, sql: str) -> None:
+        self.commands.append(sql)
         self.store.command(sql)
 
     def close(self) -> None: ...
@@ -587,3 +592,77 @@ def test_a_time_that_says_nothing_costs_only_its_record(world: World) -> None:
 
 def test_an_id_hash_is_the_projects_own() -> None:
     assert HASH.id_key("one", "a") != HASH.id_key("two", "a")
+
+
+def test_a_reload_of_many_overrides_is_shared_by_blocks_and_they_count_after_it(world: World) -> None:
+    flaky = FlakyStore(world.store, set(), set(), [])
+    world.store = flaky
+    commits = Commits(world.log, flaky)
+    world.append(track("a", "a"))
+    world.append(track("b", "b"))
+    commits.add(world.partition, 1, moved_persons=True)
+    assert commits.flush(patient=True) == [(world.partition, 1)]
+    commits.reload_seconds = 1_000.0
+    commits.add(world.partition, 2, moved_persons=True)
+    assert commits.flush(patient=True) == []
+    assert world.log.position(world.partition).committed == 1
+    assert commits.flush() == [(world.partition, 2)]
+    assert flaky.commands == ["SYSTEM RELOAD DICTIONARY overrides_map"] * 2
+    assert commits.flush() == []
+
+
+def test_blocks_that_were_done_but_not_committed_are_not_done_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Commits, "flush", lambda self, patient=False: [])
+    world.options = ProcessorOptions(max_events=1)
+    world.start()
+    for name in ("a", "b", "c"):
+        world.append(track("view", name))
+        world.processor.step()
+    monkeypatch.undo()
+    assert world.log.position(world.partition).committed == 0
+    world.start().recover()
+    assert world.log.position(world.partition).committed == 3
+    world.process()
+    assert world.ledger() == {"received": 3, "stored": 3}
+
+
+def test_times_of_any_month_are_stored(world: World) -> None:
+    months = [track("view", "a", 10**10 + month * 31 * 86_400_000) for month in range(150)]
+    world.append(*months, door="import")
+    world.process()
+    assert len(world.events()) == 150
+
+
+def test_many_odd_records_in_many_small_blocks_stop_the_processor_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(block: EventBlock) -> EventBlock:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(prepare, "EVENT_STEPS", (fail,))
+    world.options = ProcessorOptions(max_events=1)
+    world.start()
+    for _ in range(30):
+        world.append(track("view", "a"))
+    with pytest.raises(NearlyAllUnprocessable):
+        world.process()
+    with pytest.raises(NearlyAllUnprocessable):
+        world.process()
+    assert len(dead_letters(world)) == 19
+
+
+def test_a_device_id_that_every_customer_shares_is_not_bound_to_each(world: World) -> None:
+    logins = MAX_SHARED_DEVICE_LIMIT + 1
+    world.append(
+        *(track("view", f"c{n}", login_id=f"c{n}", anonymous_id="one for all") for n in range(logins))
+    )
+    world.process()
+    world.append(*(track("view", f"d{n}", login_id=f"d{n}", anonymous_id="one for all") for n in range(3)))
+    world.append(track("view", "one for all"), sign_up("d1", "someone"), track("view", "d1"))
+    world.process()
+    bound = "SELECT count() FROM bindings WHERE project = {project:String} AND anonymous_id = 'one for all'"
+    assert world.rows(bound) == [(logins,)]
+    persons = world.persons()
+    assert (persons["one for all"], persons["d1"]) == ("one for all", "d1")

@@ -76,7 +76,11 @@ class ClickHouseStore:
                 column_names=rows.schema.names,
                 insert_block=_arrow_stream(rows),
                 fmt="ArrowStream",
-                settings={"insert_deduplication_token": token, "async_insert": 0},
+                settings={
+                    "insert_deduplication_token": token,
+                    "async_insert": 0,
+                    "max_partitions_per_insert_block": 0,  # old history comes in many months at once
+                },
             )
 
     def rows(self, query: Query, limits: QueryLimits | None = None) -> Rows:
