@@ -245,7 +245,7 @@ _TABLE: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callabl
     (ValidationError, invalid_query),
     (PydanticCustomError, lambda error: refused([fault_of(error, "")])),
     (
-        QueryTooExpensive,
+        (QueryTooExpensive, MemoryError),
         lambda _: TooExpensive(
             "the query went over its budget of time or memory: narrow the range, events or breakdown, "
             "or sample"

@@ -115,8 +115,8 @@ class Queries:
         started = time.perf_counter()
         data_until, spec, now = self._data_until(), prepared.spec, self._clock()
         reader = StoreReader(self._store, self._options.limits)
-        period = _periods(spec, _calendar(spec, prepared.project), now)[0]
-        scope = self._scope(prepared, period, now, reader)
+        periods = _periods(spec, _calendar(spec, prepared.project), now)
+        scope = self._scope(prepared, periods, now, reader)
         page = Page(_read_cursor(spec.cursor), spec.limit)
         keys, total = prepared.analysis.select_people(spec, scope, reader, page)
         people = describe_people(reader, prepared.project, scope.catalogue, keys, spec.properties)
@@ -132,8 +132,8 @@ class Queries:
         """`{"analysis", "queries": [{"purpose", "sql", "parameters"}], "notes"}`: none of them is run."""
         now = self._clock()
         reader = StoreReader(self._store, self._options.limits)
-        period = _periods(prepared.spec, _calendar(prepared.spec, prepared.project), now)[0]
-        scope = self._scope(prepared, period, now, reader)
+        periods = _periods(prepared.spec, _calendar(prepared.spec, prepared.project), now)
+        scope = self._scope(prepared, periods, now, reader)
         queries = [
             {"purpose": purpose, "sql": query.sql, "parameters": dict(query.parameters)}
             for purpose, query in prepared.analysis.explain(prepared.spec, scope)
@@ -149,7 +149,7 @@ class Queries:
 
     def _compute(self, prepared: Prepared, periods: tuple[Period, ...], now: int) -> Computed:
         reader = StoreReader(self._store, self._options.limits)
-        scope = self._scope(prepared, periods[0], now, reader)
+        scope = self._scope(prepared, periods, now, reader)
         result = prepared.analysis.answer(prepared.spec, scope, reader)
         comparison = None
         if len(periods) > 1:
@@ -157,14 +157,15 @@ class Queries:
             comparison = prepared.analysis.answer(prepared.spec, other, reader)
         return Computed(result, comparison, reader.rows_read, reader.bytes_read, tuple(reader.warnings))
 
-    def _scope(self, prepared: Prepared, period: Period, now: int, reader: StoreReader) -> Scope:
+    def _scope(self, prepared: Prepared, periods: tuple[Period, ...], now: int, reader: StoreReader) -> Scope:
         spec, project = prepared.spec, prepared.project
         check_patterns(spec, reader)
         catalogue = read_catalogue(self._store, project.name)
         warn_of_unknown_names(spec, catalogue, reader)
         return Scope(
             project=project.name,
-            period=period,
+            period=periods[0],
+            periods=periods,
             calendar=_calendar(spec, project),
             project_calendar=Calendar(ZoneInfo(project.timezone)),
             catalogue=catalogue,

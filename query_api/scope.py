@@ -16,7 +16,8 @@ class Scope:
     """The fields that every query takes, resolved."""
 
     project: str
-    period: Period
+    period: Period  # that is asked now
+    periods: tuple[Period, ...]  # all of the query: its own and its comparison's
     calendar: Calendar  # of the query: buckets and bare dates
     project_calendar: Calendar  # of the project: times in properties
     catalogue: Catalogue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,16 @@ class StoreReader:
         self.rows_read = 0
         self.bytes_read = 0
         self.warnings: list[str] = []
+
+    @property
+    def memory_bytes(self) -> int:
+        """What one query may hold."""
+        return self._limits.memory_bytes
+
+    @property
+    def threads(self) -> int:
+        """How many threads one query may use."""
+        return self._limits.threads or os.cpu_count() or 1
 
     def rows(self, query: Query) -> Rows:
         """A small answer, whole."""

@@ -248,3 +248,130 @@ async def test_compares_with_the_week_before(world: World) -> None:
     answer = await world.post("/api/v1/query/funnel", body)
     assert users_of(answer["result"]["steps"]) == [1]
     assert users_of(answer["comparison"]["steps"]) == [2]
+
+
+async def test_times_are_those_of_the_latest_entry_that_converts_first(world: World) -> None:
+    world.put(Event("a", "ann", at(1)), Event("a", "ann", at(35)), Event("b", "ann", at(41)))
+    result = await world.funnel({"range": OCTOBER, "steps": [{"event": "a"}, {"event": "b"}]})
+    assert result["steps"][1]["median_seconds"] == 360
+
+
+async def test_strict_order_allows_repeats_and_nothing_else_between(world: World) -> None:
+    world.put(
+        *path("ann", "register", "register", "bind_card"),
+        *path("bob", "register", "view", "bind_card"),
+        Event("register", "cat", at(0)),
+        Event("$SignUp", "cat", at(1), type="track_signup"),
+        Event("bind_card", "cat", at(2)),
+    )
+    body = {"range": OCTOBER, "steps": STEPS[:2], "order": "strict"}
+    assert users_of((await world.funnel(body))["steps"]) == [3, 2]
+    no_views = [{"property": "event", "op": "ne", "value": "view"}]
+    assert users_of((await world.funnel({**body, "where": no_views}))["steps"]) == [3, 3]
+
+
+async def test_any_order_counts_distinct_steps_within_a_window(world: World) -> None:
+    world.put(*path("ann", "buy", "register"), *path("bob", "bind_card"), *path("cat", "buy", "buy"))
+    body = {"range": OCTOBER, "steps": STEPS, "order": "any"}
+    assert users_of((await world.funnel(body))["steps"]) == [3, 1, 0]
+
+
+async def test_an_excluded_event_voids_the_attempt_it_falls_in(world: World) -> None:
+    world.put(
+        *path("ann", "register", "view", "buy"),
+        *path("bob", "register", "buy"),
+        *path("cat", "register", "view", "register", "buy"),
+        *path("dan", "register", "view"),
+    )
+    steps = [STEPS[0], STEPS[2]]
+    body = {"range": OCTOBER, "steps": steps, "exclude": [{"event": "view"}]}
+    assert users_of((await world.funnel(body))["steps"]) == [2, 2]
+    people = await world.post("/api/v1/query/funnel/users", {**body, "cell": {"step": 1}})
+    assert sorted(user["user_id"] for user in people["users"]) == ["bob", "cat"]
+    problem = await world.post(
+        "/api/v1/query/funnel", {**body, "exclude": [{"event": "view", "to_step": 2}]}, status=422
+    )
+    assert problem["field"] == "exclude[0].to_step"
+
+
+async def test_a_trend_counts_an_actor_once_a_bucket(world: World) -> None:
+    world.put(
+        *path("ann", "register", "register", "buy"),
+        *path("ann", "register", day=2),
+        *path("bob", "register", day=1),
+        Event("buy", "bob", at(0, day=2)),
+        *path("cat", "register", "buy", day=3, channel="a"),
+    )
+    body = {
+        "range": {"from": "2026-10-01", "to": "2026-10-04"},
+        "steps": [STEPS[0], STEPS[2]],
+        "window": {"value": 2, "unit": "hour"},
+        "trend": {"interval": "day"},
+        "breakdown": ["channel"],
+    }
+    result = await world.funnel(body)
+    assert [(one["bucket"], one["entered"], one["converted"], one["rate"]) for one in result["trend"]] == [
+        ("2026-10-01", 2, 1, Decimal("0.5")),
+        ("2026-10-02", 1, 0, 0),
+        ("2026-10-03", 1, 1, 1),
+        ("2026-10-04", 0, 0, 0),
+    ]
+    assert not any(one["partial"] for one in result["trend"])
+    of_a = next(group for group in result["groups"] if group["key"] == ["a"])
+    assert [one["entered"] for one in of_a["trend"]] == [0, 0, 1, 0]
+    for cell, users in (
+        ({"step": 0}, ["ann", "bob"]),
+        ({"step": 1}, ["ann"]),
+        ({"step": 1, "outcome": "dropped"}, ["bob"]),
+        ({"step": 0, "key": ["a"]}, []),
+    ):
+        asked = {**body, "cell": {**cell, "bucket": "2026-10-01"}}
+        people = await world.post("/api/v1/query/funnel/users", asked)
+        assert sorted(user["user_id"] for user in people["users"]) == users
+    await world.post("/api/v1/query/funnel/users", {**body, "cell": {"step": 0, "bucket": "x"}}, status=422)
+
+
+async def test_a_bucket_is_partial_while_a_window_in_it_is_open(world: World) -> None:
+    body = {
+        "range": {"last": {"value": 2, "unit": "day"}},
+        "steps": [STEPS[0], STEPS[2]],
+        "window": {"value": 1, "unit": "hour"},
+        "trend": {"interval": "day"},
+        "complete_after_range": True,
+    }
+    assert [one["partial"] for one in (await world.funnel(body))["trend"]] == [False, True]
+    body["window"] = {"value": 1, "unit": "day"}
+    assert [one["partial"] for one in (await world.funnel(body))["trend"]] == [True, True]
+
+
+async def test_a_histogram_of_times_has_whole_second_bars(world: World) -> None:
+    for index, seconds in enumerate((60.5, 61, 70, 80.5)):
+        user = f"u{index}"
+        world.put(Event("register", user, at(0)), Event("buy", user, at(seconds / 60)))
+    body = {"range": OCTOBER, "steps": [STEPS[0], STEPS[2]], "histogram": {}}
+    result = await world.funnel(body)
+    assert result["histogram"] == [
+        {"from_seconds": 60, "users": 2},
+        {"from_seconds": 70, "users": 1},
+        {"from_seconds": 80, "users": 1},
+    ]
+    people = await world.post("/api/v1/query/funnel/users", {**body, "cell": {"histogram": 60}})
+    assert sorted(user["user_id"] for user in people["users"]) == ["u0", "u1"]
+    result = await world.funnel({**body, "histogram": {"bins": 1}, "breakdown": ["channel"]})
+    assert result["groups"][0]["histogram"] == result["histogram"] == [
+        {"from_seconds": 60, "users": 3},
+        {"from_seconds": 80, "users": 1},
+    ]
+
+
+async def test_many_values_are_grouped_as_few_are(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from query_api.analyses import funnel
+
+    for index in range(6):
+        world.put(*path(f"u{index}", "register", "bind_card", order_id=f"o{index // 2}"))
+    body = {"range": OCTOBER, "steps": STEPS[:2], "breakdown": ["order_id"]}
+    few = await world.funnel(body)
+    monkeypatch.setattr(funnel, "MAX_LISTED", 2)
+    many = await world.funnel({**body, "refresh": True})
+    assert keys_of(many["groups"]) == [["o0"], ["o1"], ["o2"]]
+    assert many == few

@@ -7,126 +7,153 @@ chosen attempt. Edge rules: the window includes its end; events at one instant a
 converts; an event serves one step only. Groups are ranked by who entered, ties by key, a missing value
 first. What it does not answer: how often a person converted.
 
-The SQL only filters and projects: actor, time, a bit for each step that the event fits, a hash of the
-breakdown's value. query_api.scan walks each actor's events. Every number and list below comes from the one
+The SQL only filters and projects: actor, time, a bit for each step that the event fits, a code of the
+breakdown's value. query_api.scan walks each actor's events. Every number and list below comes from one
 FunnelScan.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from query_api.analyses.analysis import Analysis, Explained, Page, People
-from query_api.analyses.funnel_groups import CodedValues, Group, build_groups, event_codes
-from query_api.buckets import Period
+from query_api.analyses.funnel_figures import (
+    Edges,
+    Reached,
+    bar_rows,
+    histogram_of,
+    histogram_steps,
+    lost_rows,
+    reached_rows,
+    steps_of,
+    trend_of,
+    trend_rows,
+)
+from query_api.analyses.funnel_groups import CodedValues, Group, Rows, build_groups, event_codes
+from query_api.analyses.funnel_values import (
+    MAX_LISTED,
+    HashedValues,
+    ListedValues,
+    Values,
+    ValuesMovedError,
+    hash_sql,
+    look_up,
+    missing_keys,
+)
+from query_api.buckets import Bucket, Period
 from query_api.group_keys import REST, GroupKeys
-from query_api.problems import TooExpensive
+from query_api.problems import Fault, TooExpensive, refused
 from query_api.scan import NO_VALUE, FunnelScan, scan_funnel
 from query_api.scope import Scope
 from query_api.spec.breakdown import OTHER, Part
-from query_api.spec.funnel import FunnelSpec, FunnelUsersSpec, Step
-from query_api.spec.query import Key
+from query_api.spec.funnel import FunnelSpec, FunnelUsersSpec
+from query_api.spec.selector import Selector
 from query_api.sql.events import PERSON, TIME, EventSql
 from query_api.store_reader import StoreReader
-from query_api.value_codes import ValueCodes, ranks_of
+from query_api.value_codes import ValueCodes
 
 MAX_ACTORS_LISTED = 200_000
+_ANY_TRACK_EVENT = Selector(event=None)
 
 # ------------------------------------------------------------------------------------------- SQL
 
 
-def rows_sql(sql: EventSql, spec: FunnelSpec, *, event_parts: Sequence[Part] = ()) -> str:
-    """What the scanner reads: actor, ms, mask and, of a breakdown by event properties, the value's hash."""
-    columns = [f"{sql.actor} AS actor", f"{TIME} AS ms", f"{_mask(sql, spec.steps)} AS mask"]
-    names = ["actor", "ms", "mask"]
-    if event_parts:
-        columns.append(f"{_value(sql, spec, event_parts)} AS value")
-        names.append("value")
-    # Where all steps are plain names, no row that is read has an empty mask.
-    fits = "" if all(_is_plain(step) for step in spec.steps) else " AND mask != 0"
-    return f"""SELECT {", ".join(names)}
-FROM (
-    SELECT {_listed(columns)}
-    FROM events
-    WHERE {sql.reads(spec.steps, _period(spec, sql.scope))}
-)
-WHERE actor != 0{fits}"""
+def rows_sql(
+    sql: EventSql, spec: FunnelSpec, parts: Sequence[Part] = (), values: Values | None = None
+) -> str:
+    """What the scanner reads: actor, ms, mask and, of a breakdown by event properties, the value."""
+    columns = [f"{sql.actor} AS actor", f"{TIME} AS ms", f"{_mask(sql, spec)} AS mask"]
+    if values is not None:
+        columns.append(f"{values.column(sql.key(parts), sql.parameters)} AS value")
+    tests = [_reads(sql, spec)]
+    if spec.order == "strict":
+        tests.append(_enters(sql, spec))
+    if not all(_is_plain(selector) for selector in _selectors(spec)):
+        tests.append("mask != 0")
+    return f"SELECT {_joined(',', columns)}\nFROM events\nWHERE {_joined(' AND', tests)}"
 
 
-def _is_plain(step: Step) -> bool:
-    return step.event is not None and not step.where and step.occurrence == "any"
+def _selectors(spec: FunnelSpec) -> tuple[Selector, ...]:
+    """A bit of the mask each: steps, exclusions and, for strict order, what may break a chain."""
+    breaks = (_ANY_TRACK_EVENT,) if spec.order == "strict" else ()
+    return (*spec.steps, *spec.exclude, *breaks)
 
 
-def _period(spec: FunnelSpec, scope: Scope) -> Period:
-    """The events read: of the range, or up to the last window's end."""
+def _reads(sql: EventSql, spec: FunnelSpec) -> str:
+    """The events of the range, or up to the last window's end."""
     after = spec.window_ms if spec.complete_after_range else 0
-    return Period(scope.period.start, scope.period.end + after)
+    period = sql.scope.period
+    return sql.reads(_selectors(spec), Period(period.start, period.end + after))
 
 
-def _mask(sql: EventSql, steps: Sequence[Step]) -> str:
-    """Bit k: the event fits step k. Steps that are plain names cost one look-up all together."""
+def _enters(sql: EventSql, spec: FunnelSpec) -> str:
+    """Rows of actors who have an event of step 0: nobody else's chain can break."""
+    entering = f"{sql.reads(spec.steps[:1], sql.scope.period)} AND {sql.selects(spec.steps[0])}"
+    return f"{sql.actor} IN (SELECT {sql.actor} FROM events WHERE {entering})"
+
+
+def _is_plain(selector: Selector) -> bool:
+    return selector.event is not None and not selector.where and selector.occurrence == "any"
+
+
+def _mask(sql: EventSql, spec: FunnelSpec) -> str:
+    """Bit k: the event fits selector k. Those that are plain names cost one look-up all together."""
     plain: dict[str, int] = {}
     tests = []
-    for index, step in enumerate(steps):
-        if not _is_plain(step):
-            tests.append(f"if({sql.selects(step)}, {1 << index}, 0)")
-        for name in step.event or () if _is_plain(step) else ():
-            plain[name] = plain.get(name, 0) | 1 << index
+    for index, selector in enumerate(_selectors(spec)):
+        if selector.event is not None and _is_plain(selector):
+            for name in selector.event:
+                plain[name] = plain.get(name, 0) | 1 << index
+        else:
+            tests.append(f"if({sql.selects(selector)}, toUInt64({1 << index}), 0)")
     if plain:
         names, bits = sql.parameters.texts(plain), sql.parameters.keys(list(plain.values()))
         tests.append(f"transform(event, {names}, {bits}, toUInt64(0))")
     mask = tests[0]
     for test in tests[1:]:
         mask = f"bitOr({mask}, {test})"
-    return f"CAST({mask}, '{_mask_type(len(steps))}')"
+    return f"CAST({mask}, '{_mask_type(len(_selectors(spec)))}')"
 
 
 def _mask_type(bits: int) -> str:
-    return "UInt8" if bits <= 8 else "UInt16" if bits <= 16 else "UInt32"
+    return next(f"UInt{size}" for size in (8, 16, 32, 64) if bits <= size)
 
 
-def _value(sql: EventSql, spec: FunnelSpec, parts: Sequence[Part]) -> str:
-    """The hash of the key's text, 0 where it is missing; for a touch, '' is missing too."""
-    assert spec.breakdown is not None
-    texts = [sql.key_part(part) for part in parts]
-    empty = "('', '=')" if spec.breakdown.attribution in ("first_touch", "last_touch") else "('')"
-    missing = " AND ".join(f"{text} IN {empty}" for text in texts)
-    return f"if({missing}, 0, greatest(sipHash64({sql.joined_key(texts)}), 1))"
+def values_sql(sql: EventSql, spec: FunnelSpec, parts: Sequence[Part]) -> str:
+    """The breakdown's values, one more than can be listed to see whether there are more."""
+    key = sql.key(parts)
+    return f"SELECT DISTINCT {key} AS text\nFROM events\nWHERE {_reads(sql, spec)}\nLIMIT {MAX_LISTED + 1}"
 
 
 def texts_sql(sql: EventSql, spec: FunnelSpec, parts: Sequence[Part]) -> str:
-    """The texts of the breakdown's values by their hashes."""
-    texts = sql.joined_key([sql.key_part(part) for part in parts])
-    return f"""SELECT value, any(text)
-FROM (
-    SELECT {texts} AS text, {_value(sql, spec, parts)} AS value
-    FROM events
-    WHERE {sql.reads(spec.steps, _period(spec, sql.scope))}
-)
-WHERE value != 0 GROUP BY value"""
+    """The values' texts by their hashes."""
+    key = sql.key(parts)
+    return (
+        f"SELECT {hash_sql(key)} AS value, any({key})\nFROM events\nWHERE {_reads(sql, spec)}\nGROUP BY value"
+    )
 
 
 def profiles_sql(sql: EventSql, parts: Sequence[Part], columns: str) -> str:
     """Of all current profiles: the person and the value's hash, or the texts by hash."""
-    text = sql.joined_key([sql.key_part(part) for part in parts])
-    rows = sql.profiles(f"SELECT user_key, {text} AS text, greatest(sipHash64(text), 1) AS value")
-    return f"SELECT {columns} FROM {rows}"
+    key = sql.key(parts)
+    return (
+        f"SELECT {columns} FROM {sql.profiles(f'SELECT user_key, {key} AS text, {hash_sql(key)} AS value')}"
+    )
 
 
 def people_sql(sql: EventSql, spec: FunnelSpec, actors: Sequence[int]) -> str:
     """The persons behind actors that are no persons."""
-    return f"""SELECT DISTINCT {PERSON} AS person FROM events
-WHERE {sql.reads(spec.steps, _period(spec, sql.scope))}
-    AND {PERSON} != 0 AND {sql.actor} IN {sql.parameters.keys(actors)}"""
+    tests = [_reads(sql, spec), f"person != 0 AND {sql.actor} IN {sql.parameters.keys(actors)}"]
+    return f"SELECT DISTINCT {PERSON} AS person\nFROM events\nWHERE {_joined(' AND', tests)}"
 
 
-def _listed(columns: Sequence[str]) -> str:
-    return (",\n" + " " * 8).join(columns)
+def _joined(separator: str, parts: Sequence[str]) -> str:
+    return f"{separator}\n    ".join(parts)
 
 
 # ----------------------------------------------------------------------------------------- result
@@ -137,66 +164,79 @@ class Scanned:
     """What a scan found, and the texts of its value codes."""
 
     scan: FunnelScan
-    texts: list[str]
+    texts: Sequence[str] = ()
 
 
-def scan(spec: FunnelSpec, scope: Scope, reader: StoreReader, event_parts: Sequence[Part] = ()) -> Scanned:
-    """Streams the rows through the scanner. With `event_parts`, values for the breakdown's attribution."""
-    sql, codes, texts = EventSql(scope), ValueCodes(), list[str]()
-    breakdown = spec.breakdown
-    partitioned = bool(event_parts) and breakdown is not None and breakdown.attribution == "all_steps"
-    with_values = bool(event_parts) and not partitioned
-    query = sql.parameters.query(rows_sql(sql, spec, event_parts=event_parts))
+def scan(
+    spec: FunnelSpec,
+    scope: Scope,
+    reader: StoreReader,
+    parts: Sequence[Part] = (),
+    values: Values | None = None,
+) -> Scanned:
+    """Streams the rows through the scanner, with `values` for the breakdown's attribution."""
+    sql = EventSql(scope)
+    attribution = spec.breakdown.attribution if spec.breakdown is not None and values is not None else None
+    partitioned = attribution == "all_steps"
+    with_values = attribution is not None and not partitioned
 
     def blocks() -> Iterator[tuple[NDArray[Any], ...]]:
-        for actors, times, masks, *values in reader.stream(query):
-            yield (actors, times, masks, *(codes.encode(column) for column in values))
+        for block in reader.stream(sql.parameters.query(rows_sql(sql, spec, parts, values))):
+            somebody = block[0] != 0
+            actors, times, masks, *column = block if somebody.all() else (each[somebody] for each in block)
+            yield (actors, times, masks, *(values.encode(each) for each in column if values is not None))
 
-    def ranks() -> NDArray[np.uint32]:
-        texts[:] = codes.texts(lambda: _read_texts(spec, scope, reader, event_parts))
-        return ranks_of(texts, GroupKeys.of(event_parts, scope.catalogue).smallest)
-
-    at_step = with_values and breakdown is not None and breakdown.attribution == "step"
     found = scan_funnel(
         blocks(),
         steps=len(spec.steps),
         window_ms=spec.window_ms,
         entry_until_ms=scope.period.end if spec.complete_after_range else None,
+        order=spec.order,
+        exclusions=[(exclusion.from_step, exclusion.to_step) for exclusion in spec.exclude],
+        bucket_starts_ms=[bucket.start for bucket in _buckets(spec, scope)],
         with_values=with_values,
-        value_step=breakdown.step if at_step and breakdown is not None else None,
-        ranks=ranks if with_values else None,
+        value_step=spec.breakdown.step if spec.breakdown is not None and attribution == "step" else None,
+        ranks=values.ranks if values is not None and with_values else None,
         partitioned=partitioned,
+        memory_bytes=reader.memory_bytes,
+        threads=reader.threads,
     )
-    if partitioned:
-        ranks()
-    return Scanned(found, texts)
+    if partitioned and values is not None:
+        values.ranks()
+    return Scanned(found, values.texts if values is not None else ())
 
 
-def _read_texts(
-    spec: FunnelSpec, scope: Scope, reader: StoreReader, parts: Sequence[Part]
-) -> Mapping[int, str]:
-    sql = EventSql(scope)
-    return dict(reader.rows(sql.parameters.query(texts_sql(sql, spec, parts))).rows)
+def _buckets(spec: FunnelSpec, scope: Scope) -> list[Bucket]:
+    """The trend's buckets."""
+    return scope.calendar.buckets(scope.period, spec.trend.interval) if spec.trend is not None else []
 
 
-def _split(spec: FunnelSpec) -> tuple[list[Part], list[Part]]:
+def _parts(spec: FunnelSpec) -> tuple[list[Part], list[Part]]:
     """The breakdown's properties of events, and of users."""
     parts = spec.breakdown.parts if spec.breakdown is not None else ()
-    return [p for p in parts if p.of == "event"], [p for p in parts if p.of == "user"]
+    return [part for part in parts if part.of == "event"], [part for part in parts if part.of == "user"]
 
 
-def grouped(spec: FunnelSpec, scope: Scope, reader: StoreReader) -> tuple[FunnelScan, list[Group]]:
-    """The scan that the groups refer to, and the groups."""
+def scan_with_values(spec: FunnelSpec, scope: Scope, reader: StoreReader, parts: Sequence[Part]) -> Scanned:
+    """A scan with the values of event properties, by list if they are few, else by hash."""
     assert spec.breakdown is not None
-    event_parts, user_parts = _split(spec)
-    scanned = scan(spec, scope, reader, event_parts)
-    found = scanned.scan
-    of_event = CodedValues(event_parts, event_codes(spec.breakdown, found), scanned.texts)
-    of_user = _of_users(scope, reader, user_parts, found.keys)
-    keys = GroupKeys.of(spec.breakdown.parts, scope.catalogue)
-    limit = spec.breakdown_limit
-    groups = build_groups(spec.breakdown, found, of_event, of_user, keys=keys, limit=limit)
-    return found, groups
+    if not parts:
+        return scan(spec, scope, reader)
+    is_touch = spec.breakdown.attribution in ("first_touch", "last_touch")
+    missing = missing_keys(len(parts), empty_too=is_touch)
+    keys = GroupKeys.of(parts, scope.catalogue)
+    sql = EventSql(scope)
+    found = [row[0] for row in reader.rows(sql.parameters.query(values_sql(sql, spec, parts))).rows]
+    if len(found) <= MAX_LISTED:
+        try:
+            return scan(spec, scope, reader, parts, ListedValues(found, missing, keys))
+        except ValuesMovedError:
+            pass
+
+    def read_texts() -> Mapping[int, str]:
+        return dict(reader.rows(sql.parameters.query(texts_sql(sql, spec, parts))).rows)
+
+    return scan(spec, scope, reader, parts, HashedValues(missing, keys, read_texts))
 
 
 def _of_users(
@@ -208,119 +248,123 @@ def _of_users(
     sql, codes = EventSql(scope), ValueCodes()
     query = sql.parameters.query(profiles_sql(sql, parts, "user_key, value"))
     blocks = [(keys, codes.encode(values)) for keys, values in reader.stream(query)]
-    persons = np.concatenate([np.zeros(1, np.uint64), *(keys for keys, _ in blocks)])
-    values = np.concatenate([np.full(1, NO_VALUE, np.uint32), *(values for _, values in blocks)])
-    order = np.argsort(persons)
-    places = np.minimum(np.searchsorted(persons[order], actors), len(order) - 1)
-    found = order[places]
-    of_actor = np.where(persons[found] == actors, values[found], np.uint32(NO_VALUE))
-    by_hash = sql.parameters.query(profiles_sql(sql, parts, "value, any(text)") + " GROUP BY value")
-    return CodedValues(parts, of_actor, codes.texts(lambda: dict(reader.rows(by_hash).rows)))
+    by_hash = sql.parameters.query(f"{profiles_sql(sql, parts, 'value, any(text)')} GROUP BY value")
+    texts = codes.texts(lambda: dict(reader.rows(by_hash).rows))
+    return CodedValues(parts, look_up(actors, blocks), texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """All that the figures are made of: the actors as a whole, and the groups with the scan they refer to."""
+
+    all: Reached
+    grouped: Reached
+    groups: Sequence[Group]
+
+
+def find(spec: FunnelSpec, scope: Scope, reader: StoreReader) -> Found:
+    """Scans. Where groups have attempts of their own (all_steps), the actors as a whole are a second scan."""
+    if spec.breakdown is None:
+        everybody = Reached.of(scan(spec, scope, reader).scan)
+        return Found(everybody, everybody, [])
+    event_parts, user_parts = _parts(spec)
+    scanned = scan_with_values(spec, scope, reader, event_parts)
+    of_event = CodedValues(event_parts, event_codes(spec.breakdown, scanned.scan), scanned.texts)
+    of_user = _of_users(scope, reader, user_parts, scanned.scan.keys)
+    keys = GroupKeys.of(spec.breakdown.parts, scope.catalogue)
+    groups = build_groups(
+        spec.breakdown, scanned.scan, of_event, of_user, keys=keys, limit=spec.breakdown_limit
+    )
+    grouped = Reached.of(scanned.scan)
+    has_own_attempts = scanned.scan.partitions is not None
+    return Found(Reached.of(scan(spec, scope, reader).scan) if has_own_attempts else grouped, grouped, groups)
 
 
 def answer(spec: FunnelSpec, scope: Scope, reader: StoreReader) -> dict[str, Any]:
-    """`{"steps", "groups": [{"key", "steps", ...}], "trend", "histogram", "correlate"}`."""
-    if spec.breakdown is None:
-        found, groups = scan(spec, scope, reader).scan, list[Group]()
-        all_steps = fold(spec, scope, found)
-    elif _is_partitioned(spec):
-        all_steps = fold(spec, scope, scan(spec, scope, reader).scan)
-        found, groups = grouped(spec, scope, reader)
-    else:
-        found, groups = grouped(spec, scope, reader)
-        all_steps = fold(spec, scope, found)
+    """`{"steps", "groups": [{"key", "steps", "trend", "histogram"}], "trend", "histogram", "correlate"}`."""
+    found = find(spec, scope, reader)
+    buckets, edges = _buckets(spec, scope), _edges(spec, scope, reader, found)
     read = GroupKeys.of(spec.breakdown.parts if spec.breakdown else (), scope.catalogue).read
     return {
-        "steps": all_steps,
+        "steps": steps_of(spec, scope, found.all),
         "groups": [
             {
                 "key": list(read(group.key)),
-                "steps": fold(spec, scope, found, group.rows),
-                "trend": [],
-                "histogram": [],
+                "steps": steps_of(spec, scope, found.grouped, group.rows),
+                "trend": trend_of(spec, scope, found.grouped, buckets, group),
+                "histogram": histogram_of(spec, scope, found.grouped, edges, group.rows),
             }
-            for group in groups
+            for group in found.groups
         ],
-        "trend": [],
-        "histogram": [],
+        "trend": trend_of(spec, scope, found.all, buckets),
+        "histogram": histogram_of(spec, scope, found.all, edges),
         "correlate": [],
     }
 
 
-def _is_partitioned(spec: FunnelSpec) -> bool:
-    return spec.breakdown is not None and spec.breakdown.attribution == "all_steps" and bool(_split(spec)[0])
-
-
-# ------------------------------------------------------------------------------------------- fold
-
-
-def fold(
-    spec: FunnelSpec, scope: Scope, found: FunnelScan, rows: NDArray[np.int64] | None = None
-) -> list[dict[str, Any]]:
-    """The steps of all actors, or of those rows."""
-    levels = found.levels if rows is None else found.levels[rows]
-    times = found.step_times if rows is None else found.step_times[rows]
-    reached = [int(np.count_nonzero(levels > index)) for index in range(len(spec.steps))]
-    return [
-        _step(scope, step.shown, index, reached, _durations(levels, times, index))
-        for index, step in enumerate(spec.steps)
-    ]
-
-
-def _durations(levels: NDArray[np.uint8], times: NDArray[np.int64], index: int) -> NDArray[np.int64]:
-    """Milliseconds from the step before, of those who reached the step; none for step 0."""
-    if index == 0:
-        return np.zeros(0, np.int64)
-    there = times[levels > index]
-    return there[:, index] - there[:, index - 1]
-
-
-def _step(
-    scope: Scope, label: str, index: int, reached: Sequence[int], durations: NDArray[np.int64]
-) -> dict[str, Any]:
-    users, entered = reached[index], reached[0]
-    before = reached[index - 1] if index else users
-    rate = users / entered if entered else 0
-    return {
-        "label": label,
-        "users": scope.scaled(users),
-        "conversion_rate": rate,
-        "step_conversion_rate": rate if index == 0 else users / before if before else 0,
-        "dropped": scope.scaled(before - users),
-        "average_seconds": int(durations.sum()) / len(durations) / 1000 if len(durations) else None,
-        "median_seconds": float(np.median(durations)) / 1000 if len(durations) else None,
-    }
+def _edges(spec: FunnelSpec, scope: Scope, reader: StoreReader, found: Found) -> Edges:
+    """The histogram's edges: over all actors of the query's periods, so that a comparison shares them."""
+    if spec.histogram is None:
+        return Edges(0, 1, 0)
+    steps = histogram_steps(spec, spec.histogram)
+    took = [found.all.durations(*steps)]
+    for period in scope.periods:
+        if period != scope.period:
+            other = Reached.of(scan(spec, replace(scope, period=period), reader).scan)
+            took.append(other.durations(*steps))
+    return Edges.over(spec.histogram, np.concatenate(took))
 
 
 # -------------------------------------------------------------------------------------------- who
 
 
 def select_people(spec: FunnelUsersSpec, scope: Scope, reader: StoreReader, page: Page) -> People:
-    """The persons behind a cell: the rows that `fold` counted."""
-    cell = spec.cell
-    if cell.key and spec.breakdown is not None:
-        found, groups = grouped(spec, scope, reader)
-        keys = GroupKeys.of(spec.breakdown.parts, scope.catalogue)
-        rows = _rows_of(groups, keys, cell.key)
-    else:
-        found = scan(spec, scope, reader).scan
-        rows = np.arange(len(found.keys))
-    levels = found.levels[rows]
-    dropped = (levels == cell.step) & (cell.step > 0)
-    chosen = levels > cell.step if cell.outcome == "converted" else dropped
-    actors = np.sort(found.keys[rows][chosen])
+    """The persons behind a cell: the very rows that its number counts."""
+    found = find(spec, scope, reader)
+    group = _group_of(spec, scope, found.groups)
+    if spec.cell.key and group is None:
+        return People([], 0)
+    reached = found.grouped if group is not None else found.all
+    rows = _rows_of_cell(spec, scope, reached, group, _edges(spec, scope, reader, found))
+    actors = np.sort(reached.scan.keys[rows])
     if scope.actor is not None:
         actors = _persons_of(spec, scope, reader, actors)
     after = actors[actors > np.uint64(page.after)][: page.limit]
     return People([int(actor) for actor in after], len(actors))
 
 
-def _rows_of(groups: Sequence[Group], keys: GroupKeys, key: Key) -> NDArray[np.int64]:
-    wanted = {keys.write(key)} if len(key) == len(keys.types) else set()
-    if key == (OTHER,) and any(group.key == REST for group in groups):
-        wanted = {REST}
-    found = [group.rows for group in groups if group.key in wanted]
-    return found[0] if found else np.zeros(0, np.int64)
+def _group_of(spec: FunnelUsersSpec, scope: Scope, groups: Sequence[Group]) -> Group | None:
+    """The group that the cell names."""
+    key = spec.cell.key
+    if not key or spec.breakdown is None:
+        return None
+    by_key = {group.key: group for group in groups}
+    if key == (OTHER,) and REST in by_key:
+        return by_key[REST]
+    keys = GroupKeys.of(spec.breakdown.parts, scope.catalogue)
+    return by_key.get(keys.write(key)) if len(key) == len(keys.types) else None
+
+
+def _rows_of_cell(
+    spec: FunnelUsersSpec, scope: Scope, reached: Reached, group: Group | None, edges: Edges
+) -> Rows:
+    """Which rows of the scan a cell counts."""
+    cell, rows = spec.cell, None if group is None else group.rows
+    if cell.histogram is not None and spec.histogram is not None:
+        steps = histogram_steps(spec, spec.histogram)
+        return bar_rows(reached, steps, edges, cell.histogram, rows)
+    assert cell.step is not None
+    if cell.bucket is None or spec.trend is None:
+        chosen = reached_rows if cell.outcome == "converted" else lost_rows
+        return chosen(reached, cell.step, rows)
+    names = [bucket.name for bucket in _buckets(spec, scope)]
+    if cell.bucket not in names:
+        message = f"{cell.bucket!r} is no bucket of this query"
+        raise refused([Fault("cell.bucket", "unknown_value", message, cell.bucket, names)])
+    entered, converted = trend_rows(spec, spec.trend, reached, names.index(cell.bucket), group)
+    if cell.outcome == "dropped":
+        return np.setdiff1d(entered, converted) if cell.step != spec.trend.from_step else entered[:0]
+    return entered if cell.step == spec.trend.from_step else converted
 
 
 def _persons_of(
@@ -336,20 +380,20 @@ def _persons_of(
 
 def explain(spec: FunnelSpec, scope: Scope) -> list[Explained]:
     """The queries that feed the scanner, and those that name its groups."""
-    event_parts, user_parts = _split(spec)
+    event_parts, user_parts = _parts(spec)
     sql = EventSql(scope)
-    rows = rows_sql(sql, spec, event_parts=event_parts)
-    queries = [Explained("the rows that are scanned", sql.parameters.query(rows))]
-    if _is_partitioned(spec):
-        queries.insert(
-            0, Explained("the rows of the ungrouped steps", sql.parameters.query(rows_sql(sql, spec)))
-        )
+    queries = [Explained("the rows that are scanned", sql.parameters.query(rows_sql(sql, spec)))]
     if event_parts:
-        texts = texts_sql(sql, spec, event_parts)
-        queries.append(Explained("the names of the breakdown's values", sql.parameters.query(texts)))
+        values = HashedValues(missing_keys(len(event_parts), empty_too=False), GroupKeys(()), dict)
+        listed = sql.parameters.query(values_sql(sql, spec, event_parts))
+        with_value = sql.parameters.query(rows_sql(sql, spec, event_parts, values))
+        queries += [
+            Explained("the breakdown's values", listed),
+            Explained("the rows with their value; few values come as codes", with_value),
+        ]
     if user_parts:
-        of_users = profiles_sql(sql, user_parts, "user_key, value")
-        queries.append(Explained("the breakdown's values of users", sql.parameters.query(of_users)))
+        of_users = sql.parameters.query(profiles_sql(sql, user_parts, "user_key, value"))
+        queries.append(Explained("the breakdown's values of users", of_users))
     return queries
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +20,11 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group: its key's text and its rows of the scan."""
+    """A group: its key's text and its rows of the scan; `rows` has one an actor, `members` all."""
 
     key: str
     rows: Rows
+    members: Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +76,27 @@ def build_groups(
     shown = _largest(sizes, text, keys, limit)
     by_group = rows[np.argsort(place, kind="stable")]
     ends = np.cumsum(sizes)
-    groups = [Group(text(index), by_group[ends[index] - sizes[index] : ends[index]]) for index in shown]
+    groups = []
+    for index in shown:
+        members = by_group[ends[index] - sizes[index] : ends[index]]
+        groups.append(Group(text(index), members, members))
     if len(shown) < len(found):
-        rest = rows[~np.isin(place, shown)]
-        groups.append(Group(REST, best_of_each_actor(scan, rest)))
+        members = rows[~np.isin(place, shown)]
+        groups.append(Group(REST, best_of_each_actor(scan, members), members))
     return groups
 
 
 def best_of_each_actor(scan: FunnelScan, rows: Rows) -> Rows:
     """One row an actor: the deepest; of equally deep ones the first to get there; then the latest entry."""
-    last = scan.step_times[rows, scan.levels[rows].astype(np.int64) - 1]
+    depths = scan.levels[rows].astype(np.int64)
+    last = scan.step_times[rows, depths - 1]
     start = scan.step_times[rows, 0]
-    order = np.lexsort((-start, last, -scan.levels[rows].astype(np.int64), scan.keys[rows]))
-    ordered = rows[order]
-    first = np.ones(len(ordered), bool)
-    first[1:] = scan.keys[ordered][1:] != scan.keys[ordered][:-1]
-    return ordered[first]
+    ordered = rows[np.lexsort((-start, last, -depths, scan.keys[rows]))]
+    actors = scan.keys[ordered]
+    return ordered[np.append(True, actors[1:] != actors[:-1])] if len(ordered) else ordered
 
 
-def _largest(sizes: NDArray[Any], text: Any, keys: GroupKeys, limit: int) -> list[int]:
+def _largest(sizes: NDArray[Any], text: Callable[[int], str], keys: GroupKeys, limit: int) -> list[int]:
     """The places of the groups that are shown, in their order. Texts are made only for those that may be."""
     if not len(sizes):
         return []

@@ -66,7 +66,7 @@ def rows_sql(
     *,
     people: bool = False,
 ) -> str:
-    """The rows that a series measures: actor, bucket, key, the property's value; person where it is needed."""
+    """The rows that a series measures: actor, bucket, key, the property's value; person where needed."""
     columns = [f"{sql.actor} AS actor"]
     if cut.edges:
         columns.append(f"{_bucket(sql, cut)} AS bucket")

@@ -52,7 +52,7 @@ static chunk *add_chunk(scanner *s, bucket *b) {
     return added;
 }
 
-static inline uint64_t read_mask(const void *masks, uint32_t width, uint64_t i) {
+static INLINE uint64_t read_mask(const void *masks, uint32_t width, uint64_t i) {
     switch (width) {
     case 1: return ((const uint8_t *)masks)[i];
     case 2: return ((const uint16_t *)masks)[i];
@@ -62,7 +62,7 @@ static inline uint64_t read_mask(const void *masks, uint32_t width, uint64_t i) 
 }
 
 /* Inlined once for each width of mask and record, so that the loop has no switch in it. */
-static inline scan_status feed_events(scanner *s, const uint64_t *keys, const int64_t *times, const void *masks,
+static INLINE scan_status feed_events(scanner *s, const uint64_t *keys, const int64_t *times, const void *masks,
                                       const uint32_t *values, const uint32_t *partitions, uint64_t n,
                                       const uint32_t mask_width, const uint32_t words) {
     uint64_t used_bits = s->plan.mask_bits == 64 ? UINT64_MAX : (UINT64_C(1) << s->plan.mask_bits) - 1;

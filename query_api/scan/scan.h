@@ -19,6 +19,10 @@
 #define FOOTFALL_API __attribute__((visibility("default")))
 #endif
 
+/* Some functions are to be compiled once for each width of record: with the width a constant they are a quarter
+ * faster, and not every compiler inlines them of its own accord. */
+#define INLINE inline __attribute__((always_inline))
+
 enum {
     MAX_STEPS = 30,
     MAX_EXCLUSIONS = 63,
@@ -146,7 +150,7 @@ scan_status add_bucket(walker *w, uint32_t index, uint32_t level);
 bool grow(void **memory, uint64_t *capacity, uint64_t wanted, size_t width);
 
 /* ranks == NULL: codes are ranks. A missing value ranks last. */
-static inline uint32_t rank_of(const uint32_t *ranks, uint32_t value) {
+static INLINE uint32_t rank_of(const uint32_t *ranks, uint32_t value) {
     return value == NO_VALUE || ranks == NULL ? value : ranks[value];
 }
 

@@ -10,17 +10,17 @@
 
 enum { INSERTION_RECORDS = 24, MOST_SLOT_BITS = 16, RECORDS_A_SLOT_BITS = 2 };
 
-static inline bool is_before(const uint64_t *a, const uint64_t *b, const uint32_t words) {
+static INLINE bool is_before(const uint64_t *a, const uint64_t *b, const uint32_t words) {
     if (a[0] != b[0]) return a[0] < b[0];
     if (words == 4 && (uint32_t)a[3] != (uint32_t)b[3]) return (uint32_t)a[3] < (uint32_t)b[3];
     return a[1] < b[1];
 }
 
-static inline void copy_record(uint64_t *to, const uint64_t *from, const uint32_t words) {
+static INLINE void copy_record(uint64_t *to, const uint64_t *from, const uint32_t words) {
     for (uint32_t i = 0; i < words; i++) to[i] = from[i];
 }
 
-static inline void insertion_sort(uint64_t *records, uint64_t n, const uint32_t words) {
+static INLINE void insertion_sort(uint64_t *records, uint64_t n, const uint32_t words) {
     for (uint64_t i = 1; i < n; i++) {
         uint64_t moved[4];
         copy_record(moved, records + i * words, words);
@@ -32,7 +32,7 @@ static inline void insertion_sort(uint64_t *records, uint64_t n, const uint32_t 
     }
 }
 
-static inline void merge(uint64_t *records, uint64_t *spare, uint64_t middle, uint64_t n, const uint32_t words) {
+static INLINE void merge(uint64_t *records, uint64_t *spare, uint64_t middle, uint64_t n, const uint32_t words) {
     if (!is_before(records + middle * words, records + (middle - 1) * words, words)) return; /* in order already */
     memcpy(spare, records, middle * words * sizeof *records);
     uint64_t left = 0, right = middle, to = 0;
@@ -42,7 +42,7 @@ static inline void merge(uint64_t *records, uint64_t *spare, uint64_t middle, ui
     }
 }
 
-static inline scan_status sort_slot(walker *w, uint64_t *records, uint64_t n, const uint32_t words) {
+static INLINE scan_status sort_slot(walker *w, uint64_t *records, uint64_t n, const uint32_t words) {
     if (n <= INSERTION_RECORDS) {
         insertion_sort(records, n, words);
         return SCAN_OK;
@@ -61,11 +61,11 @@ static inline scan_status sort_slot(walker *w, uint64_t *records, uint64_t n, co
     return SCAN_OK;
 }
 
-static inline uint32_t slot_of(uint64_t key, uint32_t bits) {
+static INLINE uint32_t slot_of(uint64_t key, uint32_t bits) {
     return bits == 0 ? 0 : (uint32_t)(key << BUCKET_BITS >> (64 - bits));
 }
 
-static inline scan_status sort_records(walker *w, bucket *b, uint32_t *ends, uint32_t bits, const uint32_t words) {
+static INLINE scan_status sort_records(walker *w, bucket *b, uint32_t *ends, uint32_t bits, const uint32_t words) {
     uint32_t slots = 1u << bits;
     for (const chunk *c = b->newest; c != NULL; c = c->next) {
         for (uint32_t i = 0; i < c->used; i += words) ends[slot_of(c->words[i], bits)]++;

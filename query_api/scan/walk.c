@@ -11,7 +11,7 @@
 
 enum { NOWHERE = UINT32_MAX };
 
-static inline uint32_t lowest_bit(uint64_t bits) { return (uint32_t)__builtin_ctzll(bits); }
+static INLINE uint32_t lowest_bit(uint64_t bits) { return (uint32_t)__builtin_ctzll(bits); }
 
 /* ---- the simple walk: every event fits one step, no exclusion, no trend, ordered ---- */
 
@@ -304,7 +304,7 @@ static bool make_room(walker *w, uint64_t n) {
     return true;
 }
 
-static inline event unpack(const uint64_t *record, uint32_t words) {
+static INLINE event unpack(const uint64_t *record, uint32_t words) {
     event e = {.time = (int64_t)(record[1] >> PACKED_MASK_BITS) + EARLIEST_MS, .value = NO_VALUE};
     e.mask = record[1] & ((1 << PACKED_MASK_BITS) - 1);
     if (words >= 3) {

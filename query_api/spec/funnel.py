@@ -12,12 +12,14 @@ from query_api.spec.breakdown import Breakdown, Part
 from query_api.spec.query import Key, QuerySpec, UsersFields
 from query_api.spec.selector import Selector
 from query_api.spec.strict import Strict, refuse, refuse_not_implemented
+from query_api.spec.time_range import Unit
 from query_api.spec.trends import check_key
 
 Attribution = Literal["first_touch", "last_touch", "step", "all_steps"]
 WindowUnit = Literal["second", "minute", "hour", "day", "week"]
 
 MAX_STEPS = 30
+MAX_EXCLUSIONS = 20
 _UNITS: dict[WindowUnit, timedelta] = {
     "second": timedelta(seconds=1),
     "minute": timedelta(minutes=1),
@@ -83,6 +85,29 @@ def _read_breakdown(given: Any) -> Any:
     return given
 
 
+class Exclusion(Selector):
+    """An event that voids an attempt in which it falls after one step and before another."""
+
+    from_step: StrictInt = Field(default=0, ge=0)
+    to_step: StrictInt = Field(default=1, ge=1)
+
+
+class FunnelTrend(Strict):
+    """Attempts by the bucket that they begin in. `to_step` null is the last step."""
+
+    interval: Unit = "day"
+    from_step: StrictInt = Field(default=0, ge=0)
+    to_step: StrictInt | None = Field(default=None, ge=0)
+
+
+class Histogram(Strict):
+    """How long actors took from one step to another. `bins` null: the cube root of how many they are."""
+
+    from_step: StrictInt = Field(default=0, ge=0)
+    to_step: StrictInt | None = Field(default=None, ge=1)
+    bins: StrictInt | None = Field(default=None, ge=1, le=1_000)
+
+
 def _refuse_unbuilt(option: str) -> BeforeValidator:
     def check(given: Any) -> Any:
         if given not in (None, [], (), {}, False):
@@ -99,22 +124,41 @@ class FunnelSpec(QuerySpec):
     window: Window = Window(value=14, unit="day")
     order: Literal["ordered", "strict", "any"] = "ordered"
     complete_after_range: StrictBool = False
-    breakdown: Annotated[FunnelBreakdown | None, BeforeValidator(_read_breakdown)] = None
-    exclude: Annotated[Any, _refuse_unbuilt("exclude")] = None
+    exclude: tuple[Exclusion, ...] = Field(default=(), max_length=MAX_EXCLUSIONS)
     hold: Annotated[Any, _refuse_unbuilt("hold")] = None
-    trend: Annotated[Any, _refuse_unbuilt("trend")] = None
-    histogram: Annotated[Any, _refuse_unbuilt("histogram")] = None
+    breakdown: Annotated[FunnelBreakdown | None, BeforeValidator(_read_breakdown)] = None
+    trend: FunnelTrend | None = None
+    histogram: Histogram | None = None
     correlate: Annotated[Any, _refuse_unbuilt("correlate")] = None
 
     @model_validator(mode="after")
     def _check(self) -> FunnelSpec:
-        self.check_leaves(*(step.where for step in self.steps))
-        if self.order != "ordered":
-            refuse_not_implemented(f"order: {self.order}", field="order", given=self.order)
-        if self.breakdown is not None and self.breakdown.step >= len(self.steps):
-            message = f"there are {len(self.steps)} steps"
-            refuse("invalid_value", message, field="breakdown.step", given=self.breakdown.step)
+        self.check_leaves(*(selector.where for selector in (*self.steps, *self.exclude)))
+        if self.breakdown is not None:
+            self._check_step("breakdown.step", self.breakdown.step)
+            if self.actor != "user" and any(part.of == "user" for part in self.breakdown.parts):
+                refuse_not_implemented("a breakdown of users where the actor is no user", field="breakdown")
+        for index, exclusion in enumerate(self.exclude):
+            self._check_steps(f"exclude[{index}]", exclusion.from_step, exclusion.to_step)
+        for field, pair in (("trend", self.trend), ("histogram", self.histogram)):
+            if pair is not None:
+                last = self.last_step if pair.to_step is None else pair.to_step
+                self._check_steps(field, pair.from_step, last, equal=field == "trend")
         return self
+
+    def _check_step(self, field: str, step: int) -> None:
+        if step >= len(self.steps):
+            refuse("invalid_value", f"there are {len(self.steps)} steps", field=field, given=step)
+
+    def _check_steps(self, field: str, first: int, last: int, *, equal: bool = False) -> None:
+        self._check_step(f"{field}.from_step", first)
+        self._check_step(f"{field}.to_step", last)
+        if first > last or (first == last and not equal):
+            refuse("invalid_value", "a step behind from_step", field=f"{field}.to_step", given=last)
+
+    @property
+    def last_step(self) -> int:
+        return len(self.steps) - 1
 
     @property
     def window_ms(self) -> int:
@@ -122,12 +166,20 @@ class FunnelSpec(QuerySpec):
 
 
 class FunnelCell(Strict):
-    """A number of the answer: who reached a step, or reached the one before and not it."""
+    """A number of the answer: who reached a step, or the one before and not it; or who is in a bar."""
 
-    step: StrictInt = Field(ge=0)
+    step: StrictInt | None = Field(default=None, ge=0)
     outcome: Literal["converted", "dropped"] = "converted"
     key: Key = ()
-    bucket: Annotated[Any, _refuse_unbuilt("trend")] = None
+    bucket: str | None = Field(default=None, max_length=100)
+    histogram: StrictInt | None = None
+    correlate: Annotated[Any, _refuse_unbuilt("correlate")] = None
+
+    @model_validator(mode="after")
+    def _check(self) -> FunnelCell:
+        if (self.step is None) == (self.histogram is None):
+            refuse("missing_field", "give a step, or a bar of the histogram", field="step")
+        return self
 
 
 class FunnelUsersSpec(FunnelSpec, UsersFields):
@@ -137,9 +189,20 @@ class FunnelUsersSpec(FunnelSpec, UsersFields):
 
     @model_validator(mode="after")
     def _check_cell(self) -> FunnelUsersSpec:
-        if self.cell.step >= len(self.steps):
-            refuse(
-                "invalid_value", f"there are {len(self.steps)} steps", field="cell.step", given=self.cell.step
-            )
-        check_key(self.cell.key, 0 if self.breakdown is None else len(self.breakdown.properties))
+        cell = self.cell
+        if cell.step is not None:
+            self._check_step("cell.step", cell.step)
+        if cell.histogram is not None and self.histogram is None:
+            refuse("missing_field", "the cell is a bar of it", field="histogram")
+        if cell.bucket is not None:
+            self._check_bucket(cell)
+        check_key(cell.key, 0 if self.breakdown is None else len(self.breakdown.properties))
         return self
+
+    def _check_bucket(self, cell: FunnelCell) -> None:
+        if self.trend is None:
+            refuse("missing_field", "the cell names one of its buckets", field="trend")
+        last = self.last_step if self.trend.to_step is None else self.trend.to_step
+        if cell.step not in (self.trend.from_step, last):
+            message = f"the trend's own steps are {self.trend.from_step} and {last}"
+            refuse("invalid_value", message, field="cell.step", given=cell.step)

@@ -9,14 +9,11 @@
 --   p5 = 1790784000000
 --   p6 = 1792166400000
 --   p7 = 'register'
-SELECT actor, ms, mask
-FROM (
-    SELECT dictGetOrDefault('overrides_map', 'user_key', if(alias_key = 0, user_key, alias_key), user_key) AS actor,
-        toUnixTimestamp64Milli(time) AS ms,
-        CAST(bitOr(bitOr(if((event IN ({p0:String}) AND ifNull(toDecimal256(`p_amount`, 30) >= toDecimal256({p1:String}, 30), 0)), 2, 0), if((type = 'track'), 4, 0)), transform(event, {p2:Array(String)}, {p3:Array(UInt64)}, toUInt64(0))), 'UInt8') AS mask
-    FROM events
-    WHERE project = {p4:String}
+SELECT dictGetOrDefault('overrides_map', 'user_key', if(alias_key = 0, user_key, alias_key), user_key) AS actor,
+    toUnixTimestamp64Milli(time) AS ms,
+    CAST(bitOr(bitOr(if((event IN ({p0:String}) AND ifNull(toDecimal256(`p_amount`, 30) >= toDecimal256({p1:String}, 30), 0)), toUInt64(2), 0), if((type = 'track'), toUInt64(4), 0)), transform(event, {p2:Array(String)}, {p3:Array(UInt64)}, toUInt64(0))), 'UInt8') AS mask
+FROM events
+WHERE project = {p4:String}
         AND time >= fromUnixTimestamp64Milli({p5:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({p6:Int64}, 'UTC')
-        AND (event IN ({p0:String}, {p7:String}) OR type = 'track')
-)
-WHERE actor != 0 AND mask != 0;
+        AND (event IN ({p0:String}, {p7:String}) OR type = 'track') AND
+    mask != 0;

@@ -9,14 +9,10 @@
 --   p5 = 'bind_card'
 --   p6 = 'buy'
 --   p7 = 'register'
-SELECT actor, ms, mask
-FROM (
-    SELECT dictGetOrDefault('overrides_map', 'user_key', if(alias_key = 0, user_key, alias_key), user_key) AS actor,
-        toUnixTimestamp64Milli(time) AS ms,
-        CAST(transform(event, {p0:Array(String)}, {p1:Array(UInt64)}, toUInt64(0)), 'UInt8') AS mask
-    FROM events
-    WHERE project = {p2:String}
+SELECT dictGetOrDefault('overrides_map', 'user_key', if(alias_key = 0, user_key, alias_key), user_key) AS actor,
+    toUnixTimestamp64Milli(time) AS ms,
+    CAST(transform(event, {p0:Array(String)}, {p1:Array(UInt64)}, toUInt64(0)), 'UInt8') AS mask
+FROM events
+WHERE project = {p2:String}
         AND time >= fromUnixTimestamp64Milli({p3:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({p4:Int64}, 'UTC')
-        AND event IN ({p5:String}, {p6:String}, {p7:String})
-)
-WHERE actor != 0;
+        AND event IN ({p5:String}, {p6:String}, {p7:String});

@@ -1,0 +1,117 @@
+"""The values of a funnel's breakdown, on their way from SQL to the small codes that the scanner carries.
+
+Few values: they are read first, and SQL gives each row its code. Many, or one that came in between: SQL
+streams hashes, which become codes here, and the texts are read afterwards. Texts never travel a row at a
+time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from query_api.group_keys import GroupKeys, join_key
+from query_api.scan import NO_VALUE
+from query_api.sql.parameters import Parameters
+from query_api.value_codes import Codes, ValueCodes, ranks_of
+
+MAX_LISTED = 5_000
+"""So many values SQL can look up by their text."""
+
+UNKNOWN = NO_VALUE - 1
+"""The code of a value that came after the values had been read."""
+
+
+class ValuesMovedError(Exception):
+    """A value turned up that was not there when the values were read."""
+
+
+class Values(Protocol):
+    """How values become codes."""
+
+    def column(self, key: str, parameters: Parameters) -> str:
+        """SQL of what is streamed for a row, from SQL of its key."""
+        ...
+
+    def encode(self, column: NDArray[Any]) -> Codes:
+        """The codes of a block. May raise ValuesMovedError."""
+        ...
+
+    def ranks(self) -> Codes:
+        """After the last block: the place of each code in the order in which a tie takes the smallest."""
+        ...
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """After the last block: the text of each code."""
+        ...
+
+
+class ListedValues:
+    """Values that are known before the rows are read."""
+
+    def __init__(self, found: Sequence[str], missing: frozenset[str], keys: GroupKeys) -> None:
+        """`found` are all values; those in `missing` count as none."""
+        self.texts: Sequence[str] = sorted(set(found) - missing, key=keys.smallest)
+        self._missing = sorted(missing)
+
+    def column(self, key: str, parameters: Parameters) -> str:
+        texts = parameters.texts([*self.texts, *self._missing])
+        codes = parameters.keys([*range(len(self.texts)), *([NO_VALUE] * len(self._missing))])
+        return f"CAST(transform({key}, {texts}, {codes}, toUInt64({UNKNOWN})), 'UInt32')"
+
+    def encode(self, column: NDArray[Any]) -> Codes:
+        if (column == UNKNOWN).any():
+            raise ValuesMovedError
+        return column
+
+    def ranks(self) -> Codes:
+        return np.arange(len(self.texts), dtype=np.uint32)
+
+
+class HashedValues:
+    """Any number of values."""
+
+    def __init__(
+        self, missing: frozenset[str], keys: GroupKeys, read_texts: Callable[[], Mapping[int, str]]
+    ) -> None:
+        """`read_texts` reads the texts by their `hash_sql`, once the rows have been read."""
+        self.texts: Sequence[str] = ()
+        self._missing = missing
+        self._keys = keys
+        self._read_texts = read_texts
+        self._codes = ValueCodes()
+
+    def column(self, key: str, parameters: Parameters) -> str:
+        return f"if({key} IN {parameters.one_of(sorted(self._missing))}, 0, {hash_sql(key)})"
+
+    def encode(self, column: NDArray[Any]) -> Codes:
+        return self._codes.encode(column)
+
+    def ranks(self) -> Codes:
+        self.texts = self._codes.texts(self._read_texts)
+        return ranks_of(self.texts, self._keys.smallest)
+
+
+def hash_sql(key: str) -> str:
+    """SQL of a key's hash; never 0, which stands for a missing value."""
+    return f"greatest(sipHash64({key}), 1)"
+
+
+def missing_keys(parts: int, *, empty_too: bool) -> frozenset[str]:
+    """The keys whose values are all missing, or (`empty_too`) missing or ''."""
+    return frozenset(join_key(texts) for texts in product(("", "=") if empty_too else ("",), repeat=parts))
+
+
+def look_up(actors: NDArray[np.uint64], blocks: Sequence[tuple[NDArray[Any], Codes]]) -> Codes:
+    """The code of each actor from blocks of (actor, code); NO_VALUE for those not in them."""
+    known = np.concatenate([np.zeros(1, np.uint64), *(keys for keys, _ in blocks)])
+    codes = np.concatenate([np.full(1, NO_VALUE, np.uint32), *(codes for _, codes in blocks)])
+    order = np.argsort(known)
+    places = np.minimum(np.searchsorted(known[order], actors), len(order) - 1)
+    found = order[places]
+    return np.where(known[found] == actors, codes[found], np.uint32(NO_VALUE))
