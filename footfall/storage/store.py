@@ -6,7 +6,7 @@ Laws, each a test in tests/test_store_laws.py that runs on every engine:
 2. `insert` without a token is impossible: the signature asks for it.
 3. Any text round-trips through `Query.parameters`, also tabs, newlines, NUL, quotes, braces.
 4. `stream` gives the same rows as `rows`, in blocks, and holds at most a few blocks in memory.
-5. One Store may be used from several threads at once (a connection a thread).
+5. One Store may be used from several threads at once, and within an open stream.
 """
 
 from __future__ import annotations
