@@ -26,6 +26,7 @@ import psutil
 ROOT = Path(__file__).parent.parent.parent
 WRITE_KEY = "ff_wk_faults"
 SECRET_KEY = "ff_sk_faults"
+_NOT_INHERITED = ("FOOTFALL_", "COVERAGE_")  # whoever is killed cannot save what it covered
 _START_SECONDS = 60.0
 _STOP_SECONDS = 60.0
 _ROLES = {"collector": "collect-worker", "engine": "engine"}
@@ -34,18 +35,21 @@ _ROLES = {"collector": "collect-worker", "engine": "engine"}
 class Machine:
     """`footfall up` with a home below `directory`; its words go to up.log there."""
 
-    def __init__(self, directory: Path, *, workers: int = 1, fault: str = "") -> None:
+    def __init__(
+        self, directory: Path, *, workers: int = 1, kept_bytes: int = 64 << 20, fault: str = ""
+    ) -> None:
         self.home = directory / "home"
         self.words = directory / "up.log"
         self.collect_port, self.query_port = _free_ports(2)
         self._fault_file = directory / "fault-happened"
         self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("FOOTFALL_")},
+            **{name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)},
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "sdk/python")]),
             "FOOTFALL_HOME": str(self.home),
             "FOOTFALL_COLLECT_PORT": str(self.collect_port),
             "FOOTFALL_QUERY_PORT": str(self.query_port),
             "FOOTFALL_COLLECT_WORKERS": str(workers),
+            "FOOTFALL_LOG_KEEP_BYTES": str(kept_bytes),
             "FOOTFALL_WRITE_KEY": WRITE_KEY,
             "FOOTFALL_SECRET_KEY": SECRET_KEY,
         }
