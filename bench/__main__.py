@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -62,7 +60,8 @@ def run(
         for section in _measure(parts, events.events, quick, store, progress):
             show(section, progress.console)
             sections.append(section)
-    append(results, sections, shlex.join(sys.argv[1:]) or "none")
+    size = "tiny sizes (--quick)" if quick else f"queries on {events.events:,} events"
+    append(results, sections, f"{', '.join(parts)}; {size}")
     console.print(f"Appended to {results}")
 
 

@@ -76,10 +76,10 @@ def show(section: Section, console: Console) -> None:
         console.print(f"  {note}", highlight=False, style="dim")
 
 
-def append(path: Path, sections: Sequence[Section], options: str, now: datetime | None = None) -> None:
+def append(path: Path, sections: Sequence[Section], what: str, now: datetime | None = None) -> None:
     """Adds this run to the end of the file."""
     now = now or datetime.now(UTC)
-    lines = [f"## {now:%Y-%m-%d %H:%M} UTC, {revision()}", "", f"{machine()}", "", f"Options: {options}", ""]
+    lines = [f"## {now:%Y-%m-%d %H:%M} UTC, {revision()}", "", f"{machine()}", "", f"Measured: {what}", ""]
     for section in sections:
         lines += [
             f"### {section.title}",
