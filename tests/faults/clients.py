@@ -18,7 +18,7 @@ from tests.faults.events import Fate, Request, Sent, draw_request
 from tests.faults.machine import WRITE_KEY
 
 _ANSWER_SECONDS = 8.0
-_PAUSE_SECONDS = 0.01  # of a client between requests: enough is enough for the machine that runs the tests
+_PAUSE_SECONDS = 0.03  # of a client between requests: enough is enough for the machine that runs the tests
 _DOORS = {"native": "/v1/events", "sensors": f"/sa?project=default&token={WRITE_KEY}"}
 
 
