@@ -43,6 +43,7 @@ KINDS: Mapping[str, Kind] = {
     "trend": Kind(trend=True, repeated=True),
     "trend_exclusions": Kind(trend=True, exclusions=True, overlapping=True, range_end=True),
     "any": Kind(order="any"),
+    "any_values": Kind(order="any", values=True),
     "any_overlapping": Kind(order="any", overlapping=True, repeated=True, values=True),
     "any_exclusions": Kind(order="any", exclusions=True, overlapping=True, trend=True),
 }

@@ -192,7 +192,7 @@ def value_at_step(chosen: Attempt, history: Sequence[Occurrence], plan: FunnelPl
     """The code of the event that serves `value_step`.
 
     Of several that can, while the steps of that instant all stay served, the smallest by rank; a missing
-    value ranks last.
+    value ranks last. In any order it is one that raises the level.
     """
     step = plan.value_step
     if step is None or chosen.level <= step:
@@ -200,9 +200,10 @@ def value_at_step(chosen: Attempt, history: Sequence[Occurrence], plan: FunnelPl
     time = chosen.times[step]
     tied = [e for e in history if e.time == time]
     together = [k for k in range(chosen.level) if chosen.times[k] == time]
+    before = [e.mask & step_bits(plan.steps) for e in history if chosen.start <= e.time < time]
     for event in sorted(tied, key=lambda e: e.rank):
         if plan.order == "any":
-            if event.mask & step_bits(plan.steps):
+            if most_steps([*before, event.mask & step_bits(plan.steps)]) > most_steps(before):
                 return event.code
         elif event.mask >> step & 1 and _serves(
             [e for e in tied if e is not event], [k for k in together if k != step]

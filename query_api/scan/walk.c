@@ -254,6 +254,18 @@ static uint32_t build_instants(walker *w, const event *events, uint32_t n) {
     return count;
 }
 
+/* In any order: the bits of which an event at `time` must have one to raise the level of the attempt. */
+static uint64_t bits_that_gain(walker *w, const event *events, uint32_t n, int64_t start, int64_t time) {
+    uint64_t serving[MAX_STEPS] = {0}, gain = w->step_bits;
+    for (uint32_t i = 0; i < n && events[i].time < time; i++) {
+        uint64_t mask = events[i].mask & w->step_bits;
+        if (events[i].time < start || !(mask & gain)) continue;
+        serve_one_more(mask, serving, w->plan->steps, &w->found->operations);
+        gain = steps_to_gain(serving, w->plan->steps);
+    }
+    return gain;
+}
+
 static uint32_t find_step_value(walker *w, const event *events, uint32_t n, const attempt *chosen) {
     const scan_plan *plan = w->plan;
     uint32_t step = (uint32_t)plan->value_step;
@@ -263,7 +275,9 @@ static uint32_t find_step_value(walker *w, const event *events, uint32_t n, cons
     while (events[first].time != time) first++;
     for (last = first; last < n && events[last].time == time; last++) {}
     const event *tied = events + first;
-    if (plan->order == ANY) return smallest_value(tied, last - first, w->ranks, w->step_bits);
+    if (plan->order == ANY) {
+        return smallest_value(tied, last - first, w->ranks, bits_that_gain(w, events, n, chosen->times[0], time));
+    }
     while (from > 0 && chosen->times[from - 1] == time) from--;
     while (to < chosen->level && chosen->times[to] == time) to++;
     return value_of_step(tied, last - first, w->ranks, w->masks, w->taken, step, from, to);
