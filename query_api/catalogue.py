@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -11,6 +13,7 @@ from footfall.storage.store import Query, Store
 from query_api.answers import instant
 from query_api.spec.strict import nearest
 
+MAX_KEPT = 100
 Source = Literal["event", "user", "item"]
 
 
@@ -60,6 +63,28 @@ UNION ALL
 SELECT concat('conflict ', toString(source)), property, ''
 FROM type_conflicts WHERE project = {project:String}
 """
+
+
+class Catalogues:
+    """Catalogues as they were last read: they can only change when something is processed."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, tuple[object, Catalogue]] = OrderedDict()
+
+    def read(self, project: str, version: object) -> Catalogue:
+        """The catalogue at that version of the store."""
+        with self._lock:
+            known = self._known.get(project)
+        if known is not None and known[0] == version:
+            return known[1]
+        catalogue = read_catalogue(self._store, project)
+        with self._lock:
+            self._known[project] = (version, catalogue)
+            while len(self._known) > MAX_KEPT:
+                self._known.popitem(last=False)
+        return catalogue
 
 
 def read_catalogue(store: Store, project: str) -> Catalogue:

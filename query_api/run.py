@@ -5,7 +5,6 @@ Everything here blocks and runs in a thread of the gate; nothing but an analysis
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -28,7 +27,7 @@ from query_api.analyses.trends import TRENDS
 from query_api.answers import instant
 from query_api.body import read_json
 from query_api.buckets import Calendar, Period, WeekStart
-from query_api.catalogue import read_catalogue
+from query_api.catalogue import Catalogues
 from query_api.options import QueryOptions
 from query_api.people import describe_people
 from query_api.problems import Fault, InvalidQuery, fault_of, refused
@@ -84,6 +83,7 @@ class Queries:
         self._clock = clock
         self._options = options
         self._cache = AnswerCache(options.cached_answers)
+        self._catalogues = Catalogues(store)
 
     def prepare(self, name: str, body: bytes, authorization: str | None, *, users: bool = False) -> Prepared:
         """Checks key, body and project, in this order."""
@@ -160,7 +160,7 @@ class Queries:
     def _scope(self, prepared: Prepared, periods: tuple[Period, ...], now: int, reader: StoreReader) -> Scope:
         spec, project = prepared.spec, prepared.project
         check_patterns(spec, reader)
-        catalogue = read_catalogue(self._store, project.name)
+        catalogue = self._catalogues.read(project.name, self._version())
         warn_of_unknown_names(spec, catalogue, reader)
         return Scope(
             project=project.name,
@@ -220,10 +220,9 @@ class AnswerCache:
 
 def _cache_key(prepared: Prepared, periods: tuple[Period, ...], now: int, version: object) -> str:
     relative = any(isinstance(model, Leaf) and model.op == "within_last" for _, model in walk(prepared.spec))
-    spec = prepared.spec.model_dump(mode="json", by_alias=True, exclude={"refresh", "range", "compare"})
-    times = [(period.start, period.end) for period in periods]
-    parts = [prepared.name, spec, repr(prepared.project), times, now if relative else None, version]
-    return json.dumps(parts, default=str)
+    spec = prepared.spec.model_dump(exclude={"refresh", "range", "compare"})
+    # repr, not JSON: it tells the number 1.5 from the text "1.5".
+    return repr((prepared.name, spec, prepared.project, periods, now if relative else None, version))
 
 
 def _calendar(spec: QuerySpec, project: Project) -> Calendar:

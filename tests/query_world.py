@@ -17,6 +17,7 @@ import httpx
 import numpy as np
 import orjson
 
+from footfall.eventlog.log import Tally
 from footfall.eventlog.opening import open_log
 from footfall.events.identity import Binding, ResolutionRules, resolve
 from footfall.events.keys import NOBODY, KeyedHash
@@ -84,6 +85,7 @@ class World:
         self.workspace.bootstrap(WRITE, SECRET)
         self.keys = self.workspace.create_project(Project(project, timezone))
         self.log = open_log("memory://", max_bytes=1 << 24)
+        self._writer = self.log.open_writer(0)
         self.now = NOW
         self.types: dict[tuple[str, str], str] = {}
         app = build_app(
@@ -106,7 +108,7 @@ class World:
             return NOBODY
         return self.keyed_hash.id_key(self.project, distinct_id)
 
-    def put(self, *events: Event, bindings: Mapping[str, str] | None = None) -> None:
+    def put(self, *events: Event, bindings: Mapping[str, str] | None = None, committed: bool = True) -> None:
         """Stores events; those of ids in `bindings` are stamped with the login at once."""
         logins = bindings or {}
         columns: dict[str, dict[int, Any]] = {}
@@ -150,6 +152,8 @@ class World:
         self._insert_types("event")
         if conflicts:
             self._insert("type_conflicts", build_table(conflicts))
+        if committed:
+            self.commit()
 
     def put_profiles(self, profiles: Mapping[str, Mapping[str, Any]], *, version: int = 1) -> None:
         """Profiles by the person's id."""
@@ -162,6 +166,7 @@ class World:
             rows.append(ProfileRow(self.project, self.key(user), user, texts, False, version))
         self._insert("profiles", build_table(rows))
         self._insert_types("user")
+        self.commit()
 
     def bind(self, bindings: Mapping[str, str]) -> None:
         """Anonymous id -> login, after their events: overrides."""
@@ -190,6 +195,7 @@ class World:
             overrides = [OverrideRow(key, person, next(_tokens)) for key, person in moved.items()]
             self._insert("overrides", build_table(overrides))
             self.store.command("SYSTEM RELOAD DICTIONARY overrides_map")
+        self.commit()
 
     async def post(self, path: str, body: Any, *, status: int = 200, **headers: str) -> Any:
         """POSTs JSON; the answer's JSON, with decimals as Decimal."""
@@ -240,6 +246,11 @@ class World:
         ]
         if rows:
             self._insert("property_catalogue", build_table(rows))
+
+    def commit(self) -> None:
+        """Something was processed: answers and catalogues that were kept may be old."""
+        offset = self._writer.append(b"{}", Tally(self.project, "native", 0, 0)).result()
+        self.log.commit(0, offset + 1)
 
     def _insert(self, table: str, rows: Any) -> None:
         self.store.insert(table, rows, f"world:{next(_tokens)}")

@@ -358,10 +358,14 @@ async def test_a_histogram_of_times_has_whole_second_bars(world: World) -> None:
     people = await world.post("/api/v1/query/funnel/users", {**body, "cell": {"histogram": 60}})
     assert sorted(user["user_id"] for user in people["users"]) == ["u0", "u1"]
     result = await world.funnel({**body, "histogram": {"bins": 1}, "breakdown": ["channel"]})
-    assert result["groups"][0]["histogram"] == result["histogram"] == [
-        {"from_seconds": 60, "users": 3},
-        {"from_seconds": 80, "users": 1},
-    ]
+    assert (
+        result["groups"][0]["histogram"]
+        == result["histogram"]
+        == [
+            {"from_seconds": 60, "users": 3},
+            {"from_seconds": 80, "users": 1},
+        ]
+    )
 
 
 async def test_many_values_are_grouped_as_few_are(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,7 +166,7 @@ async def test_other_urls_are_problems_too(world: World) -> None:
     assert (await world.get("/nowhere", status=404))["code"] == "not_found"
     assert (await world.get("/api/v1/query/trends", status=405))["code"] == "method_not_allowed"
     assert (await world.post("/api/v1/query/funel", {}, status=404))["code"] == "unknown_analysis"
-    assert (await world.post("/api/v1/query/retention", {}, status=404))["code"] == "not_implemented"
+    assert (await world.post("/api/v1/query/retention", {}, status=422))["code"] == "not_implemented"
     assert (await world.get("/api/v1/catalogue?projekt=x", status=422))["nearest"] == "project"
 
 

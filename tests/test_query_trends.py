@@ -290,12 +290,16 @@ async def test_a_number_too_large_to_be_exact_makes_the_sum_a_double(world: Worl
 async def test_an_answer_comes_from_the_cache_until_something_is_processed(world: World) -> None:
     body = {"range": OCTOBER, "series": [{"event": "buy"}]}
     first = await world.post("/api/v1/query/trends", body)
-    world.put(Event("buy", "ann", "2026-10-01T10:00:00+08:00"))  # behind the log's back
+    world.put(Event("buy", "ann", "2026-10-01T10:00:00+08:00"), committed=False)
     second = await world.post("/api/v1/query/trends", body)
     assert (first["meta"]["cached"], second["meta"]["cached"]) == (False, True)
     assert second["result"] == first["result"]
-    fresh = await world.post("/api/v1/query/trends", {**body, "refresh": True})
-    assert (fresh["meta"]["cached"], fresh["result"]["series"][0]["total"]) == (False, 1)
+    for more in ({"refresh": True}, {"timezone": "Asia/Tokyo"}):
+        fresh = await world.post("/api/v1/query/trends", {**body, **more})
+        assert (fresh["meta"]["cached"], fresh["result"]["series"][0]["total"]) == (False, 1)
+    world.put(Event("buy", "ann", "2026-10-01T10:00:00+08:00"))
+    third = await world.post("/api/v1/query/trends", body)
+    assert (third["meta"]["cached"], third["result"]["series"][0]["total"]) == (False, 2)
 
 
 async def test_says_what_an_answer_took_and_how_fresh_it_is(world: World) -> None:

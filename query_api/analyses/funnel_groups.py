@@ -17,6 +17,9 @@ from query_api.value_codes import Codes
 
 Rows = NDArray[np.int64]
 
+_TABLE_SIZE = 1 << 20
+"""So many pairs of values are counted in a table; more are sorted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -66,24 +69,49 @@ def build_groups(
     rows = np.arange(len(scan.keys), dtype=np.int64)
     if breakdown.attribution == "step" and of_event.parts:
         rows = rows[scan.levels > breakdown.step]
-    pairs = of_event.codes[rows].astype(np.uint64) << np.uint64(32) | of_user.codes[rows].astype(np.uint64)
-    found, place, sizes = np.unique(pairs, return_inverse=True, return_counts=True)
+    places, pairs = _pair(of_event, of_user, rows)
+    sizes = np.bincount(places)
 
-    def text(index: int) -> str:
-        pair = int(found[index])
-        return _joined(breakdown.parts, of_event.split(pair >> 32), of_user.split(pair & 0xFFFFFFFF))
+    def text(place: int) -> str:
+        event_code, user_code = pairs(place)
+        return _joined(breakdown.parts, of_event.split(event_code), of_user.split(user_code))
 
     shown = _largest(sizes, text, keys, limit)
-    by_group = rows[np.argsort(place, kind="stable")]
+    by_group = rows[np.argsort(places, kind="stable")]
     ends = np.cumsum(sizes)
     groups = []
-    for index in shown:
-        members = by_group[ends[index] - sizes[index] : ends[index]]
-        groups.append(Group(text(index), members, members))
-    if len(shown) < len(found):
-        members = rows[~np.isin(place, shown)]
+    for place in shown:
+        members = by_group[ends[place] - sizes[place] : ends[place]]
+        groups.append(Group(text(place), members, members))
+    if len(shown) < np.count_nonzero(sizes):
+        members = rows[~np.isin(places, shown)]
         groups.append(Group(REST, best_of_each_actor(scan, members), members))
     return groups
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Which codes each place of a table of all pairs stands for, or of a list of those that occur."""
+
+    width: int
+    listed: NDArray[np.uint64] | None = None
+
+    def __call__(self, place: int) -> tuple[int, int]:
+        """The codes of the event's and of the user's value."""
+        pair = place if self.listed is None else int(self.listed[place])
+        event_code, user_code = divmod(pair, self.width)
+        return (event_code - 1) & NO_VALUE, (user_code - 1) & NO_VALUE
+
+
+def _pair(of_event: CodedValues, of_user: CodedValues, rows: Rows) -> tuple[NDArray[Any], _Pairs]:
+    """A small number for each row's pair of codes; a missing value's code counts as the one before 0."""
+    width, height = len(of_user.texts) + 1, len(of_event.texts) + 1
+    pairs = (of_event.codes[rows] + np.uint32(1)).astype(np.uint64) * np.uint64(width)
+    pairs += (of_user.codes[rows] + np.uint32(1)).astype(np.uint64)
+    if width * height <= _TABLE_SIZE:
+        return pairs.astype(np.uint16 if width * height <= 1 << 16 else np.int64), _Pairs(width)
+    listed, places = np.unique(pairs, return_inverse=True)
+    return places, _Pairs(width, listed)
 
 
 def best_of_each_actor(scan: FunnelScan, rows: Rows) -> Rows:
@@ -98,10 +126,8 @@ def best_of_each_actor(scan: FunnelScan, rows: Rows) -> Rows:
 
 def _largest(sizes: NDArray[Any], text: Callable[[int], str], keys: GroupKeys, limit: int) -> list[int]:
     """The places of the groups that are shown, in their order. Texts are made only for those that may be."""
-    if not len(sizes):
-        return []
     threshold = np.partition(sizes, -limit)[-limit] if len(sizes) > limit else 0
-    candidates = np.flatnonzero(sizes >= threshold)
+    candidates = np.flatnonzero((sizes >= threshold) & (sizes > 0))
     ranked = sorted(candidates.tolist(), key=lambda index: (-int(sizes[index]), keys.order(text(index))))
     return ranked[:limit]
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from query_api.problems import NotFound
+from query_api.problems import InvalidQuery, NotFound
 from query_api.routes.front import Front, problem_response, read_body
 from query_api.run import ANALYSES, Prepared, Queries
 from query_api.spec.strict import nearest
@@ -61,7 +61,7 @@ def _check_analysis(name: str) -> None:
     if name in ANALYSES:
         return
     if name in PLANNED:
-        raise NotFound(f"the analysis {name!r} is not implemented yet", code="not_implemented")
+        raise InvalidQuery(f"the analysis {name!r} is not implemented yet", code="not_implemented")
     close = nearest(name, [*ANALYSES, *PLANNED])
     hint = f"; did you mean {close!r}?" if close is not None else ""
     raise NotFound(f"there is no analysis {name[:100]!r}{hint}", code="unknown_analysis")

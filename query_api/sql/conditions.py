@@ -91,7 +91,7 @@ class ConditionWriter:
         others = [value for value in values if value not in texts]
         tests = [self._equals(found, value) for value in others]
         if texts:
-            text = found.text if "" in texts else found.raw
+            text = found.text if "" in texts else _text_for(found, texts[0])
             tests.append(f"{text} IN {self.parameters.one_of(texts)}")
         return _joined(" OR ", [f"ifNull({test}, 0)" for test in tests], empty="0")
 
@@ -209,8 +209,8 @@ _TESTS: dict[Operator, _Test] = {
 
 
 def _text_for(found: PropertySql, needle: str) -> str:
-    """The cheaper text where it cannot matter that '' stands for a missing value."""
-    return found.raw if needle else found.text
+    """The cheaper text: of a column as it is, else, where '' cannot match, without the test for presence."""
+    return found.raw if needle and found.native is None else found.text
 
 
 def _elements(found: PropertySql) -> str:

@@ -1,0 +1,101 @@
+"""What a query may use, and what happens when that is not enough."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from footfall.storage.store import (
+    Query,
+    QueryLimits,
+    QueryRefused,
+    QueryTooExpensive,
+    Rows,
+    Store,
+    StoreUnavailable,
+)
+from query_api.gate import Gate
+from query_api.problems import Busy
+from tests.query_world import Event, World
+
+BODY: dict[str, Any] = {
+    "range": {"from": "2026-10-01", "to": "2026-10-02"},
+    "series": [{"event": "buy", "measure": {"median": "amount"}}],
+}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (QueryTooExpensive("memory limit of secret"), 422, "too_expensive"),
+        (MemoryError(), 422, "too_expensive"),
+        (StoreUnavailable("gone"), 503, "unavailable"),
+        (QueryRefused("Syntax error near secret"), 500, "query_refused"),
+        (RuntimeError("secret"), 500, "bug"),
+    ],
+)
+async def test_trouble_with_the_store_is_named_without_details(
+    store: Store,
+    new_name: Callable[[str], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    status: int,
+    code: str,
+) -> None:
+    world = World(store, new_name("limits"), tmp_path)
+
+    def fail(query: Query, limits: QueryLimits | None = None) -> Rows:
+        raise error
+
+    monkeypatch.setattr(store, "rows", fail)
+    response = await world.client.post("/api/v1/query/trends", json={**BODY, "project": world.project})
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert "secret" not in response.text
+    assert ("retry-after" in response.headers) == (status == 503)
+
+
+async def test_beyond_its_queue_the_gate_says_to_come_again() -> None:
+    gate, go = Gate(concurrency=1, queue=1), threading.Event()
+    running = [asyncio.ensure_future(gate.run(go.wait)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Busy):
+        await gate.run(go.wait)
+    go.set()
+    assert await asyncio.gather(*running) == [True, True]
+    assert await gate.run(lambda: 7) == 7
+    gate.close()
+
+
+async def test_a_query_whose_client_left_keeps_its_place_until_it_ends() -> None:
+    gate, go = Gate(concurrency=1, queue=0), threading.Event()
+    left = asyncio.ensure_future(gate.run(go.wait))
+    await asyncio.sleep(0)
+    left.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    with pytest.raises(Busy):
+        await gate.run(go.wait)
+    go.set()
+    while gate.inside:
+        await asyncio.sleep(0.001)
+    gate.close()
+
+
+async def test_the_cache_tells_a_number_from_its_text(
+    store: Store, new_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    world = World(store, new_name("limits"), tmp_path)
+    world.put(
+        Event("buy", "ann", "2026-10-01T10:00:00Z", {"size": "1.5"}),
+        Event("buy", "bob", "2026-10-01T10:00:00Z", {"weight": 1.5}),
+    )
+    for value in (1.5, "1.5", True, 1):
+        where = [{"property": "weight", "op": "eq", "value": value}]
+        answer = await world.post("/api/v1/query/trends", {**BODY, "where": where})
+        assert answer["meta"]["cached"] is False
