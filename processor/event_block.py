@@ -45,11 +45,19 @@ class TypedProperties(NamedTuple):
 class Rows(NamedTuple):
     """Accepted records before they are taken apart: entry i of each list is the same record."""
 
-    records: Sequence[Record]
-    request_of: Sequence[int]
-    seq: Sequence[int]
-    event_ids: Sequence[bytes]
-    id_keys: Sequence[int]
+    records: list[Record]
+    request_of: list[int]
+    seq: list[int]
+    event_ids: list[bytes]
+    id_keys: list[int]
+
+    def extend(self, more: Rows) -> None:
+        """Appends the rows of another request."""
+        self.records.extend(more.records)
+        self.request_of.extend(more.request_of)
+        self.seq.extend(more.seq)
+        self.event_ids.extend(more.event_ids)
+        self.id_keys.extend(more.id_keys)
 
     def select(self, keep: Sequence[int]) -> Rows:
         """Only the rows with these numbers, in this order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from footfall.eventlog.log import LogRecord
-from footfall.events.log_record import Header, MalformedLogRecord, Refusal, read_log_record
+from footfall.events.log_record import Header, MalformedLogRecord, read_log_record
 from footfall.events.reasons import Reason
 from footfall.events.record import Record, carried_id, raw_bytes, read_records, split_array
 from processor.blocks import Damaged
@@ -83,59 +83,74 @@ def open_record(record: LogRecord | Damaged) -> Opened:
 
 def take_in(records: Sequence[Opened], id_keys: IdKeys, planned_at: int) -> Intake:
     """Reads the events; a log record that cannot be read becomes dead letters and costs only itself."""
-    records_of: list[Record] = []
-    request_of: list[int] = []
-    seq: list[int] = []
-    event_ids: list[bytes] = []
-    keys: list[int] = []
-    intake = Intake(planned_at, rows=Rows(records_of, request_of, seq, event_ids, keys))
+    rows = Rows([], [], [], [], [])
+    intake = Intake(planned_at, rows=rows)
     for record in records:
-        header, events = _read(record, intake)
-        if not events:
+        header = record.header or Header("", "", received_at=planned_at, count=1, event_ids=[""])
+        intake.requests.append(Request(header, record.partition, record.offset))
+        intake.arrays.append(record.array)
+        if record.header is None:
+            _note_unreadable(intake, header, record.error)
             continue
-        accepted = [event is not None for event in events]
-        kept = [event for event in events if event is not None]
-        records_of += kept
-        request_of += [len(intake.requests) - 1] * len(kept)
-        seq += compress(header.indexes or range(len(events)), accepted)
-        event_ids += map(bytes.fromhex, compress(header.event_ids, accepted))
-        keys += [id_keys.key(header.project, carried_id(event)) for event in kept]
+        letters = len(intake.dead_letters)
+        try:
+            found = _accepted(intake, header, id_keys)
+        except Exception as error:  # noqa: BLE001 - no log record must stop the others, whatever is wrong
+            del intake.dead_letters[letters:]
+            _note_refusals(intake, header)
+            _note_unreadable(intake, header, f"{type(error).__name__}: {error}")
+            continue
+        rows.extend(found)
+        if header.refusals:
+            _note_refusals(intake, header)
     return intake
 
 
-def _read(record: Opened, intake: Intake) -> tuple[Header, Sequence[Record | None]]:
-    """The header and the events; what is dead on arrival is noted in the intake."""
-    header = record.header or Header("", "", received_at=intake.planned_at, count=1, event_ids=[""])
-    intake.requests.append(Request(header, record.partition, record.offset))
-    intake.arrays.append(record.array)
-    if record.header is None:
-        _note_unreadable(intake, header, record.array, record.error)
-        return header, ()
-    try:
-        events = _events(header, record.array)
-    except (ValueError, LookupError) as error:  # MsgspecError is a ValueError
-        _note_refusals(intake, header, lambda _: record.array)
-        _note_unreadable(intake, header, record.array, str(error))
-        return header, ()
-    if header.refusals:
-        elements = split_array(record.array)
-        _note_refusals(intake, header, lambda refusal: _raw(elements, refusal.index))
-    return header, events
-
-
-def _events(header: Header, array: bytes) -> Sequence[Record | None]:
-    events = read_records(array, {refusal.index for refusal in header.refusals})
+def _accepted(intake: Intake, header: Header, id_keys: IdKeys) -> Rows:
+    """The records of the last request that the door accepted."""
+    events = _events(intake, header)
     if not len(events) == header.count == len(header.event_ids):
         raise ValueError(
             f"the header counts {header.count} records and {len(header.event_ids)} ids, "
             f"the array has {len(events)}"
         )
-    if header.indexes and len(header.indexes) != header.count:
-        raise ValueError(f"the header has {len(header.indexes)} positions for {header.count} records")
-    bad = [id_ for id_, event in zip(header.event_ids, events, strict=True) if event and len(id_) != 32]
-    if bad:
-        raise ValueError(f"an accepted record has the event id {bad[0]!r}, 32 hex digits are expected")
-    return events
+    told = [event is not None for event in events]
+    records = [event for event in events if event is not None]
+    event_ids = list(map(bytes.fromhex, compress(header.event_ids, told)))
+    if any(len(event_id) != 16 for event_id in event_ids):
+        raise ValueError("the event id of an accepted record has 32 hex digits")
+    return Rows(
+        records=records,
+        request_of=[len(intake.requests) - 1] * len(records),
+        seq=list(compress(_positions(header), told)),
+        event_ids=event_ids,
+        id_keys=[id_keys.key(header.project, carried_id(record)) for record in records],
+    )
+
+
+def _events(intake: Intake, header: Header) -> Sequence[Record | None]:
+    """All records of the last request; one that cannot be read becomes a dead letter, for itself alone."""
+    array = intake.arrays[-1]
+    refused = {refusal.index for refusal in header.refusals}
+    try:
+        return read_records(array, refused)
+    except msgspec.ValidationError:
+        events: list[Record | None] = []
+        for index, element in enumerate(split_array(array)):
+            try:
+                events += [None] if index in refused else read_records(b"[%b]" % bytes(element))
+            except msgspec.ValidationError as error:
+                events.append(None)
+                seq, raw = _positions(header)[index], bytes(element)
+                intake.dead_letters.append(
+                    DeadLetter(len(intake.requests) - 1, seq, Reason.UNPROCESSABLE, "", str(error), raw)
+                )
+        return events
+
+
+def _positions(header: Header) -> Sequence[int]:
+    """Where each record stood in the client's request."""
+    return header.indexes or range(header.count)
 
 
 def _raw(elements: Sequence[bytes | msgspec.Raw], index: int) -> bytes:
@@ -148,19 +163,23 @@ def _raw(elements: Sequence[bytes | msgspec.Raw], index: int) -> bytes:
         return bytes(elements[index])
 
 
-def _note_refusals(intake: Intake, header: Header, raw_of: Callable[[Refusal], bytes]) -> None:
-    request = len(intake.requests) - 1
+def _note_refusals(intake: Intake, header: Header) -> None:
+    try:
+        elements = split_array(intake.arrays[-1])
+    except msgspec.MsgspecError:
+        elements = []
     for refusal in header.refusals:
         seq = header.indexes[refusal.index] if header.indexes else refusal.index
+        raw = _raw(elements, refusal.index)
         intake.dead_letters.append(
-            DeadLetter(request, seq, refusal.reason, refusal.field, refusal.message, raw_of(refusal))
+            DeadLetter(len(intake.requests) - 1, seq, refusal.reason, refusal.field, refusal.message, raw)
         )
 
 
-def _note_unreadable(intake: Intake, header: Header, array: bytes, message: str) -> None:
+def _note_unreadable(intake: Intake, header: Header, message: str) -> None:
     """All records that the door accepted, the raw array with the first of them."""
     refused = {refusal.index for refusal in header.refusals}
-    raw = array
+    raw = intake.arrays[-1]
     for index in range(header.count):
         if index not in refused:
             intake.dead_letters.append(

@@ -4,6 +4,7 @@ retries.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from prometheus_client import CollectorRegistry
 
 from footfall import crash_points
 from footfall.eventlog.log import DamagedRecord, LogRecord, Tally
@@ -28,6 +30,7 @@ from processor.blocks import LogReplacedError
 from processor.commits import Commits
 from processor.event_block import EventBlock
 from processor.loop import ProcessorOptions
+from processor.metrics import ProcessorMetrics
 from processor.prepare import NearlyAllUnprocessable
 from tests.processor_world import CHROME, HASH, KEY, NOON, World, profile, sign_up, track
 
@@ -526,6 +529,16 @@ def test_a_log_record_that_is_none_costs_only_itself(world: World) -> None:
     assert world.ledger() == {"received": 3, "stored": 1, "rejected unprocessable": 2}
 
 
+def test_a_record_that_no_door_should_have_accepted_costs_only_itself(world: World) -> None:
+    world.append(track("view", "a"), {"type": 7, "properties": {}}, track("view", "b"))
+    world.append(track("view", "c"), event_ids=["no hex digits, but thirty-two ok"])
+    world.process()
+    assert world.events("distinct_id, seq") == [("a", 0), ("b", 2)]
+    assert [letter[:2] for letter in dead_letters(world)] == [(1, "unprocessable"), (0, "unprocessable")]
+    assert unseal(world, dead_letters(world)[0]) == b'{"type": 7, "properties": {}}'
+    assert world.ledger() == {"received": 4, "stored": 2, "rejected unprocessable": 2}
+
+
 class DamagedLog(MemoryLog):
     """Offset 1 cannot be read."""
 
@@ -666,3 +679,13 @@ def test_a_device_id_that_every_customer_shares_is_not_bound_to_each(world: Worl
     assert world.rows(bound) == [(logins,)]
     persons = world.persons()
     assert (persons["one for all"], persons["d1"]) == ("one for all", "d1")
+
+
+def test_the_documentation_lists_every_metric_and_every_step() -> None:
+    registry = CollectorRegistry()
+    ProcessorMetrics(registry)
+    told = Path("docs/processor.md").read_text("utf-8")
+    names = {metric.name + ("_total" if metric.type == "counter" else "") for metric in registry.collect()}
+    assert [name for name in sorted(names) if f"`{name}`" not in told] == []
+    steps = re.findall(r"^\| `([a-z_]+)` \|", Path("docs/enrichment.md").read_text("utf-8"), re.MULTILINE)
+    assert steps == [step.__name__ for step in pipeline.EVENT_STEPS]

@@ -51,11 +51,11 @@ def block(
     )
     count = len(records)
     rows = Rows(
-        records=records,
-        request_of=range(count) if headers else [0] * count,
-        seq=range(count),
+        records=list(records),
+        request_of=list(range(count)) if headers else [0] * count,
+        seq=list(range(count)),
         event_ids=[bytes([n]) * 16 for n in range(count)],
-        id_keys=range(1, count + 1),
+        id_keys=list(range(1, count + 1)),
     )
     return build_block([Request(each, 0, n) for n, each in enumerate(headers or [whole])], rows, source)
 
