@@ -111,7 +111,7 @@ async def open_system(
         store = stack.enter_context(closing(open_store(store_url, scratch=directory / "scratch")))
         topology = topology_of(store_url)
         migrate(store, topology)
-        stack.callback(store.command, f"DROP DATABASE {topology.database}")
+        stack.callback(store.command, f"DROP DATABASE {topology.database} SYNC")
         processor = Processor(log, store, keyed_hash, sealer, workspace.project, clock=clock)
         collector = build_collector(options or CollectorOptions(), writer, workspace, keyed_hash, clock=clock)
         query_api = build_query_api(store, workspace, log, processor.data_until, keyed_hash, clock=clock)

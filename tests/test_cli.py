@@ -228,6 +228,24 @@ def test_a_store_that_cannot_be_opened_stops_the_start(environment: dict[str, st
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("variable", "url"),
+    [
+        ("FOOTFALL_WORKSPACE_URL", "oracle://host/x"),
+        ("FOOTFALL_LOG_URL", "kafka:/x"),
+        ("FOOTFALL_STORE_URL", "postgres://host/x"),
+    ],
+)
+def test_a_url_that_means_nothing_stops_the_start(
+    environment: dict[str, str], variable: str, url: str
+) -> None:
+    result = run("up", environment | {variable: url})
+    assert result.returncode == 1
+    assert f"{variable}: " in result.stderr
+    assert "the scheme must be one of" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_migrate_lists_then_applies_then_has_nothing_to_do(environment: dict[str, str]) -> None:
     assert run("migrate", environment, "--dry-run").stdout.startswith("would apply 0001_initial")
     assert run("migrate", environment).stdout.startswith("applied 0001_initial")

@@ -458,6 +458,14 @@ def test_a_cluster_has_replicated_tables() -> None:
     assert "non_replicated" not in text
 
 
+@pytest.mark.parametrize(
+    "url", ["chdb:///x?database=a`b", "clickhouse://host/a.b", "clickhouse://host/a?cluster=`"]
+)
+def test_a_url_whose_names_are_no_names_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="letters, digits"):
+        topology_of(url)
+
+
 def test_a_url_without_a_cluster_is_one_engine() -> None:
     assert topology_of("chdb:///var/lib/footfall/store") == Topology("footfall")
     assert topology_of("clickhouse://host/bank") == Topology("bank")

@@ -84,7 +84,7 @@ def migrate(
     settings = _settings()
     try:
         migrate_store(settings, dry_run=dry_run)
-    except (HomeInUse, StoreError) as error:
+    except (HomeInUse, StoreError, InvalidSettings) as error:
         _fail(str(error))
 
 
@@ -105,8 +105,14 @@ def collect_worker(
 ) -> None:
     """One collector process; started by `footfall up`."""
     from footfall.cli.collect_worker import run_collector
+    from footfall.eventlog.log import LogError
 
-    run_collector(_settings(), worker, socket.socket(fileno=listen_fd), SupervisorLink(ready_fd, alive_fd))
+    try:
+        run_collector(
+            _settings(), worker, socket.socket(fileno=listen_fd), SupervisorLink(ready_fd, alive_fd)
+        )
+    except (LogError, InvalidSettings) as error:
+        _fail(str(error))
 
 
 @app.command(hidden=True)
@@ -117,7 +123,7 @@ def engine(listen_fd: _ListenFd, ready_fd: _LinkFd = None, alive_fd: _LinkFd = N
 
     try:
         run_engine(_settings(), socket.socket(fileno=listen_fd), SupervisorLink(ready_fd, alive_fd))
-    except (StoreError, ProcessorFailed) as error:
+    except (StoreError, ProcessorFailed, InvalidSettings) as error:
         _fail(str(error))
 
 

@@ -10,13 +10,12 @@ from collector.app import build_app
 from collector.options import CollectorOptions
 from collector.server import build_server
 from footfall.cli.child import SupervisorLink
+from footfall.cli.engines import opened_log, opened_workspace
 from footfall.cli.log_lines import set_up_logging
 from footfall.cli.serving import GRACEFUL_SECONDS, serve
-from footfall.eventlog.opening import open_log
 from footfall.events.keys import KeyedHash
 from footfall.events.limits import BodyLimits
 from footfall.settings import Settings, read_installation_key
-from footfall.workspace import open_workspace
 
 
 def run_collector(settings: Settings, worker: int, listener: socket.socket, link: SupervisorLink) -> None:
@@ -29,9 +28,8 @@ def run_collector(settings: Settings, worker: int, listener: socket.socket, link
         drain_seconds=GRACEFUL_SECONDS,
     )
     with ExitStack() as stack:
-        workspace = stack.enter_context(closing(open_workspace(settings.workspace_url)))
-        max_bytes = settings.log_max_bytes // settings.collect_workers
-        log = stack.enter_context(closing(open_log(settings.log_url, max_bytes=max_bytes)))
+        workspace = stack.enter_context(opened_workspace(settings))
+        log = stack.enter_context(opened_log(settings))
         writer = stack.enter_context(closing(log.open_writer(worker)))
         app = build_app(options, writer, workspace, KeyedHash(read_installation_key(settings)))
         server = build_server(app, options)

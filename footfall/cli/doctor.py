@@ -8,7 +8,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
@@ -176,17 +175,17 @@ def _attempt(check: str, look: Callable[[Settings], str], settings: Settings, re
 
 
 def _look_at_workspace(settings: Settings) -> str:
-    from footfall.workspace import open_workspace
+    from footfall.cli.engines import opened_workspace
 
-    with closing(open_workspace(settings.workspace_url)) as workspace:
+    with opened_workspace(settings) as workspace:
         names = [project.name for project in workspace.projects()]
     return f"projects: {', '.join(names)}" if names else "no project yet: the first `footfall up` makes one"
 
 
 def _look_at_log(settings: Settings) -> str:
-    from footfall.eventlog.opening import open_log
+    from footfall.cli.engines import opened_log
 
-    with closing(open_log(settings.log_url, max_bytes=settings.log_max_bytes)) as log:
+    with opened_log(settings) as log:
         positions = [(partition, log.position(partition)) for partition in log.partitions()]
     if not positions:
         return "empty"
@@ -194,10 +193,10 @@ def _look_at_log(settings: Settings) -> str:
 
 
 def _look_at_store(settings: Settings) -> str:
+    from footfall.cli.engines import opened_store
     from footfall.storage.migrate import pending
-    from footfall.storage.opening import open_store
     from footfall.storage.topology import topology_of
 
-    with closing(open_store(settings.store_url, scratch=settings.scratch)) as store:
+    with opened_store(settings) as store:
         names = [migration.name for migration in pending(store, topology_of(settings.store_url))]
     return f"opens; the next start will apply {', '.join(names)}" if names else "opens, up to date"

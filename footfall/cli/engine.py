@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import socket
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 
 from prometheus_client import CollectorRegistry
 
 from footfall.cli.child import SupervisorLink
+from footfall.cli.engines import opened_log, opened_store, opened_workspace
 from footfall.cli.log_lines import set_up_logging
 from footfall.cli.processor_thread import ProcessorThread
 from footfall.cli.serving import QuietServer, serve
-from footfall.eventlog.opening import open_log
 from footfall.events.keys import KeyedHash
 from footfall.settings import Settings, read_installation_key
 from footfall.storage.migrate import migrate
-from footfall.storage.opening import open_store
 from footfall.storage.sealing import Sealer
 from footfall.storage.topology import topology_of
-from footfall.workspace import open_workspace
 from processor.loop import Processor, ProcessorOptions
 from query_api.app import build_app
 from query_api.options import QueryOptions
@@ -36,9 +34,9 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
     registry = CollectorRegistry()
     query_options = QueryOptions(seconds=settings.query_seconds, memory_bytes=settings.query_memory_bytes)
     with ExitStack() as stack:
-        workspace = stack.enter_context(closing(open_workspace(settings.workspace_url)))
-        log = stack.enter_context(closing(open_log(settings.log_url, max_bytes=settings.log_max_bytes)))
-        store = stack.enter_context(closing(open_store(settings.store_url, scratch=settings.scratch)))
+        workspace = stack.enter_context(opened_workspace(settings))
+        log = stack.enter_context(opened_log(settings))
+        store = stack.enter_context(opened_store(settings))
         migrate(store, topology_of(settings.store_url))
         processor = Processor(
             log,

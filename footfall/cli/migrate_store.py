@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
 from rich.console import Console
 
+from footfall.cli.engines import opened_store
 from footfall.cli.home import hold_home
 from footfall.settings import Settings
 from footfall.storage.migrate import migrate, pending
-from footfall.storage.opening import open_store
 from footfall.storage.topology import topology_of
 
 
 def migrate_store(settings: Settings, *, dry_run: bool) -> None:
     """HomeInUse while Footfall runs; StoreError if a migration fails or was altered."""
     home = hold_home(settings.home)
-    topology = topology_of(settings.store_url)
-    with closing(open_store(settings.store_url, scratch=settings.scratch)) as store:
+    with opened_store(settings) as store:
+        topology = topology_of(settings.store_url)
         names = [one.name for one in pending(store, topology)] if dry_run else migrate(store, topology)
     console = Console(highlight=False)
     what = "would apply" if dry_run else "applied"

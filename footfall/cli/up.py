@@ -10,12 +10,13 @@ from types import FrameType
 from rich.console import Console
 
 from footfall.cli.child import SupervisorLink
+from footfall.cli.engines import opened_workspace
 from footfall.cli.home import hold_home
 from footfall.cli.log_lines import set_up_logging
 from footfall.cli.sockets import listen
 from footfall.cli.supervisor import ChildSpec, Supervisor
 from footfall.settings import Settings, read_installation_key
-from footfall.workspace import Bootstrapped, open_workspace
+from footfall.workspace import Bootstrapped
 
 _ENDING_SECONDS = 10.0
 
@@ -70,11 +71,8 @@ def _children(settings: Settings, collect: socket.socket, query: socket.socket, 
 
 
 def _bootstrap(settings: Settings) -> Bootstrapped:
-    workspace = open_workspace(settings.workspace_url)
-    try:
+    with opened_workspace(settings) as workspace:
         return workspace.bootstrap(settings.write_key, settings.secret_key)
-    finally:
-        workspace.close()
 
 
 def _show_keys(settings: Settings, keys: Bootstrapped) -> None:

@@ -53,9 +53,9 @@ class Cluster(Topology):
 
 def topology_of(store_url: str) -> Topology:
     """`clickhouse://host/db?cluster=name` is a cluster; all else is one engine."""
-    cluster = parse_qs(urlsplit(store_url).query).get("cluster")
     database = database_of(store_url)
-    return Cluster(database, cluster[0]) if cluster else Topology(database)
+    cluster = parse_qs(urlsplit(store_url).query).get("cluster")
+    return Cluster(database, _checked("cluster", cluster[0])) if cluster else Topology(database)
 
 
 def database_of(store_url: str) -> str:
@@ -65,6 +65,11 @@ def database_of(store_url: str) -> str:
         name = parse_qs(parts.query).get("database", ["footfall"])[0]
     else:
         name = parts.path.strip("/") or "footfall"
+    return _checked("database", name)
+
+
+def _checked(what: str, name: str) -> str:
+    """Names go into DDL as they are."""
     if not _NAME.fullmatch(name):
-        raise ValueError(f"store URL: the database {name!r} must be of letters, digits and '_'")
+        raise ValueError(f"store URL: the {what} {name!r} must be of letters, digits and '_'")
     return name

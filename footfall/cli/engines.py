@@ -1,0 +1,59 @@
+"""Opens the engines that the settings name; a URL that means nothing is an error with its variable's name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from footfall.settings import InvalidSettings, Settings, variable_of
+
+if TYPE_CHECKING:
+    from footfall.eventlog.log import Log
+    from footfall.storage.store import Store
+    from footfall.workspace import Workspace
+
+
+@contextmanager
+def opened_log(settings: Settings) -> Iterator[Log]:
+    """The limit of bytes is shared by the workers' partitions."""
+    from footfall.eventlog.opening import open_log
+
+    with _naming("log_url"):
+        log = open_log(settings.log_url, max_bytes=settings.log_max_bytes // settings.collect_workers)
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+@contextmanager
+def opened_store(settings: Settings) -> Iterator[Store]:
+    from footfall.storage.opening import open_store  # some 100 MB of engine: only where it is used
+
+    with _naming("store_url"):
+        store = open_store(settings.store_url, scratch=settings.scratch)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def opened_workspace(settings: Settings) -> Iterator[Workspace]:
+    from footfall.workspace import open_workspace
+
+    with _naming("workspace_url"):
+        workspace = open_workspace(settings.workspace_url)
+    try:
+        yield workspace
+    finally:
+        workspace.close()
+
+
+@contextmanager
+def _naming(field: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise InvalidSettings(f"{variable_of(field)}: {error}") from error
