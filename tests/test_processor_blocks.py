@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,23 +16,19 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from footfall import crash_points
-from footfall.eventlog.log import DamagedRecord, LogRecord, Tally
 from footfall.eventlog.memory_log import MemoryLog
 from footfall.events.log_record import Refusal
 from footfall.storage.migrate import migrate
 from footfall.storage.opening import open_store
-from footfall.storage.sealing import CannotUnseal, Sealer, dead_letter_place
 from footfall.storage.store import Query, QueryLimits, Rows, Store, StoreUnavailable
 from footfall.storage.topology import topology_of
 from footfall.workspace.projects import MAX_SHARED_DEVICE_LIMIT
-from processor import pipeline, prepare
+from processor import pipeline
 from processor.blocks import LogReplacedError
 from processor.commits import Commits
-from processor.event_block import EventBlock
 from processor.loop import ProcessorOptions
 from processor.metrics import ProcessorMetrics
-from processor.prepare import NearlyAllUnprocessable
-from tests.processor_world import CHROME, HASH, KEY, NOON, World, profile, sign_up, track
+from tests.processor_world import CHROME, NOON, World, profile, sign_up, track
 
 
 @pytest.fixture
@@ -462,151 +458,6 @@ def test_processed_records_leave_the_log_but_for_the_last_ones(world: World) -> 
     assert len(world.events()) == 4
 
 
-# What cannot be processed
-
-
-def dead_letters(world: World, project: str | None = None) -> list[tuple[Any, ...]]:
-    return world.rows(
-        "SELECT seq, reason, field, message, hex(sealed), log_offset FROM dead_letters "
-        "WHERE log_partition = {p:UInt16} AND project = {name:String} AND {project:String} != '' "
-        "ORDER BY log_offset, seq",
-        p=world.partition,
-        name=world.project if project is None else project,
-    )
-
-
-def unseal(world: World, letter: Sequence[Any]) -> bytes:
-    place = dead_letter_place(world.partition, letter[5], letter[0])
-    return Sealer(KEY).unseal(bytes.fromhex(letter[4]), place)
-
-
-def test_what_the_door_refused_is_a_dead_letter_with_its_bytes_sealed(world: World) -> None:
-    refusals = [Refusal(1, "invalid_name", "properties.time", "reserved")]
-    world.append(track("view", "a"), {"event": "bad"}, track("view", "b"), refusals=refusals)
-    world.process()
-    [letter] = dead_letters(world)
-    assert letter[:4] == (1, "invalid_name", "properties.time", "reserved")
-    assert unseal(world, letter) == b'{"event": "bad"}'
-    assert b"bad" not in bytes.fromhex(letter[4])
-    assert [row[0] for row in world.events("seq")] == [0, 2]
-    assert world.ledger() == {"received": 3, "stored": 2, "rejected invalid_name": 1}
-
-
-def test_an_unreadable_body_is_a_dead_letter_of_the_bytes_that_came(world: World) -> None:
-    world.append("//79", refusals=[Refusal(0, "unreadable", "", "not JSON")])  # base64 of ff fe fd
-    world.process()
-    [letter] = dead_letters(world)
-    assert unseal(world, letter) == b"\xff\xfe\xfd"
-
-
-def test_sealed_bytes_open_only_at_their_place_and_with_their_key() -> None:
-    sealed = Sealer(KEY).seal(b"secret", "place")
-    assert Sealer(KEY).unseal(sealed, "place") == b"secret"
-    for sealer, place in ((Sealer(KEY), "elsewhere"), (Sealer(b"x" * 32), "place")):
-        with pytest.raises(CannotUnseal):
-            sealer.unseal(sealed, place)
-    with pytest.raises(CannotUnseal, match="version"):
-        Sealer(KEY).unseal(b"", "place")
-
-
-def test_positions_in_the_clients_request_are_kept_when_it_was_split(world: World) -> None:
-    world.append(track("a", "x"), "bad", indexes=[3, 7], refusals=[Refusal(1, "not_an_object", "", "")])
-    world.process()
-    assert world.events("seq") == [(3,)]
-    assert [letter[0] for letter in dead_letters(world)] == [7]
-
-
-def test_a_log_record_that_is_none_costs_only_itself(world: World) -> None:
-    world.writer.append(b"no header at all", Tally("", "", 0, 1)).result()
-    world.writer.append(b'{"project": 7}\n[]', Tally("", "", 0, 1)).result()
-    world.append(track("view", "a"))
-    world.append(track("view", "b"), track("view", "c"), event_ids=["00" * 16])  # an id is missing
-    world.process()
-    assert world.events("distinct_id") == [("a",)]
-    assert [letter[1] for letter in dead_letters(world, "")] == ["unprocessable"] * 2
-    assert unseal(world, dead_letters(world, "")[0]) == b"no header at all"
-    assert [letter[1] for letter in dead_letters(world)] == ["unprocessable"] * 2
-    assert world.ledger() == {"received": 3, "stored": 1, "rejected unprocessable": 2}
-
-
-def test_a_record_that_no_door_should_have_accepted_costs_only_itself(world: World) -> None:
-    world.append(track("view", "a"), {"type": 7, "properties": {}}, track("view", "b"))
-    world.append(track("view", "c"), event_ids=["no hex digits, but thirty-two ok"])
-    world.process()
-    assert world.events("distinct_id, seq") == [("a", 0), ("b", 2)]
-    assert [letter[:2] for letter in dead_letters(world)] == [(1, "unprocessable"), (0, "unprocessable")]
-    assert unseal(world, dead_letters(world)[0]) == b'{"type": 7, "properties": {}}'
-    assert world.ledger() == {"received": 4, "stored": 2, "rejected unprocessable": 2}
-
-
-class DamagedLog(MemoryLog):
-    """Offset 1 cannot be read."""
-
-    def read(self, partition: int, first: int, limit_bytes: int) -> Sequence[LogRecord]:
-        if first == 1:
-            raise DamagedRecord(partition, 1)
-        return [
-            record for record in super().read(partition, first, limit_bytes) if first > 1 or record.offset < 1
-        ]
-
-
-def test_a_damaged_log_record_costs_only_itself(store: Store, new_name: Callable[[str], str]) -> None:
-    world = World(store, new_name("blocks"), log=DamagedLog(max_bytes=1 << 20))
-    for name in ("a", "b", "c"):
-        world.append(track("view", name))
-    world.process()
-    assert world.events("distinct_id") == [("a",), ("c",)]
-    [letter] = dead_letters(world, "")
-    assert letter[1] == "unprocessable"
-    assert "cannot read" in letter[3]
-
-
-def test_an_event_that_a_step_fails_on_costs_only_itself(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail_on_poison(block: EventBlock) -> EventBlock:
-        assert "poison" not in block.names, "this step cannot do poison"
-        return block
-
-    monkeypatch.setattr(prepare, "EVENT_STEPS", (fail_on_poison, *pipeline.EVENT_STEPS))
-    world.append(*(track("poison" if n == 7 else "view", f"id {n}") for n in range(20)))
-    world.append(track("view", "another"))
-    world.process()
-    assert len(world.events()) == 20
-    [letter] = dead_letters(world)
-    assert letter[:2] == (7, "unprocessable")
-    assert "this step cannot do poison" in letter[3]
-    assert b'"id 7"' in unseal(world, letter)
-    assert world.ledger() == {"received": 21, "stored": 20, "rejected unprocessable": 1}
-
-
-def test_a_bug_that_hits_everything_stops_the_processor_instead(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(block: EventBlock) -> EventBlock:
-        raise RuntimeError("a bug")
-
-    monkeypatch.setattr(prepare, "EVENT_STEPS", (fail,))
-    world.append(*(track("view", f"id {n}") for n in range(30)))
-    with pytest.raises(NearlyAllUnprocessable, match="all stay in the log"):
-        world.process()
-    monkeypatch.setattr(prepare, "EVENT_STEPS", pipeline.EVENT_STEPS)
-    world.process()
-    assert len(world.events()) == 30
-    assert dead_letters(world) == []
-
-
-def test_a_time_that_says_nothing_costs_only_its_record(world: World) -> None:
-    world.append(track("view", "a", 7), track("view", "b"))  # no door lets this through
-    world.process()
-    assert world.events("distinct_id") == [("b",)]
-    assert "InvalidTime" in dead_letters(world)[0][3]
-
-
-def test_an_id_hash_is_the_projects_own() -> None:
-    assert HASH.id_key("one", "a") != HASH.id_key("two", "a")
-
-
 def test_a_reload_of_many_overrides_is_shared_by_blocks_and_they_count_after_it(world: World) -> None:
     flaky = FlakyStore(world.store, set(), set(), [])
     world.store = flaky
@@ -646,24 +497,6 @@ def test_times_of_any_month_are_stored(world: World) -> None:
     world.append(*months, door="import")
     world.process()
     assert len(world.events()) == 150
-
-
-def test_many_odd_records_in_many_small_blocks_stop_the_processor_too(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(block: EventBlock) -> EventBlock:
-        raise RuntimeError("a bug")
-
-    monkeypatch.setattr(prepare, "EVENT_STEPS", (fail,))
-    world.options = ProcessorOptions(max_events=1)
-    world.start()
-    for _ in range(30):
-        world.append(track("view", "a"))
-    with pytest.raises(NearlyAllUnprocessable):
-        world.process()
-    with pytest.raises(NearlyAllUnprocessable):
-        world.process()
-    assert len(dead_letters(world)) == 19
 
 
 def test_a_device_id_that_every_customer_shares_is_not_bound_to_each(world: World) -> None:
