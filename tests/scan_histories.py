@@ -42,6 +42,8 @@ KINDS: Mapping[str, Kind] = {
     "strict_overlapping": Kind(order="strict", overlapping=True, exclusions=True),
     "trend": Kind(trend=True, repeated=True),
     "trend_exclusions": Kind(trend=True, exclusions=True, overlapping=True, range_end=True),
+    "partitioned_exclusions": Kind(partitioned=True, exclusions=True, overlapping=True),
+    "partitioned_strict": Kind(partitioned=True, order="strict", exclusions=True, trend=True),
     "any": Kind(order="any"),
     "any_values": Kind(order="any", values=True),
     "any_overlapping": Kind(order="any", overlapping=True, repeated=True, values=True),

@@ -60,7 +60,7 @@ def scan_funnel(
                     event (may break a chain). An event whose mask is 0 may be left out
         values      uint32, only `with_values`: a code of the breakdown's value, NO_VALUE if it is missing
         partitions  uint32, only `partitioned`: a code of the value that all steps must share;
-                    events with NO_VALUE serve no step and are ignored
+                    one with another value or with NO_VALUE does no step there but may break or void attempts
     window_ms: elapsed time from an attempt's first event, end included
     entry_until_ms: attempts start before this instant (for complete_after_range); None: at any event
     order: strict needs all track events of the actors that reach step 0, not only those that fit a step

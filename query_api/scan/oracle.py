@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,10 +18,11 @@ from query_api.scan.funnel_plan import NEVER, NO_VALUE, Block, FunnelPlan, Funne
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """One event of an actor."""
+    """One event of an actor: `mask` is all that it fits, `serves` the steps that it may do here."""
 
     time: int
     mask: int
+    serves: int
     code: int = NO_VALUE
     rank: int = NO_VALUE
 
@@ -44,8 +45,9 @@ def scan_blocks(blocks: Iterable[Block], plan: FunnelPlan) -> FunnelScan:
     rows: list[tuple[int, int, Attempt, tuple[int, int, int]]] = []
     trend: list[tuple[int, int, int]] = []
     for key, partitions in sorted(actors.items()):
-        touches = first_and_last([e for part in partitions.values() for e in part], plan.steps)
-        for partition, history in sorted(partitions.items()):
+        touches = first_and_last([e for p, part in partitions.items() if p != NO_VALUE for e in part])
+        for partition in sorted(set(partitions) - {NO_VALUE}):
+            history = seen_from(partition, partitions)
             clean = [a for a in find_attempts(history, plan) if not is_void(a, history, plan)]
             if not clean:
                 continue
@@ -53,6 +55,15 @@ def scan_blocks(blocks: Iterable[Block], plan: FunnelPlan) -> FunnelScan:
             trend += [(len(rows), bucket, level) for bucket, level in levels_by_bucket(clean, plan)]
             rows.append((key, partition, chosen, (*touches, value_at_step(chosen, history, plan))))
     return _as_arrays(rows, trend, plan, events)
+
+
+def seen_from(partition: int, partitions: Mapping[int, Sequence[Occurrence]]) -> list[Occurrence]:
+    """All the actor's events: those of other partitions do no step, but may break or void attempts."""
+    return [
+        event if own == partition else replace(event, serves=0)
+        for own, events in partitions.items()
+        for event in events
+    ]
 
 
 def find_attempts(history: Sequence[Occurrence], plan: FunnelPlan) -> list[Attempt]:
@@ -68,7 +79,7 @@ def find_attempts(history: Sequence[Occurrence], plan: FunnelPlan) -> list[Attem
 
 
 def _starts(event: Occurrence, plan: FunnelPlan) -> bool:
-    return bool(event.mask & (step_bits(plan.steps) if plan.order == "any" else 1))
+    return bool(event.serves if plan.order == "any" else event.serves & 1)
 
 
 def step_bits(steps: int) -> int:
@@ -91,7 +102,7 @@ def _in_order(start: int, instants: dict[int, list[Occurrence]], plan: FunnelPla
             continue
         if plan.order == "strict" and times and _is_broken(times[-1], time, len(times) - 1, instants, plan):
             break
-        deepest = deepest_level([e.mask for e in tied], len(times), plan.steps)
+        deepest = deepest_level([e.serves for e in tied], len(times), plan.steps)
         times += [time] * (deepest - len(times))
         if len(times) == plan.steps:
             break
@@ -131,7 +142,7 @@ def _in_any_order(start: int, instants: dict[int, list[Occurrence]], plan: Funne
     for time, tied in instants.items():
         if not start <= time <= start + plan.window_ms:
             continue
-        seen += [e.mask & step_bits(plan.steps) for e in tied]
+        seen += [e.serves for e in tied]
         times += [time] * (most_steps(seen) - len(times))
     return tuple(times)
 
@@ -178,9 +189,9 @@ def levels_by_bucket(attempts: Sequence[Attempt], plan: FunnelPlan) -> Iterator[
     return iter(sorted(deepest.items()))
 
 
-def first_and_last(history: Sequence[Occurrence], steps: int) -> tuple[int, int]:
+def first_and_last(history: Sequence[Occurrence]) -> tuple[int, int]:
     """Codes of the first and last value over all events that match a step; ties take the smallest rank."""
-    touched = [e for e in history if e.mask & step_bits(steps) and e.code != NO_VALUE]
+    touched = [e for e in history if e.serves and e.code != NO_VALUE]
     if not touched:
         return NO_VALUE, NO_VALUE
     first = min(touched, key=lambda e: (e.time, e.rank))
@@ -200,12 +211,12 @@ def value_at_step(chosen: Attempt, history: Sequence[Occurrence], plan: FunnelPl
     time = chosen.times[step]
     tied = [e for e in history if e.time == time]
     together = [k for k in range(chosen.level) if chosen.times[k] == time]
-    before = [e.mask & step_bits(plan.steps) for e in history if chosen.start <= e.time < time]
+    before = [e.serves for e in history if chosen.start <= e.time < time]
     for event in sorted(tied, key=lambda e: e.rank):
         if plan.order == "any":
-            if most_steps([*before, event.mask & step_bits(plan.steps)]) > most_steps(before):
+            if most_steps([*before, event.serves]) > most_steps(before):
                 return event.code
-        elif event.mask >> step & 1 and _serves(
+        elif event.serves >> step & 1 and _serves(
             [e for e in tied if e is not event], [k for k in together if k != step]
         ):
             return event.code
@@ -216,7 +227,7 @@ def _serves(events: list[Occurrence], steps: list[int]) -> bool:
     if not steps:
         return True
     return any(
-        e.mask >> steps[0] & 1 and _serves(events[:i] + events[i + 1 :], steps[1:])
+        e.serves >> steps[0] & 1 and _serves(events[:i] + events[i + 1 :], steps[1:])
         for i, e in enumerate(events)
     )
 
@@ -235,8 +246,8 @@ def _read_actors(
         code = rest[0] if plan.with_values else NO_VALUE
         rank = code if ranks is None or code == NO_VALUE else ranks[code]
         partition = rest[-1] if plan.partitioned else 0
-        if partition != NO_VALUE or not plan.partitioned:
-            actors.setdefault(key, defaultdict(list))[partition].append(Occurrence(time, mask, code, rank))
+        event = Occurrence(time, mask, mask & step_bits(plan.steps), code, rank)
+        actors.setdefault(key, defaultdict(list))[partition].append(event)
     return actors, len(read)
 
 

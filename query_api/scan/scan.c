@@ -65,12 +65,14 @@ static INLINE uint64_t read_mask(const void *masks, uint32_t width, uint64_t i) 
 static INLINE scan_status feed_events(scanner *s, const uint64_t *keys, const int64_t *times, const void *masks,
                                       const uint32_t *values, const uint32_t *partitions, uint64_t n,
                                       const uint32_t mask_width, const uint32_t words) {
+    uint64_t step_bits = (UINT64_C(1) << s->plan.steps) - 1;
     uint64_t used_bits = s->plan.mask_bits == 64 ? UINT64_MAX : (UINT64_C(1) << s->plan.mask_bits) - 1;
     for (uint64_t i = 0; i < n; i++) {
         uint64_t mask = read_mask(masks, mask_width, i) & used_bits;
         uint64_t time = (uint64_t)times[i] - (uint64_t)EARLIEST_MS;
         if (time >> TIME_BITS) return SCAN_BAD_TIME;
-        if (mask == 0 || (words == 4 && partitions != NULL && partitions[i] == NO_VALUE)) continue;
+        if (mask == 0) continue;
+        if (words == 4 && partitions != NULL && partitions[i] == NO_VALUE && !(mask & ~step_bits)) continue;
         bucket *b = &s->buckets[keys[i] >> (64 - BUCKET_BITS)];
         chunk *c = b->newest;
         if (c == NULL || c->used == c->capacity) {
@@ -111,6 +113,8 @@ FOOTFALL_API scan_status scan_feed(scanner *s, const uint64_t *keys, const int64
 }
 
 static void free_walker(walker *w) {
+    for (int g = 0; g < MAX_EXCLUSIONS; g++) free(w->excluded[g].times);
+    for (int k = 0; k < MAX_STEPS; k++) free(w->breaking[k].times);
     free(w->events);
     free(w->instants);
     free(w->masks);

@@ -96,15 +96,19 @@ typedef struct {
     bucket buckets[BUCKETS];
 } scanner;
 
-/* All the events of one instant. `masks` holds those that can matter to a matching (see matching.c). */
+/* All the events of one instant that fit a step. `masks` holds those that can matter to a matching. */
 typedef struct {
     int64_t time;
-    uint64_t any;       /* bits that some event has */
-    uint64_t all_track; /* bits that every track event has; all bits if there is none */
+    uint64_t any; /* steps that some event fits */
     uint32_t first_mask, mask_count;
-    uint32_t first_event, event_count;
     bool single; /* no event fits more than one step */
 } instant;
+
+/* Times, ascending, of what ends or voids an attempt of an actor, in whatever partition it happened. */
+typedef struct {
+    int64_t *times;
+    uint64_t count, capacity;
+} barrier;
 
 typedef struct {
     int64_t time;
@@ -125,7 +129,10 @@ typedef struct {
     uint64_t step_bits;
     uint32_t record_words;
     bool always_general;
+    bool has_barriers; /* this actor */
     event *events;
+    barrier excluded[MAX_EXCLUSIONS]; /* by exclusion */
+    barrier breaking[MAX_STEPS];      /* strict, by step: track events that do not fit it */
     instant *instants;
     uint64_t *masks;
     uint8_t *taken;

@@ -7,6 +7,7 @@
  */
 #include "scan.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { NOWHERE = UINT32_MAX };
@@ -50,17 +51,25 @@ typedef struct {
     walker *w;
     const instant *instants;
     uint32_t count;
-    uint32_t next[MAX_STEPS];              /* ordered: first instant with step `level` after the one before */
-    uint32_t broken[MAX_STEPS];            /* strict: first instant that breaks the chain at `level` */
-    uint32_t excluded[MAX_EXCLUSIONS];     /* first instant with the exclusion after its `from` */
-    uint32_t matched_at[MAX_STEPS];        /* ordered: the instant whose matching from `level` is known, */
-    uint32_t matched_to[MAX_STEPS];        /* and how deep it goes */
-    uint32_t gains[MAX_STEPS][MAX_STEPS];  /* any: by level and step, first instant with the step after it */
-    uint32_t reached[MAX_STEPS];           /* this attempt's instant of each step */
+    uint32_t next[MAX_STEPS];             /* ordered: first instant with step `level` after the one before */
+    uint32_t matched_at[MAX_STEPS];       /* ordered: the instant whose matching from `level` is known, */
+    uint32_t matched_to[MAX_STEPS];       /* and how deep it goes */
+    uint32_t gains[MAX_STEPS][MAX_STEPS]; /* any: by level and step, first instant with the step after it */
+    uint32_t reached[MAX_STEPS];          /* this attempt's instant of each step */
 } path;
 
-static bool has_break(const path *p, uint32_t at, uint32_t step, uint64_t track) {
-    return p->instants[at].any & track && !(p->instants[at].all_track >> step & 1);
+static inline int64_t reached_time(const path *p, uint32_t step) { return p->instants[p->reached[step]].time; }
+
+/* The first of the barrier's times that is after `since`; INT64_MAX if there is none. */
+static int64_t first_after(const path *p, const barrier *b, int64_t since) {
+    uint64_t low = 0, high = b->count;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (b->times[middle] <= since) low = middle + 1;
+        else high = middle;
+    }
+    p->w->found->operations++;
+    return low < b->count ? b->times[low] : INT64_MAX;
 }
 
 /* The first instant after `after` that has one of the bits; `pointer` remembers how far it was looked for. */
@@ -77,7 +86,7 @@ static uint32_t advance(path *p, uint32_t *pointer, uint32_t after, uint64_t bit
 static uint32_t match_instant(path *p, uint32_t at, uint32_t level) {
     const instant *here = &p->instants[at];
     uint32_t steps = p->w->plan->steps;
-    if (here->event_count == 1) return level + 1;
+    if (here->mask_count == 1) return level + 1;
     if (here->single) {
         while (level < steps && here->any >> level & 1) level++;
         return level;
@@ -88,17 +97,6 @@ static uint32_t match_instant(path *p, uint32_t at, uint32_t level) {
                                              steps, &p->w->found->operations);
     }
     return p->matched_to[level];
-}
-
-static bool is_chain_broken(path *p, uint32_t level, uint32_t from, uint32_t to) {
-    uint64_t track = UINT64_C(1) << (p->w->plan->mask_bits - 1);
-    uint32_t at = p->broken[level] <= from ? from + 1 : p->broken[level];
-    while (at < p->count && !has_break(p, at, level - 1, track)) {
-        at++;
-        p->w->found->operations++;
-    }
-    p->broken[level] = at;
-    return at < to;
 }
 
 /* Follows the attempt that starts at instant `start`; returns its level. */
@@ -112,7 +110,10 @@ static uint32_t follow_in_order(path *p, uint32_t start) {
         if (level == plan->steps) return level;
         uint32_t following = advance(p, &p->next[level], at, UINT64_C(1) << level);
         if (following == p->count || p->instants[following].time > limit) return level;
-        if (plan->order == STRICT && is_chain_broken(p, level, at, following)) return level;
+        if (plan->order == STRICT) {
+            int64_t broken = first_after(p, &p->w->breaking[level - 1], p->instants[at].time);
+            if (broken < p->instants[following].time) return level;
+        }
         at = following;
     }
 }
@@ -150,15 +151,14 @@ static uint32_t follow_in_any_order(path *p, uint32_t start) {
     }
 }
 
-static bool is_void(path *p, uint32_t start, uint32_t level) {
+static bool is_void(const path *p, uint32_t start, uint32_t level) {
     const scan_plan *plan = p->w->plan;
     int64_t limit = p->instants[start].time + plan->window_ms;
     for (uint32_t g = 0; g < plan->exclusions; g++) {
-        if (level <= plan->exclude_from[g]) continue;
-        uint32_t from = p->reached[plan->exclude_from[g]], to_step = plan->exclude_to[g];
-        uint32_t at = advance(p, &p->excluded[g], from, UINT64_C(1) << (plan->steps + g));
-        if (at == p->count) continue;
-        if (level > to_step ? at < p->reached[to_step] : p->instants[at].time <= limit) return true;
+        uint32_t from = plan->exclude_from[g], to = plan->exclude_to[g];
+        if (level <= from) continue;
+        int64_t time = first_after(p, &p->w->excluded[g], reached_time(p, from));
+        if (level > to ? time < reached_time(p, to) : time <= limit) return true;
     }
     return false;
 }
@@ -166,11 +166,10 @@ static bool is_void(path *p, uint32_t start, uint32_t level) {
 static void reset_path(path *p) {
     uint32_t steps = p->w->plan->steps;
     for (uint32_t k = 0; k < steps; k++) {
-        p->next[k] = p->broken[k] = 0;
+        p->next[k] = 0;
         p->matched_at[k] = NOWHERE;
         if (p->w->plan->order == ANY) memset(p->gains[k], 0, steps * sizeof p->gains[k][0]);
     }
-    memset(p->excluded, 0, p->w->plan->exclusions * sizeof p->excluded[0]);
 }
 
 typedef struct {
@@ -233,25 +232,61 @@ static scan_status walk_general(walker *w, const instant *instants, uint32_t cou
 /* ---- from records to instants ---- */
 
 static uint32_t build_instants(walker *w, const event *events, uint32_t n) {
-    const scan_plan *plan = w->plan;
-    uint64_t track = plan->order == STRICT ? UINT64_C(1) << (plan->mask_bits - 1) : 0;
     uint32_t count = 0, masks = 0;
     for (uint32_t i = 0; i < n;) {
-        instant *here = &w->instants[count++];
-        *here = (instant){.time = events[i].time, .all_track = UINT64_MAX, .first_event = i, .single = true};
-        for (; i < n && events[i].time == here->time; i++) {
+        uint32_t first = i;
+        instant here = {.time = events[i].time, .first_mask = masks, .single = true};
+        for (; i < n && events[i].time == here.time; i++) {
             uint64_t steps = events[i].mask & w->step_bits;
-            here->any |= events[i].mask;
-            if (events[i].mask & track) here->all_track &= events[i].mask;
-            if (steps & (steps - 1)) here->single = false;
+            here.any |= steps;
+            if (steps & (steps - 1)) here.single = false;
         }
-        here->event_count = i - here->first_event;
-        here->first_mask = masks;
-        here->mask_count =
-            reduce_masks(events + here->first_event, here->event_count, w->step_bits, plan->steps, w->masks + masks);
-        masks += here->mask_count;
+        if (here.any == 0) continue;
+        here.mask_count = reduce_masks(events + first, i - first, w->step_bits, w->plan->steps, w->masks + masks);
+        masks += here.mask_count;
+        w->instants[count++] = here;
     }
     return count;
+}
+
+static int compare_times(const void *a, const void *b) {
+    int64_t one = *(const int64_t *)a, other = *(const int64_t *)b;
+    return (one > other) - (one < other);
+}
+
+static bool add_time(barrier *b, int64_t time) {
+    if (!grow((void **)&b->times, &b->capacity, b->count + 1, sizeof *b->times)) return false;
+    b->times[b->count++] = time;
+    return true;
+}
+
+static void sort_times(barrier *b) {
+    for (uint64_t i = 1; i < b->count; i++) {
+        if (b->times[i] >= b->times[i - 1]) continue;
+        qsort(b->times, b->count, sizeof *b->times, compare_times); /* several partitions */
+        return;
+    }
+}
+
+/* Of all the actor's events, whatever partition they are in: an exclusion need not share the steps' value. */
+static bool build_barriers(walker *w, uint32_t n) {
+    const scan_plan *plan = w->plan;
+    uint64_t track = plan->order == STRICT ? UINT64_C(1) << (plan->mask_bits - 1) : 0;
+    for (uint32_t g = 0; g < plan->exclusions; g++) w->excluded[g].count = 0;
+    for (uint32_t k = 0; k < plan->steps; k++) w->breaking[k].count = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        event e = w->events[i];
+        for (uint64_t rest = e.mask & ~w->step_bits & ~track; rest; rest &= rest - 1) {
+            if (!add_time(&w->excluded[lowest_bit(rest) - plan->steps], e.time)) return false;
+        }
+        if (!(e.mask & track)) continue;
+        for (uint32_t k = 0; k + 1 < plan->steps; k++) {
+            if (!(e.mask >> k & 1) && !add_time(&w->breaking[k], e.time)) return false;
+        }
+    }
+    for (uint32_t g = 0; g < plan->exclusions; g++) sort_times(&w->excluded[g]);
+    for (uint32_t k = 0; k + 1 < plan->steps; k++) sort_times(&w->breaking[k]);
+    return true;
 }
 
 /* In any order: the bits of which an event at `time` must have one to raise the level of the attempt. */
@@ -288,13 +323,12 @@ static scan_status walk_events(walker *w, const event *events, uint32_t n, uint6
                                uint32_t first_value, uint32_t last_value) {
     const scan_plan *plan = w->plan;
     uint64_t any = 0;
-    bool is_simple = !w->always_general;
+    bool is_simple = !w->always_general && !w->has_barriers;
     for (uint32_t i = 0; i < n; i++) {
         any |= events[i].mask;
         if (events[i].mask & (events[i].mask - 1)) is_simple = false;
     }
     if (!(any & (plan->order == ANY ? w->step_bits : 1))) return SCAN_OK;
-    if (any & ~w->step_bits) is_simple = false;
     attempt chosen;
     if (is_simple) {
         walk_simple(w, events, n, &chosen);
@@ -348,22 +382,30 @@ static void find_touches(const walker *w, uint32_t n, uint32_t *first, uint32_t 
     }
 }
 
+static inline uint32_t partition_of(const uint64_t *records, uint32_t i, uint32_t words) {
+    return words == 4 ? (uint32_t)records[(uint64_t)i * words + 3] : 0;
+}
+
 static scan_status walk_actor(walker *w, const uint64_t *records, uint32_t n) {
     const uint32_t words = w->record_words;
     if (!make_room(w, n)) return SCAN_NO_MEMORY;
-    for (uint32_t i = 0; i < n; i++) w->events[i] = unpack(records + (uint64_t)i * words, words);
+    uint64_t any = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        w->events[i] = unpack(records + (uint64_t)i * words, words);
+        any |= w->events[i].mask;
+    }
+    w->has_barriers = any & ~w->step_bits;
+    if (!build_barriers(w, w->has_barriers ? n : 0)) return SCAN_NO_MEMORY;
+    if (w->plan->partitioned) { /* those without the value come last, and are done with */
+        while (n > 0 && partition_of(records, n - 1, words) == NO_VALUE) n--;
+    }
     uint32_t first = NO_VALUE, last = NO_VALUE;
     if (w->plan->with_values) find_touches(w, n, &first, &last);
-    for (uint32_t i = 0; i < n;) {
-        uint32_t end = i + 1, partition = words == 4 ? (uint32_t)records[(uint64_t)i * words + 3] : 0;
-        if (words == 4) {
-            while (end < n && (uint32_t)records[(uint64_t)end * words + 3] == partition) end++;
-        } else {
-            end = n;
-        }
+    for (uint32_t i = 0, end; i < n; i = end) {
+        uint32_t partition = partition_of(records, i, words);
+        for (end = i + 1; end < n && partition_of(records, end, words) == partition; end++) {}
         scan_status status = walk_events(w, w->events + i, end - i, records[0], partition, first, last);
         if (status != SCAN_OK) return status;
-        i = end;
     }
     return SCAN_OK;
 }
