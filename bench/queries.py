@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.progress import Progress
 
@@ -47,6 +47,7 @@ WHERE project = {project:String} AND event IN {events:Array(String)}
 # Conditions that every event fulfils: the funnel's answer and the scanner's work stay the same, so that
 # reading and testing the column is what is measured.
 _OUTSIDE_PROJECTION = {"property": "$network_type", "op": "in", "value": ["WIFI", "5G", "4G"]}
+_EXCLUDED = "screen_08_view"
 _IN_MAP = {"property": "entrance", "op": "in", "value": ["home", "search", "push", "banner", "menu"]}
 
 
@@ -116,49 +117,57 @@ def funnel(steps: int, project: str = WHOLE, **more: Any) -> dict[str, Any]:
         "range": {"from": start.isoformat(), "to": end.isoformat()},
         "steps": [{"event": name} for name in FUNNELS[steps]],
         "window": {"value": 7, "unit": "day"},
+        "histogram": {},
         "refresh": True,
         **more,
     }
 
 
-def raw_scan(steps: int, project: str = WHOLE) -> Query:
+def raw_scan(steps: int, project: str = WHOLE, also: tuple[str, ...] = ()) -> Query:
+    """The limit: the events of the steps, and `also` those of an exclusion."""
     start, end = time_range(DAYS)
     times = {"start": _milliseconds(start), "end": _milliseconds(end)}
-    return Query(_RAW, {"project": project, "events": list(FUNNELS[steps]), **times})
+    return Query(_RAW, {"project": project, "events": [*FUNNELS[steps], *also], **times})
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A funnel with something more, and what its time is compared with."""
+
+    name: str
+    more: dict[str, Any]
+    limit: Literal["raw scan", "raw scan with the excluded", "the funnel without"]
+    most: float
+
+
+_VARIANTS = (
+    Variant("by channel", {"breakdown": ["channel"]}, "raw scan", 4),
+    Variant("daily trend", {"trend": {"interval": "day"}}, "raw scan", 4),
+    Variant("an exclusion", {"exclude": [{"event": _EXCLUDED}]}, "raw scan with the excluded", 4),
+    Variant("condition outside the projection", {"where": [_OUTSIDE_PROJECTION]}, "the funnel without", 1.5),
+    Variant("condition in the map", {"where": [_IN_MAP]}, "the funnel without", 3),
+)
 
 
 def _funnels(store: Store, ask: Ask, effort: Effort) -> Section:
-    plain_target = Target("<=", 4 if effort.events >= _FIFTY_MILLION else 3, "x")
-    variants: dict[str, dict[str, Any]] = {
-        "": {},
-        "by channel": {"breakdown": ["channel"]},
-        "where outside": {"where": [_OUTSIDE_PROJECTION]},
-        "where map": {"where": [_IN_MAP]},
-    }
     cases: dict[str, Callable[[], object]] = {}
     for steps in FUNNELS:
-        cases[f"raw {steps}"] = partial(store.rows, raw_scan(steps))
-        for name, more in variants.items():
-            cases[f"{steps} {name}"] = partial(ask, funnel(steps, **more))
         _check_same_answer(ask, steps)
+        cases[f"{steps} raw scan"] = partial(store.rows, raw_scan(steps))
+        cases[f"{steps} raw scan with the excluded"] = partial(store.rows, raw_scan(steps, also=(_EXCLUDED,)))
+        cases[f"{steps} the funnel without"] = partial(ask, funnel(steps))
+        cases |= {f"{steps} {one.name}": partial(ask, funnel(steps, **one.more)) for one in _VARIANTS}
     seconds = median_seconds(cases, effort.rounds, cpu_clock)
+    plain = Target("<=", 4 if effort.events >= _FIFTY_MILLION else 3, "x")
     rows = []
     for steps in FUNNELS:
-        raw, plain = f"raw {steps}", f"{steps} "
-        label = f"funnel, {steps} steps, {DAYS} days"
-        rows += [
-            _row(f"{label}, all outputs / raw scan", seconds, plain, raw, plain_target),
-            _row(f"{label}, by channel / raw scan", seconds,
-                 f"{steps} by channel", raw, Target("<=", 4, "x")),
-            _row(f"{label}, condition outside the projection / without", seconds,
-                 f"{steps} where outside", plain, Target("<=", 1.5, "x")),
-            _row(f"{label}, condition in the map / without", seconds,
-                 f"{steps} where map", plain, Target("<=", 3, "x")),
-        ]  # fmt: skip
+        label, without, raw = f"funnel, {steps} steps", f"{steps} the funnel without", f"{steps} raw scan"
+        rows.append(_row(f"{label}, levels, times, histogram / raw scan", seconds, without, raw, plain))
+        for one in _VARIANTS:
+            what, limit = f"{label}, {one.name} / {one.limit}", f"{steps} {one.limit}"
+            rows.append(_row(what, seconds, f"{steps} {one.name}", limit, Target("<=", one.most, "x")))
     notes = [f"users by level: {steps} steps {ask(funnel(steps))}" for steps in FUNNELS]
-    notes.append(
-        "CPU time of one thread; the conditions hold for every event, so the funnels' answers are equal"
-    )
+    notes.append(f"{DAYS} days; CPU time of one thread; the conditions hold for every event: equal answers")
     return Section(f"Funnels, {effort.events:,} events", rows, notes)
 
 
