@@ -169,6 +169,8 @@ class Calendar:
     def _begin_of_last(self, last: Span, now: int) -> int:
         if last.unit in _STEP_MS:
             current = self.buckets(Period(now, now + 1), last.unit)[0]
+            if last.value > MAX_BUCKETS // 2:
+                return current.start - (last.value - 1) * _STEP_MS[last.unit]
             return (self.before(current, last.unit, last.value - 1) or [current])[0].start
         today = self.begin_of(self.local(now).date(), last.unit)
         if last.value == 1:

@@ -101,6 +101,17 @@ async def test_later_steps_may_follow_after_the_range_if_asked(world: World) -> 
     assert users_of((await world.funnel({**body, "complete_after_range": True}))["steps"]) == [1, 1]
 
 
+async def test_a_window_may_reach_beyond_all_times(world: World) -> None:
+    world.put(*path("ann", "register", "buy"))
+    body = {"range": {"from": "1901-01-01", "to": "2298-12-31"}, "steps": [STEPS[0], STEPS[2]]}
+    more = {
+        "window": {"value": 520, "unit": "week"},
+        "complete_after_range": True,
+        "trend": {"interval": "year"},
+    }
+    assert users_of((await world.funnel({**body, **more}))["steps"]) == [1, 1]
+
+
 async def test_follows_a_person_over_a_merge(world: World) -> None:
     world.put(*path("device", "register", "bind_card"), Event("buy", "ann", at(5)))
     body = {"range": OCTOBER, "steps": STEPS}

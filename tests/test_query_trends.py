@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -230,6 +231,26 @@ async def test_a_trailing_window_counts_the_days_before_too(world: World) -> Non
     assert sorted(user["user_id"] for user in people["users"]) == ["ann", "cat"]
     result = await world.trends({**body, "interval": "total", "trailing": 4})
     assert result["series"][0]["values"] == [2]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"range": {"from": "1901-01-01", "to": "2298-12-31"}, "interval": "year", "trailing": 366},
+        {"range": {"from": "1901-01-01", "to": "2298-12-31"}, "interval": "week", "week_start": "sunday"},
+        {"range": {"last": {"value": 100_000, "unit": "minute"}}},
+        {"range": {"last": {"value": 100, "unit": "year"}}, "interval": "total", "trailing": 7},
+        {
+            "range": {"last": {"value": 3, "unit": "quarter"}},
+            "compare": {"range": {"last": {"value": 1, "unit": "hour"}}},
+        },
+    ],
+)
+async def test_extreme_ranges_are_answered(world: World, more: dict[str, Any]) -> None:
+    world.put(Event("buy", "ann", world.now))
+    measures = ["users", {"sum": "event"}, {"max": "distinct_id"}, {"distinct": "event"}]
+    result = await world.trends({"series": [{"event": "buy", "measure": m} for m in measures], **more})
+    assert [one["total"] for one in result["series"]] == [1, 0, 0, 1]
 
 
 async def test_formulas_divide_to_null_by_zero(world: World) -> None:

@@ -19,6 +19,8 @@ PERSON = "dictGetOrDefault('overrides_map', 'user_key', if(alias_key = 0, user_k
 
 TIME = "toUnixTimestamp64Milli(time)"
 SAMPLE_PARTS = 1_000_000
+EARLIEST_MS, LATEST_MS = -2_208_988_800_000, 10_413_791_999_000
+"""What a DateTime64 can hold: 1900 to 2299."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,8 @@ class EventSql:
         return f"project = {self.parameters.text(self.scope.project)}"
 
     def within(self, period: Period) -> str:
-        start, end = self.parameters.integer(period.start), self.parameters.integer(period.end)
-        first, last = (f"fromUnixTimestamp64Milli({edge}, 'UTC')" for edge in (start, end))
+        edges = (min(max(edge, EARLIEST_MS), LATEST_MS) for edge in (period.start, period.end))
+        first, last = (f"fromUnixTimestamp64Milli({self.parameters.integer(edge)}, 'UTC')" for edge in edges)
         return f"time >= {first} AND time < {last}"
 
     def reads(self, selectors: Sequence[Selector], period: Period) -> str:
