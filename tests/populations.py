@@ -221,7 +221,7 @@ def funnel_bodies(draw: st.DrawFn) -> Body:
     if draw(st.booleans()):
         steps[-1] = steps[0]
     value, unit = draw(st.sampled_from(WINDOWS))
-    return {
+    body = {
         "steps": steps,
         "window": {"value": value, "unit": unit},
         "range": draw(st.sampled_from(RANGES)),
@@ -230,7 +230,22 @@ def funnel_bodies(draw: st.DrawFn) -> Body:
         "breakdown": draw(st.sampled_from(FUNNEL_BREAKDOWNS)),
         "breakdown_limit": draw(st.sampled_from((2, 25))),
         "timezone": draw(st.sampled_from(ZONES)),
+        "order": draw(st.sampled_from(("ordered", "ordered", "strict", "any"))),
     }
+    last = len(steps) - 1
+    if draw(st.booleans()):
+        gaps = [(first, to) for first in range(last) for to in range(first + 1, last + 1)]
+        body["exclude"] = [
+            {**draw(st.sampled_from(SELECTORS)), "from_step": first, "to_step": to}
+            for first, to in draw(st.lists(st.sampled_from(gaps), min_size=1, max_size=2))
+        ]
+    if draw(st.booleans()):
+        from_step, to_step = draw(st.sampled_from(((0, None), (0, 1), (1, None), (0, 0))))
+        interval = draw(st.sampled_from(("hour", "day", "week")))
+        body["trend"] = {"interval": interval, "from_step": from_step, "to_step": to_step}
+    if draw(st.booleans()):
+        body["histogram"] = {"from_step": 0, "to_step": None, "bins": draw(st.sampled_from((None, 3)))}
+    return body
 
 
 @st.composite

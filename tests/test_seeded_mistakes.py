@@ -28,6 +28,7 @@ PEOPLE = [
     *(make_person(seed, 3 + seed % 7) for seed in range(120)),
     tell("just in time", ("register", NOON), ("bind_card", NOON + HOUR)),
     tell("just too late", ("register", NOON), ("bind_card", NOON + HOUR + 1)),
+    tell("by a detour", ("register", NOON), ("purchase", NOON + 1), ("bind_card", NOON + 2)),
 ]
 BERLIN = {"range": RANGE, "timezone": "Europe/Berlin"}
 ONE_DAY = {"from": "2026-03-29", "to": "2026-03-29"}
@@ -43,6 +44,9 @@ FUNNELS: Sequence[Body] = (
     {**BERLIN, "steps": ADJACENT, "breakdown": {"properties": ["step_value"], "attribution": "all_steps"}},
     {**BERLIN, "range": ONE_DAY, "steps": [*ADJACENT, {"event": "register"}],
      "where": [{"property": "channel", "op": "ne", "value": "branch"}], "complete_after_range": True},
+    {**BERLIN, "steps": ADJACENT, "order": "strict", "window": {"value": 1, "unit": "day"}},
+    {**BERLIN, "steps": [*ADJACENT, {"event": "purchase"}], "order": "any", "trend": {"interval": "day"}},
+    {**BERLIN, "steps": ADJACENT, "exclude": [{"event": "purchase"}], "histogram": {}, "trend": {}},
 )  # fmt: skip
 TRENDS: Sequence[Body] = (
     {**BERLIN, "series": [{"event": "register", "measure": "users"}], "interval": "day"},
@@ -150,6 +154,11 @@ def late_durations(found: FunnelScan) -> FunnelScan:
     )
 
 
+def twice_in_the_trend(found: FunnelScan) -> FunnelScan:
+    columns = ("bucket_rows", "bucket_indexes", "bucket_levels")
+    return replace(found, **{name: np.repeat(getattr(found, name), 2) for name in columns})
+
+
 def reverse_ranks(ranks: Any) -> Any:
     return ranks and (lambda: ranks()[::-1].copy() if len(ranks()) < 2 else len(ranks()) - 1 - ranks())
 
@@ -180,10 +189,10 @@ def days_of_24_hours(patch: Patch) -> None:
 
 
 def total_is_a_sum_of_buckets(patch: Patch) -> None:
-    def read(*given: Any) -> Any:
+    def read(*given: Any, **named: Any) -> Any:
         return {
             key: replace(values, total=sum(values.by_bucket.values()))
-            for key, values in whole(*given).items()
+            for key, values in whole(*given, **named).items()
         }
 
     whole = trends_analysis._read_values
@@ -242,6 +251,13 @@ MISTAKES: dict[str, Mistake] = {
         )
     ),
     "groups beyond the limit are dropped": no_other_group,
+    "exclusions are ignored": in_scan(exclusions=lambda _: ()),
+    "strict is taken for ordered": in_scan(order=lambda order: "ordered" if order == "strict" else order),
+    "any order is taken for ordered": in_scan(order=lambda order: "ordered" if order == "any" else order),
+    "an attempt at midnight belongs to the day before": in_scan(
+        bucket_starts_ms=lambda starts: [s + 1 for s in starts]
+    ),
+    "every attempt counts in the trend": in_scan(found=twice_in_the_trend),
 }
 
 

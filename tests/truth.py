@@ -96,13 +96,21 @@ def compare_funnel(footfall: Footfall, project: str, events: Sequence[Event], bo
     """Likewise; also that the people behind the last step are those."""
     found = footfall.ask("funnel", {**body, "project": project, "refresh": True})["result"]
     expected = funnel(events, body, timezone=TIMEZONE)
-    assert_equal(found["steps"], expected["steps"], "steps")
-    groups = [{"key": group["key"], "steps": group["steps"]} for group in found["groups"]]
-    assert_equal(groups, expected["groups"], "groups")
-    step = len(body["steps"]) - 1
-    users = footfall.ask("funnel/users", {**body, "project": project, "cell": {"step": step}, "limit": 1000})
-    assert_equal(sorted(user["user_id"] for user in users["users"]), expected["people"][step], "users")
-    assert_equal(users["total"], expected["steps"][step]["users"], "users.total")
+    for part in ("steps", "trend", "histogram", "groups"):
+        assert_equal(found[part], expected[part], part)
+    last = len(body["steps"]) - 1
+    reached, before = expected["people"][last], expected["people"][max(last - 1, 0)]
+    assert_equal(people_in(footfall, project, body, {"step": last}), reached, "users who converted")
+    lost = sorted(set(before) - set(reached))
+    cell = {"step": last, "outcome": "dropped"}
+    assert_equal(people_in(footfall, project, body, cell), lost, "users who dropped")
+
+
+def people_in(footfall: Footfall, project: str, body: Body, cell: Body) -> list[str]:
+    """Who is behind a cell; as many as its total says."""
+    users = footfall.ask("funnel/users", {**body, "project": project, "cell": cell, "limit": 1000})
+    assert_equal(users["total"], len(users["users"]), f"total of {cell}")
+    return sorted(user["user_id"] for user in users["users"])
 
 
 def assert_equal(found: Any, expected: Any, place: str) -> None:
