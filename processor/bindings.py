@@ -7,13 +7,13 @@ ids were never bound, and what was looked up lately is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
 from footfall.events.identity import NO_TIES, Binding, ResolutionRules, Ties, person_of, tie
 from footfall.events.keys import NOBODY, event_key
-from footfall.events.record import Record
+from footfall.events.record import Record, telling
 from footfall.storage.rows import BindingRow
 from footfall.storage.store import Parameter, Query, Store
 from footfall.workspace.projects import MAX_SHARED_DEVICE_LIMIT
@@ -130,23 +130,28 @@ def _claim(
 
 def _pairs(record: Record) -> Iterable[tuple[str, str]]:
     """(anonymous id, login id) for each link that a record makes; equal ids only say: this is a login."""
-    login = record.login_id or ""
+    login = telling(record.login_id)
     if record.type == "track_signup":
-        yield record.original_id or "", record.distinct_id or login
+        yield record.original_id or "", telling(record.distinct_id) or login
     if login:
         yield record.anonymous_id or login, login
     if record.properties.get("$is_login_id") is True:
-        yield record.distinct_id or login, record.distinct_id or login
+        own = telling(record.distinct_id) or login
+        yield own, own
     if record.type == "track_id_bind":
         identities = record.identities or {}
-        bound = _text(identities.get("$identity_login_id")) or login
+        bound = next(_told_ids(identities.get("$identity_login_id")), login)
         for name in ANONYMOUS_IDENTITIES:
-            if bound and (device := _text(identities.get(name))):
-                yield device, bound
+            for device in _told_ids(identities.get(name)):
+                if bound:
+                    yield device, bound
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+def _told_ids(identity: Any) -> Iterator[str]:
+    """The ids that a declared identity, one or a list of them, tells somebody by."""
+    for each in identity if isinstance(identity, list) else [identity]:
+        if isinstance(each, str) and telling(each):
+            yield each
 
 
 def _as_binding(row: BindingRow) -> Binding:

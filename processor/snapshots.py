@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from footfall.events.keys import NOBODY, event_key
+from footfall.events.record import carried_id
 from footfall.storage.rows import ItemOperationRow, ItemRow, ProfileOperationRow, ProfileRow
 from footfall.storage.store import Parameter, Query, Store
 from processor.bindings import BindingBook, People
@@ -54,7 +55,7 @@ def profile_operations(block: EventBlock) -> list[ProfileOperationRow]:
             ProfileOperationRow(
                 project=header.project,
                 id_key=id_key,
-                distinct_id=record.login_id or record.distinct_id or record.anonymous_id or "",
+                distinct_id=carried_id(record),
                 operation=operation,
                 property=name,
                 value="" if operation == "unset" else value,

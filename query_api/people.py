@@ -8,6 +8,7 @@ right now.
 from __future__ import annotations
 
 import json
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import Any
 
 from footfall.events.identity import NO_TIES, Binding, ResolutionRules, person_of, resolve, tie
 from footfall.events.keys import KeyedHash
-from footfall.events.nobody import identifies_nobody
+from footfall.events.nobody import NOBODY_IDS, identifies_nobody
 from footfall.storage.columns import PROPERTY_COLUMNS
 from footfall.storage.store import Parameter, Query
 from footfall.workspace.projects import Project
@@ -28,7 +29,13 @@ from query_api.sql.events import PERSON, TIME
 from query_api.store_reader import StoreReader
 
 MAX_IDS_SHOWN = 1_000
-_CARRIED = "if(login_id != '', login_id, if(distinct_id != '', distinct_id, anonymous_id))"
+_NOBODY_PATTERN = rf"(?i)^[\s\pZ]*(?:[0:.-]*|{'|'.join(map(re.escape, NOBODY_IDS))})[\s\pZ]*$"
+_NOBODY = "'" + _NOBODY_PATTERN.replace("\\", "\\\\") + "'"
+_CARRIED = (
+    f"multiIf(NOT match(login_id, {_NOBODY}), login_id, "
+    f"NOT match(distinct_id, {_NOBODY}), distinct_id, anonymous_id)"
+)
+"""As footfall.events.record.carried_id, of rows that somebody is behind."""
 _CARRIED_KEY = "if(alias_key = 0, user_key, alias_key)"
 
 _BINDINGS = """

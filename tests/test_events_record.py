@@ -18,6 +18,14 @@ def test_keeps_every_digit_of_a_number():
     assert record.properties == {"amount": Decimal("100000000000000000.000001"), "n": 123456789012345678901}
 
 
+def test_a_number_too_small_for_any_type_is_zero_and_harms_nobody():
+    events = b'[{"event":"a","properties":{"n":1e-9999999999999999999999}},{"event":"b"}]'
+    first, second = read_records(events)
+    assert first is not None
+    assert second is not None
+    assert first.properties == {"n": 0}
+
+
 def test_leaves_out_what_was_refused_whatever_it_is():
     records = read_records(b'[1,{"event":"a"},"AP8=",{"event":{"x":[]}}]', {0, 2, 3})
     assert [record and record.event for record in records] == [None, "a", None, None]
@@ -41,6 +49,10 @@ def test_gives_the_bytes_of_a_dead_letter_as_they_came():
         ({"distinct_id": "d", "login_id": "l", "anonymous_id": "a"}, "l"),
         ({"anonymous_id": "a"}, "a"),
         ({"distinct_id": "", "anonymous_id": ""}, ""),
+        ({"distinct_id": "d", "login_id": "null"}, "d"),
+        ({"distinct_id": "Undefined", "login_id": "none", "anonymous_id": "a"}, "a"),
+        ({"distinct_id": "null", "anonymous_id": "a"}, "a"),
+        ({"distinct_id": "guest", "anonymous_id": "0"}, "guest"),
         ({}, ""),
     ],
 )

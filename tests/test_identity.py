@@ -177,10 +177,31 @@ def test_a_device_of_more_logins_than_the_limit_belongs_to_none(world: World) ->
 def test_ids_that_identify_nobody_own_no_person_and_never_bind(world: World) -> None:
     world.append(track("view", "NULL"), sign_up("undefined", "lin"), track("view", "x", login_id="0"))
     world.process()
-    assert [row[0] for row in world.events("user_key")] == [0, world.key("lin"), 0]
+    assert [row[0] for row in world.events("user_key")] == [0, world.key("lin"), world.key("x")]
     assert world.rows("SELECT anonymous_id, login_id FROM bindings WHERE project = {project:String}") == [
         ("lin", "lin")
     ]
+
+
+def test_an_id_that_identifies_nobody_is_as_good_as_absent(world: World) -> None:
+    world.append(
+        track("view", "device", anonymous_id="device", login_id="null"),
+        track("view", "Undefined", anonymous_id="device-2"),
+        track("view", "null", login_id="lin", anonymous_id="device-3"),
+        track("view", "device-3"),
+        sign_up("device-2", "none") | {"login_id": "wang"},
+    )
+    world.process()
+    expected = [world.key(id_) for id_ in ("device", "wang", "lin", "lin", "wang")]
+    assert [row[0] for row in world.events("user_key")] == expected
+
+
+def test_a_bind_record_binds_every_id_of_a_list(world: World) -> None:
+    identities = {"$identity_login_id": ["", "lin"], "$identity_cookie_id": ["c1", "null", "c2"]}
+    world.append(track("$BindID", "lin") | {"type": "track_id_bind", "identities": identities})
+    world.append(track("view", "c1"), track("view", "c2"), track("view", "c3"))
+    world.process()
+    assert world.persons() == {"lin": "lin", "c1": "lin", "c2": "lin", "c3": "c3"}
 
 
 def test_a_repeated_binding_is_kept_once(world: World) -> None:

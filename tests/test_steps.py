@@ -170,6 +170,17 @@ def test_identities_become_properties_unless_a_column_has_them() -> None:
     assert properties_of(put_identities(told)) == [{"$identity_mobile": "138"}]
 
 
+def test_identities_that_are_lists_become_properties_too() -> None:
+    identities = {
+        "$identity_cookie_id": ["c1", "c2"],
+        "$identity_mobile": ["138", "139"],
+        "$identity_x": ["c1"],
+    }
+    told = block(records=[Record(distinct_id="c1", identities=identities)])
+    expected = [{"$identity_cookie_id": "c2", "$identity_mobile": ["138", "139"]}]
+    assert properties_of(put_identities(told)) == expected
+
+
 # put_python_datetimes, drop_sentinels
 
 

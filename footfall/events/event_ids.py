@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from footfall.events.keys import EventHash, KeyedHash, event_id_behind
-from footfall.events.record import Record, event_name
+from footfall.events.record import Record, carried_id, event_name, written_time
 
-_read = msgspec.json.Decoder(dict[str, object]).decode
+_read = msgspec.json.Decoder(dict[str, object], float_hook=msgspec.Raw).decode
+"""Numbers with a point or an exponent stay text: as doubles, different amounts would be equal."""
 _write = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -52,13 +53,16 @@ def event_ids(
 
 def _track_text(record: Record) -> bytes:
     """What a retry repeats. The id last: it alone may hold any character."""
-    carried = record.login_id or record.distinct_id or record.anonymous_id or ""  # carried_id, in place
     event = record.event or event_name(record)
-    return f"{record.track_id}\x1f{record.time}\x1f{event}\x1f{record.type}\x1f{carried}".encode()
+    time = written_time(record)
+    return f"{record.track_id}\x1f{time}\x1f{event}\x1f{record.type}\x1f{carried_id(record)}".encode()
 
 
 def canonical(element: bytes | msgspec.Raw) -> bytes:
-    """A record's text without what changes at a retry, and whatever order its fields came in."""
+    """A record's text without what changes at a retry, and whatever order its fields came in.
+
+    Numbers count as they are written: 1.0 and 1.00 are two different ones.
+    """
     plain = _read(element)
     plain.pop("_flush_time", None)
     plain.pop("sent_at", None)

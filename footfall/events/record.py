@@ -7,13 +7,14 @@ fields it does not know. What may come in at all is decided in verdicts.py.
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Collection
-from decimal import Decimal
+from collections.abc import Callable, Collection
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
 from footfall.events.names import HOISTED
+from footfall.events.nobody import identifies_nobody
 from footfall.events.times import correct_time, read_time
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "raw_bytes",
     "read_records",
     "split_array",
+    "telling",
+    "written_time",
 ]
 
 RecordType = Literal[
@@ -88,6 +91,17 @@ class EventTime(NamedTuple):
 
 _read_all = msgspec.json.Decoder(list[Record], float_hook=Decimal).decode
 _read_one = msgspec.json.Decoder(Record, float_hook=Decimal).decode
+
+
+def _decimal(text: str) -> Decimal:
+    """The number; 0 where its exponent is below what a Decimal holds (no door lets in one above)."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal(0)
+
+
+_read_one_tiny = msgspec.json.Decoder(Record, float_hook=_decimal).decode
 _read_text = msgspec.json.Decoder(str).decode
 split_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 """The elements of a log record's array, each as its JSON bytes. Always succeeds on what a collector wrote."""
@@ -98,10 +112,19 @@ def read_records(events: bytes, refused: Collection[int] = ()) -> list[Record | 
 
     Raises msgspec.MsgspecError on what no collector wrote.
     """
-    if not refused:
-        return _read_all(events)  # type: ignore[return-value]  # list is invariant; nobody writes to this one
+    try:
+        if not refused:
+            return _read_all(events)  # type: ignore[return-value]  # list is invariant; nobody writes to it
+        return _read_each(events, refused, _read_one)
+    except InvalidOperation:  # a number like 1e-99999999999999999999: to a door it is a 0
+        return _read_each(events, refused, _read_one_tiny)
+
+
+def _read_each(
+    events: bytes, refused: Collection[int], read: Callable[[bytes | msgspec.Raw], Record]
+) -> list[Record | None]:
     elements = split_array(events)
-    return [None if index in refused else _read_one(element) for index, element in enumerate(elements)]
+    return [None if index in refused else read(element) for index, element in enumerate(elements)]
 
 
 def raw_bytes(element: bytes | msgspec.Raw) -> bytes:
@@ -118,9 +141,33 @@ def event_name(record: Record) -> str:
     return record.event or _DEFAULT_EVENTS.get(record.type, "")
 
 
+def telling(id_: str | None) -> str:
+    """The id, "" if it is absent or identifies nobody: then it is as good as absent."""
+    return id_ if id_ and not identifies_nobody(id_) else ""
+
+
 def carried_id(record: Record) -> str:
-    """The id whose record this is: login_id if there is one, else distinct_id, else anonymous_id, else ""."""
-    return record.login_id or record.distinct_id or record.anonymous_id or ""
+    """The id whose record this is: login_id, else distinct_id, else anonymous_id.
+
+    One that identifies nobody is passed over; where all do, the first of them that is there, else "".
+    """
+    return (
+        telling(record.login_id)
+        or telling(record.distinct_id)
+        or telling(record.anonymous_id)
+        or record.login_id
+        or record.distinct_id
+        or record.anonymous_id
+        or ""
+    )
+
+
+def written_time(record: Record) -> Any:
+    """The time that counts, as the client wrote it: `$time` among the properties wins. None: none."""
+    properties = record.properties
+    # A door's fastest way (usual.py) gives properties that are no dict; it takes none with a `$time`.
+    hoisted = properties.get("$time") if type(properties) is dict else None
+    return record.time if hoisted is None else hoisted
 
 
 def event_time(record: Record, received_at: int, *, network: bool = True) -> EventTime:
@@ -128,10 +175,8 @@ def event_time(record: Record, received_at: int, *, network: bool = True) -> Eve
 
     Clocks are corrected on the network doors only. Raises InvalidTime.
     """
-    written = record.properties.get("$time")
-    if written is None:
-        written = record.time
-    elif isinstance(written, Decimal):
+    written = written_time(record)
+    if isinstance(written, Decimal):
         written = float(written)
     original = received_at if written is None else read_time(written)
     if not network or written is None:

@@ -54,7 +54,9 @@ def read_events(records: Sequence[Record], *, shared_device_limit: int = 3) -> l
 
 
 def _carried_id(record: Record) -> str:
-    return str(record.get("login_id") or record["distinct_id"])
+    """The first of the ids that identifies somebody, else the first that is there."""
+    told = [str(record[field]) for field in ("login_id", "distinct_id", "anonymous_id") if record.get(field)]
+    return next((id_ for id_ in told if not _is_nobody(id_)), told[0] if told else "")
 
 
 def _is_nobody(id_: str) -> bool:
