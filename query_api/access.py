@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from footfall.workspace.projects import Project
 from footfall.workspace.workspace import Grant, Workspace
 from query_api.problems import Forbidden, NotFound, Unauthorised
-from query_api.spec.strict import nearest
+from query_api.spec.spellings import nearest
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pydantic_core import PydanticCustomError
+
 from footfall.storage.columns import PropertyType
 from footfall.storage.store import Query, QueryRefused
+from query_api.buckets import Calendar
 from query_api.catalogue import Catalogue, Source
 from query_api.problems import Fault, field_path, refused
 from query_api.spec.breakdown import Part
 from query_api.spec.conditions import Leaf, Operator
 from query_api.spec.query import PropertyActor, QuerySpec
 from query_api.spec.selector import Selector
+from query_api.spec.time_range import Span
 from query_api.spec.trends import Measure
 from query_api.sql.properties import PSEUDO_PROPERTIES
 from query_api.store_reader import StoreReader
@@ -31,6 +35,18 @@ def check_patterns(spec: QuerySpec, reader: StoreReader) -> None:
                 faults.append(Fault(field_path((*path, "value")), "invalid_value", message, model.value))
     if faults:
         raise refused(faults)
+
+
+def check_spans(spec: QuerySpec, calendar: Calendar, now: int) -> None:
+    """Refuses a within_last that begins before there are dates."""
+    for path, model in walk(spec):
+        if isinstance(model, Leaf) and model.op == "within_last":
+            try:
+                calendar.shift(now, Span.model_validate(model.value))
+            except PydanticCustomError as error:
+                message = (error.context or {})["message"]
+                fault = Fault(field_path((*path, "value")), "invalid_value", message, model.value)
+                raise refused([fault]) from None
 
 
 def warn_of_unknown_names(spec: QuerySpec, catalogue: Catalogue, reader: StoreReader) -> None:

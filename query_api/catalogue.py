@@ -11,7 +11,7 @@ from typing import Any, Literal
 from footfall.storage.columns import PROPERTY_COLUMNS, PropertyType
 from footfall.storage.store import Query, Store
 from query_api.answers import instant
-from query_api.spec.strict import nearest
+from query_api.spec.spellings import nearest
 
 MAX_KEPT = 100
 Source = Literal["event", "user", "item"]

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, StrictBool, StrictInt
+from pydantic import Field, StrictBool, StrictInt, model_validator
 
-from footfall.workspace.projects import IdentityRules, InvalidProject, Project
+from footfall.workspace.projects import STRATEGIES, IdentityRules, InvalidProject, Project
 from footfall.workspace.workspace import ProjectExists, Workspace
 from query_api.problems import Conflict, Fault, refused
 from query_api.spec.conditions import MAX_TEXT
-from query_api.spec.strict import Strict
+from query_api.spec.strict import Strict, refuse_not_implemented
 
 
 class IdentitySpec(Strict):
     """How a project's ids become persons; see docs/identity.md."""
 
-    strategy: Literal["many_to_one"] = "many_to_one"
+    strategy: Literal["many_to_one", "one_to_one", "global"] = "many_to_one"
     bindings: Literal["any", "trusted"] = "any"
     shared_device_limit: StrictInt = Field(default=3)
+
+    @model_validator(mode="after")
+    def _check(self) -> IdentitySpec:
+        if self.strategy not in STRATEGIES:
+            option = f'"strategy": "{self.strategy}"'
+            refuse_not_implemented(option, field="strategy", given=self.strategy)
+        return self
 
 
 class ProjectSpec(Strict):

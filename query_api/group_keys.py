@@ -21,6 +21,9 @@ from query_api.spec.query import Key, KeyPart
 REST = "$"
 """The text of the group of all the rest: no key begins so."""
 
+NAMED_AS_REST = f"={OTHER}"
+"""A value that is called as the rest is: where there is a rest, it counts with that: a key is one group."""
+
 
 @dataclass(frozen=True, slots=True)
 class GroupKeys:

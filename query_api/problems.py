@@ -18,6 +18,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -25,8 +26,10 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from footfall.eventlog.log import LogError
 from footfall.storage.store import QueryTooExpensive, StoreError, StoreUnavailable
+from query_api.answers import number_text
 from query_api.spec.conditions import FORMS
-from query_api.spec.strict import nearest
+from query_api.spec.query import ACTOR_FORMS
+from query_api.spec.spellings import nearest_word
 
 MAX_SHOWN = 200
 MAX_ALLOWED_SHOWN = 60
@@ -186,17 +189,22 @@ def shorten(given: Any) -> Any:
         return given
     if isinstance(given, int):
         return given if abs(given) < 1 << 63 else str(given)[:MAX_SHOWN]
+    if isinstance(given, Decimal):
+        return given if len(number_text(given)) <= MAX_SHOWN else str(given)[:MAX_SHOWN]
     text = given if isinstance(given, str) else json.dumps(given, default=str, ensure_ascii=False)
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
 
 
+_TAGS = FORMS | ACTOR_FORMS
+
+
 def field_path(location: Iterable[str | int]) -> str:
-    """`steps[0].where` from pydantic's location; the tags of conditions' forms are left out."""
+    """`steps[0].where` from pydantic's location; the tags of forms are left out."""
     path = ""
     for part in location:
         if isinstance(part, int):
             path += f"[{part}]"
-        elif part not in FORMS:
+        elif part not in _TAGS:
             path += f".{part}" if path else part
     return path
 
@@ -214,14 +222,14 @@ def _fault(detail: ErrorDetails) -> Fault:
                 field=".".join(filter(None, (path, context["field"]))),
                 code=context["code"],
                 message=context["message"],
-                given=given if context["given"] is None else context["given"],
+                given=given if context["is_the_value"] else context["given"],
                 allowed=context["allowed"],
                 nearest=context["nearest"],
             )
         case "literal_error":
             allowed = _QUOTED.findall(context["expected"])
             message = f"{shorten(given)!r} is not one of {', '.join(allowed)}"
-            return Fault(path, "unknown_value", message, given, allowed, nearest(given, allowed))
+            return Fault(path, "unknown_value", message, given, allowed, nearest_word(given, allowed))
         case "missing":
             return Fault(path, "missing_field", "this field is needed")
         case "model_type" | "model_attributes_type":

@@ -20,7 +20,7 @@ from footfall.eventlog.log import Log
 from footfall.storage.store import Store
 from footfall.workspace.projects import Project
 from query_api.access import Access
-from query_api.advice import check_patterns, warn_of_unknown_names
+from query_api.advice import check_patterns, check_spans, warn_of_unknown_names
 from query_api.analyses.analysis import Analysis, Page
 from query_api.analyses.funnel import FUNNEL
 from query_api.analyses.trends import TRENDS
@@ -60,6 +60,7 @@ class Computed:
     rows_read: int
     bytes_read: int
     warnings: tuple[str, ...]
+    changes_at: int | None = None  # until then, in epoch milliseconds; None: until data comes
 
 
 class Queries:
@@ -102,7 +103,7 @@ class Queries:
         now, spec = self._clock(), prepared.spec
         periods = _periods(spec, _calendar(spec, prepared.project), now)
         key = _cache_key(prepared, periods, now, version)
-        computed = None if spec.refresh else self._cache.get(key)
+        computed = None if spec.refresh else self._cache.get(key, now)
         cached = computed is not None
         if computed is None:
             computed = self._compute(prepared, periods, now)
@@ -151,15 +152,24 @@ class Queries:
         reader = StoreReader(self._store, self._options.limits)
         scope = self._scope(prepared, periods, now, reader)
         result = prepared.analysis.answer(prepared.spec, scope, reader)
-        comparison = None
+        comparison, scopes = None, [scope]
         if len(periods) > 1:
-            other = replace(scope, period=periods[1])
-            comparison = prepared.analysis.answer(prepared.spec, other, reader)
-        return Computed(result, comparison, reader.rows_read, reader.bytes_read, tuple(reader.warnings))
+            scopes.append(replace(scope, period=periods[1]))
+            comparison = prepared.analysis.answer(prepared.spec, scopes[1], reader)
+        changes = [prepared.analysis.changes_at(prepared.spec, each) for each in scopes]
+        return Computed(
+            result,
+            comparison,
+            reader.rows_read,
+            reader.bytes_read,
+            tuple(reader.warnings),
+            changes_at=min((change for change in changes if change is not None), default=None),
+        )
 
     def _scope(self, prepared: Prepared, periods: tuple[Period, ...], now: int, reader: StoreReader) -> Scope:
         spec, project = prepared.spec, prepared.project
         check_patterns(spec, reader)
+        check_spans(spec, Calendar(ZoneInfo(project.timezone)), now)
         catalogue = self._catalogues.read(project.name, self._version())
         warn_of_unknown_names(spec, catalogue, reader)
         return Scope(
@@ -203,9 +213,13 @@ class AnswerCache:
         self._lock = threading.Lock()
         self._answers: OrderedDict[str, Computed] = OrderedDict()
 
-    def get(self, key: str) -> Computed | None:
+    def get(self, key: str, now: int) -> Computed | None:
+        """The answer, if it is still what would be said at the instant `now`."""
         with self._lock:
             found = self._answers.get(key)
+            if found is not None and found.changes_at is not None and now >= found.changes_at:
+                del self._answers[key]
+                return None
             if found is not None:
                 self._answers.move_to_end(key)
             return found

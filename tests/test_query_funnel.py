@@ -355,6 +355,62 @@ async def test_a_bucket_is_partial_while_a_window_in_it_is_open(world: World) ->
     assert [one["partial"] for one in (await world.funnel(body))["trend"]] == [True, True]
 
 
+async def test_a_kept_answer_ends_when_a_bucket_is_partial_no_longer(world: World) -> None:
+    body = {
+        "range": {"from": "2026-11-01", "to": "2026-11-30T00:53:24Z"},
+        "steps": [STEPS[0], STEPS[2]],
+        "window": {"value": 1, "unit": "second"},
+        "trend": {"interval": "year"},
+        "compare": {"shift": {"value": 1, "unit": "week"}},
+    }
+
+    async def ask() -> tuple[bool, bool]:
+        answer = await world.post("/api/v1/query/funnel", body)
+        return answer["result"]["trend"][0]["partial"], answer["meta"]["cached"]
+
+    begin = world.now
+    assert [await ask(), await ask()] == [(True, False), (True, True)]
+    world.now = begin + 3_999
+    assert await ask() == (True, True)
+    world.now = begin + 4_000
+    assert [await ask(), await ask()] == [(False, False), (False, True)]
+
+
+async def test_users_who_never_reach_the_step_are_in_no_group(world: World) -> None:
+    for index in range(4):
+        world.put(*path(f"u{index}", "register", *["bind_card"][: index % 2]))
+    world.put_profiles({"u1": {"city": "SH"}, "u2": {"city": "SH"}})
+    breakdown = {"properties": ["city"], "of": "user", "attribution": "step", "step": 1}
+    result = await world.funnel({"range": OCTOBER, "steps": STEPS[:2], "breakdown": breakdown})
+    assert users_of(result["steps"]) == [4, 2]
+    groups = {tuple(group["key"]): users_of(group["steps"]) for group in result["groups"]}
+    assert groups == {(None,): [1, 1], ("SH",): [1, 1]}
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+async def test_a_value_called_other_counts_with_the_rest(world: World, limit: int) -> None:
+    channels = ["$other", "$other", "$other", "a", "a", "b"]
+    for index, channel in enumerate(channels):
+        world.put(*path(f"u{index}", "register", "bind_card", channel=channel))
+    body = {"range": OCTOBER, "steps": STEPS[:2], "breakdown": ["channel"], "breakdown_limit": limit}
+    expected = {
+        1: [(["$other"], 6)],
+        2: [(["a"], 2), (["$other"], 4)],
+        3: [(["$other"], 3), (["a"], 2), (["b"], 1)],
+    }[min(limit, 3)]
+    groups = (await world.funnel(body))["groups"]
+    assert [(group["key"], group["steps"][0]["users"]) for group in groups] == expected
+    for key, users in expected:
+        people = await world.post("/api/v1/query/funnel/users", {**body, "cell": {"step": 0, "key": key}})
+        assert (people["total"], len(people["users"])) == (users, users)
+    series = [{"event": "register", "measure": "users"}]
+    asked = {"range": OCTOBER, "series": series, "breakdown": ["channel"], "breakdown_limit": limit}
+    assert [(one["key"], one["total"]) for one in (await world.trends(asked))["series"]] == expected
+    for key, users in expected:
+        people = await world.post("/api/v1/query/trends/users", {**asked, "cell": {"key": key}})
+        assert people["total"] == users
+
+
 async def test_a_histogram_of_times_has_whole_second_bars(world: World) -> None:
     for index, seconds in enumerate((60.5, 61, 70, 80.5)):
         user = f"u{index}"

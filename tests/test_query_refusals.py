@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -41,11 +42,33 @@ CASES: list[tuple[str, dict[str, Any], str, str, str | None]] = [
     ("trends", {**TRENDS, "range": {"from": "2026-13-01", "to": "2026-12-01"}}, "range.from", "invalid_value", None),
     ("trends", {**TRENDS, "range": {"from": "2026-10-02", "to": "2026-10-01"}}, "range.to", "invalid_value", None),
     ("trends", {**TRENDS, "range": {"from": "2026-10-02T08:00:00", "to": "2026-10-03"}}, "range.from", "invalid_value", None),
+    ("trends", {**TRENDS, "range": {"from": "20261001xx", "to": "2026-10-01"}}, "range.from", "invalid_value", None),
+    ("trends", {**TRENDS, "range": {"from": "2026-W40-1", "to": "2026-10-01"}}, "range.from", "invalid_value", None),
+    ("trends", {**TRENDS, "range": {"from": "20261001T080000Z", "to": "2026-10-01"}}, "range.from", "invalid_value", None),
+    ("trends", where(property="x", op="before", value="20261001xx"), "where[0].value", "invalid_value", None),
+    ("trends", where(property="x", op="within_last", value={"value": 100_000, "unit": "year"}), "where[0].value", "invalid_value", None),
+    ("trends", {**TRENDS, "timezone": "localtime"}, "timezone", "unknown_value", None),
+    ("trends", {**TRENDS, "actor": None}, "actor", "invalid_value", None),
+    ("trends", {**TRENDS, "actor": {"property": 5}}, "actor.property", "invalid_value", None),
     ("trends", {**TRENDS, "range": {"from": "2026-10-02"}}, "range.to", "missing_field", None),
     ("trends", {**TRENDS, "range": {"last": {"value": 7, "unit": "dayz"}}}, "range.last.unit", "unknown_value", "day"),
     ("trends", {**TRENDS, "range": {"last": {"value": "7", "unit": "day"}}}, "range.last.value", "invalid_value", None),
     ("trends", {**TRENDS, "range": {"from": "1990-01-01", "to": "2026-01-01"}, "interval": "minute"}, "interval", "invalid_value", None),
-    ("trends", where(property="x", op="equals", value=1), "where[0].op", "unknown_value", None),
+    ("trends", where(property="x", op="equals", value=1), "where[0].op", "unknown_value", "eq"),
+    ("trends", where(property="x", op="=", value=1), "where[0].op", "unknown_value", "eq"),
+    ("trends", where(property="x", op="Not-Equal", value=1), "where[0].op", "unknown_value", "ne"),
+    ("trends", where(property="x", op="regex", value="1"), "where[0].op", "unknown_value", "matches"),
+    ("trends", where(property="x", op="is_null"), "where[0].op", "unknown_value", "is_not_set"),
+    ("trends", where(property="x", op="greater_than", value=1), "where[0].op", "unknown_value", "gt"),
+    ("trends", where(property="x", operator="eq"), "where[0].operator", "unknown_field", "op"),
+    ("trends", {**TRENDS, "operator": "eq"}, "operator", "unknown_field", "where"),
+    ("trends", {**TRENDS, "filters": []}, "filters", "unknown_field", "where"),
+    ("trends", {**TRENDS, "interval": "d"}, "interval", "unknown_value", "day"),
+    ("trends", {**TRENDS, "interval": "DAY"}, "interval", "unknown_value", "day"),
+    ("trends", {"series": [{"event": "buy", "measure": "count"}]}, "series[0].measure", "unknown_value", "events"),
+    ("trends", {"series": [{"event": "buy", "measure": "uniques"}]}, "series[0].measure", "unknown_value", "users"),
+    ("trends", {"series": [{"event": "buy", "measure": {"avg": "x"}}]}, "series[0].measure.avg", "unknown_field", "average"),
+    ("trends", {**TRENDS, "interval": "xyzzy"}, "interval", "unknown_value", None),
     ("trends", where(property="x", op="eqq", value=1), "where[0].op", "unknown_value", "eq"),
     ("trends", where(property="x", op="eq"), "where[0].value", "invalid_value", None),
     ("trends", where(property="x", op="between", value=[1]), "where[0].value", "invalid_value", None),
@@ -82,11 +105,12 @@ CASES: list[tuple[str, dict[str, Any], str, str, str | None]] = [
     ("funnel", {**FUNNEL, "order": "orderd"}, "order", "unknown_value", "ordered"),
     ("funnel", {"steps": []}, "steps", "invalid_value", None),
     ("funnel", {"steps": [{"event": "a"}] * 31}, "steps", "invalid_value", None),
-    ("funnel", {**FUNNEL, "window": {"value": 1, "unit": "month"}}, "window.unit", "unknown_value", None),
+    ("funnel", {**FUNNEL, "window": {"value": 1, "unit": "month"}}, "window.unit", "unknown_value", "week"),
     ("funnel", {**FUNNEL, "window": {"value": 0, "unit": "day"}}, "window.value", "invalid_value", None),
     ("funnel", {**FUNNEL, "breakdown": {"properties": ["a"], "attribution": "first"}}, "breakdown.attribution", "unknown_value", "first_touch"),
     ("funnel", {**FUNNEL, "breakdown": {"properties": ["a"], "step": 2}}, "breakdown.step", "invalid_value", None),
     ("funnel", {**FUNNEL, "correlate": {"kind": "events"}}, "correlate", "not_implemented", None),
+    ("funnel", {**FUNNEL, "breakdown": ""}, "breakdown.properties[0].property", "invalid_value", None),
     ("funnel/users", {**FUNNEL, "cell": {"step": 2}}, "cell.step", "invalid_value", None),
     ("funnel/users", {**FUNNEL, "cell": {"step": 1, "outcome": "droped"}}, "cell.outcome", "unknown_value", "dropped"),
     ("funnel/users", {**FUNNEL, "cell": {"step": 1, "key": ["a"]}}, "cell.key", "invalid_value", None),
@@ -107,6 +131,49 @@ async def test_names_the_field_and_the_nearest_spelling(
     if nearest is not None:
         assert nearest in problem["allowed"]
         assert nearest in problem["detail"]
+
+
+@pytest.mark.parametrize("option", ["hold", "correlate"])
+@pytest.mark.parametrize("given", [0, False, {}, "", 1, ["fund_id"]], ids=repr)
+async def test_only_null_and_an_empty_list_ask_for_nothing(world: World, option: str, given: Any) -> None:
+    for nothing in (None, []):
+        await world.post("/api/v1/query/funnel", {**FUNNEL, option: nothing})
+    problem = await world.post("/api/v1/query/funnel", {**FUNNEL, option: given}, status=422)
+    assert (problem["field"], problem["code"]) == (option, "not_implemented")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "given"),
+    [
+        ("funnel", {**FUNNEL, "window": {"value": 1.5, "unit": "day"}}, Decimal("1.5")),
+        ("trends", {**TRENDS, "sample": 1.25}, Decimal("1.25")),
+        ("trends", {**TRENDS, "cohorts": ["vip"]}, '["vip"]'),
+        ("trends/users", {**TRENDS, "cell": {}, "save_as": "vip"}, "vip"),
+        ("funnel/users", {**FUNNEL, "cell": {"histogram": 60}}, None),
+        ("funnel/users", {**FUNNEL, "cell": {"step": 1, "bucket": "2026-10-01"}}, None),
+        ("trends", where(property="x", op="eq"), None),
+        ("trends", {**TRENDS, "range": {"from": "2026-10-02"}}, None),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+async def test_shows_what_was_given_in_the_field(
+    world: World, path: str, body: dict[str, Any], given: Any
+) -> None:
+    problem = await world.post(f"/api/v1/query/{path}", body, status=422)
+    assert problem["given"] == problem["errors"][0]["given"] == given
+
+
+@pytest.mark.parametrize("strategy", ["one_to_one", "global"])
+async def test_strategies_of_the_contract_are_not_built_yet(world: World, strategy: str) -> None:
+    body = {"name": "refusals-strategy", "identity": {"strategy": strategy}}
+    problem = await world.post("/api/v1/projects", body, status=422)
+    assert (problem["field"], problem["code"]) == ("identity.strategy", "not_implemented")
+
+
+@pytest.mark.parametrize("timezone", ["localtime", "Factory"])
+async def test_a_zone_that_depends_on_the_machine_is_none(world: World, timezone: str) -> None:
+    await world.post("/api/v1/query/trends", {**TRENDS, "timezone": timezone}, status=422)
+    await world.post("/api/v1/projects", {"name": "refusals-zone", "timezone": timezone}, status=422)
 
 
 @pytest.mark.parametrize(

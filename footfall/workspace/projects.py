@@ -68,8 +68,8 @@ def check_project(project: Project) -> None:
 
 def check_timezone(name: str) -> None:
     """Raises InvalidProject unless `name` is an IANA zone, spelled as IANA spells it."""
-    if name not in _timezones():
-        near = _nearest(name, _timezones()) or "Asia/Shanghai"
+    if name not in timezones():
+        near = _nearest(name, timezones()) or "Asia/Shanghai"
         raise InvalidProject(
             "timezone", f"{name!r} is not a time zone of the IANA database; did you mean {near!r}?"
         )
@@ -83,8 +83,9 @@ def _check_choice(field: str, value: str, allowed: Collection[str]) -> None:
 
 
 @cache
-def _timezones() -> frozenset[str]:
-    return frozenset(available_timezones())
+def timezones() -> frozenset[str]:
+    """All IANA zones that this machine knows; not the names that mean whatever its clock is set to."""
+    return frozenset(available_timezones()) - {"localtime", "Factory"}
 
 
 def _nearest(value: str, allowed: Collection[str]) -> str | None:

@@ -34,13 +34,21 @@ class People(NamedTuple):
     total: int
 
 
+def never(spec: Any, scope: Scope) -> None:
+    """The time of answers that only change when data comes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """An analysis: its specs and its three functions. `users_spec` adds a cell and a page to `spec`."""
+    """An analysis: its specs and its functions. `users_spec` adds a cell and a page to `spec`.
+
+    `changes_at` is the next instant, in epoch milliseconds, at which an answer changes though no data comes.
+    """
 
     spec: type[QuerySpec]
     users_spec: type[QuerySpec]
     answer: Callable[[Any, Scope, StoreReader], dict[str, Any]]
     select_people: Callable[[Any, Scope, StoreReader, Page], People]
     explain: Callable[[Any, Scope], list[Explained]]
+    changes_at: Callable[[Any, Scope], int | None] = never
     scanned: bool = False  # whether the rows are walked in this process after the SQL

@@ -29,8 +29,10 @@ from query_api.analyses.funnel_figures import (
     histogram_of,
     histogram_steps,
     lost_rows,
+    next_closing,
     reached_rows,
     steps_of,
+    trend_buckets,
     trend_of,
     trend_rows,
 )
@@ -45,7 +47,7 @@ from query_api.analyses.funnel_values import (
     look_up,
     missing_keys,
 )
-from query_api.buckets import Bucket, Period
+from query_api.buckets import Period
 from query_api.group_keys import REST, GroupKeys
 from query_api.problems import Fault, TooExpensive, refused
 from query_api.scan import NO_VALUE, FunnelScan, scan_funnel
@@ -193,7 +195,7 @@ def scan(
         entry_until_ms=scope.period.end if spec.complete_after_range else None,
         order=spec.order,
         exclusions=[(exclusion.from_step, exclusion.to_step) for exclusion in spec.exclude],
-        bucket_starts_ms=[bucket.start for bucket in _buckets(spec, scope)],
+        bucket_starts_ms=[bucket.start for bucket in trend_buckets(spec, scope)],
         with_values=with_values,
         value_step=spec.breakdown.step if spec.breakdown is not None and attribution == "step" else None,
         ranks=values.ranks if values is not None and with_values else None,
@@ -204,11 +206,6 @@ def scan(
     if partitioned and values is not None:
         values.ranks()
     return Scanned(found, values.texts if values is not None else ())
-
-
-def _buckets(spec: FunnelSpec, scope: Scope) -> list[Bucket]:
-    """The trend's buckets."""
-    return scope.calendar.buckets(scope.period, spec.trend.interval) if spec.trend is not None else []
 
 
 def _parts(spec: FunnelSpec) -> tuple[list[Part], list[Part]]:
@@ -283,7 +280,7 @@ def find(spec: FunnelSpec, scope: Scope, reader: StoreReader) -> Found:
 def answer(spec: FunnelSpec, scope: Scope, reader: StoreReader) -> dict[str, Any]:
     """`{"steps", "groups": [{"key", "steps", "trend", "histogram"}], "trend", "histogram", "correlate"}`."""
     found = find(spec, scope, reader)
-    buckets, edges = _buckets(spec, scope), _edges(spec, scope, reader, found)
+    buckets, edges = trend_buckets(spec, scope), _edges(spec, scope, reader, found)
     read = GroupKeys.of(spec.breakdown.parts if spec.breakdown else (), scope.catalogue).read
     return {
         "steps": steps_of(spec, scope, found.all),
@@ -357,7 +354,7 @@ def _rows_of_cell(
     if cell.bucket is None or spec.trend is None:
         chosen = reached_rows if cell.outcome == "converted" else lost_rows
         return chosen(reached, cell.step, rows)
-    names = [bucket.name for bucket in _buckets(spec, scope)]
+    names = [bucket.name for bucket in trend_buckets(spec, scope)]
     if cell.bucket not in names:
         message = f"{cell.bucket!r} is no bucket of this query"
         raise refused([Fault("cell.bucket", "unknown_value", message, cell.bucket, names)])
@@ -397,4 +394,4 @@ def explain(spec: FunnelSpec, scope: Scope) -> list[Explained]:
     return queries
 
 
-FUNNEL = Analysis(FunnelSpec, FunnelUsersSpec, answer, select_people, explain, scanned=True)
+FUNNEL = Analysis(FunnelSpec, FunnelUsersSpec, answer, select_people, explain, next_closing, scanned=True)

@@ -140,10 +140,24 @@ def _attempts(scan: FunnelScan, group: Group | None) -> tuple[NDArray[Any], NDAr
 
 def _is_open(spec: FunnelSpec, scope: Scope, bucket: Bucket) -> bool:
     """Whether the window of an attempt that began in the bucket may still be open."""
+    return _last_open(spec, scope, bucket) >= scope.now
+
+
+def _last_open(spec: FunnelSpec, scope: Scope, bucket: Bucket) -> int:
+    """The last instant at which an attempt that began in the bucket could get further."""
     closes = min(bucket.end, scope.period.end) - 1 + spec.window_ms
-    if not spec.complete_after_range:
-        closes = min(closes, scope.period.end - 1)
-    return closes >= scope.now
+    return closes if spec.complete_after_range else min(closes, scope.period.end - 1)
+
+
+def trend_buckets(spec: FunnelSpec, scope: Scope) -> list[Bucket]:
+    """The trend's buckets."""
+    return scope.calendar.buckets(scope.period, spec.trend.interval) if spec.trend is not None else []
+
+
+def next_closing(spec: FunnelSpec, scope: Scope) -> int | None:
+    """When the next bucket of the trend is partial no longer; None if none is."""
+    closings = [_last_open(spec, scope, bucket) + 1 for bucket in trend_buckets(spec, scope)]
+    return min((closing for closing in closings if closing > scope.now), default=None)
 
 
 # -------------------------------------------------------------------------------------- histogram

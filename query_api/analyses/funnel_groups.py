@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from query_api.group_keys import REST, GroupKeys, join_key, split_key
+from query_api.group_keys import NAMED_AS_REST, REST, GroupKeys, join_key, split_key
 from query_api.scan import NO_VALUE, FunnelScan
 from query_api.spec.breakdown import Part
 from query_api.spec.funnel import FunnelBreakdown
@@ -67,7 +67,7 @@ def build_groups(
 ) -> list[Group]:
     """By size (actors at step 0), ties by key; beyond `limit` groups the rest are one, the last."""
     rows = np.arange(len(scan.keys), dtype=np.int64)
-    if breakdown.attribution == "step" and of_event.parts:
+    if breakdown.attribution == "step":
         rows = rows[scan.levels > breakdown.step]
     places, pairs = _pair(of_event, of_user, rows)
     sizes = np.bincount(places)
@@ -77,13 +77,16 @@ def build_groups(
         return _joined(breakdown.parts, of_event.split(event_code), of_user.split(user_code))
 
     shown = _largest(sizes, text, keys, limit)
+    has_rest = len(shown) < np.count_nonzero(sizes)
+    if has_rest:
+        shown = [place for place in shown if text(place) != NAMED_AS_REST]
     by_group = rows[np.argsort(places, kind="stable")]
     ends = np.cumsum(sizes)
     groups = []
     for place in shown:
         members = by_group[ends[place] - sizes[place] : ends[place]]
         groups.append(Group(text(place), members, members))
-    if len(shown) < np.count_nonzero(sizes):
+    if has_rest:
         members = rows[~np.isin(places, shown)]
         groups.append(Group(REST, best_of_each_actor(scan, members), members))
     return groups

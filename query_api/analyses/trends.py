@@ -22,7 +22,7 @@ from query_api.analyses.analysis import Analysis, Explained, Page, People
 from query_api.analyses.measures import Measured, Number, measured
 from query_api.answers import as_number
 from query_api.buckets import Bucket, Period
-from query_api.group_keys import REST, GroupKeys
+from query_api.group_keys import NAMED_AS_REST, REST, GroupKeys
 from query_api.problems import Fault, refused
 from query_api.scope import Scope
 from query_api.spec.breakdown import Part
@@ -238,8 +238,11 @@ def _rank(
     sql = EventSql(scope)
     period = _cuts(spec, scope, ())[-1].period
     found = reader.rows(sql.parameters.query(ranking_sql(sql, spec, series, period, size))).rows
-    shown = found[: spec.breakdown_limit]
-    return Groups(tuple(row[0] for row in shown), others=len(found) > len(shown))
+    keys = [row[0] for row in found]
+    if len(keys) <= spec.breakdown_limit:
+        return Groups(tuple(keys), others=False)
+    listed = (key for key in keys[: spec.breakdown_limit] if key != NAMED_AS_REST)
+    return Groups(tuple(listed), others=True)
 
 
 def _cuts(spec: TrendsSpec, scope: Scope, buckets: Sequence[Bucket]) -> list[Cut]:

@@ -17,7 +17,7 @@ from query_api.options import QueryOptions
 from query_api.people import find_person, read_timeline, show_person
 from query_api.problems import Fault, refused
 from query_api.routes.front import Front, problem_response
-from query_api.spec.strict import nearest
+from query_api.spec.spellings import nearest
 from query_api.store_reader import StoreReader
 
 MAX_EVENTS = 1_000

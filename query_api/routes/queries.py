@@ -12,7 +12,7 @@ from starlette.responses import Response
 from query_api.problems import InvalidQuery, NotFound
 from query_api.routes.front import Front, problem_response, read_body
 from query_api.run import ANALYSES, Prepared, Queries
-from query_api.spec.strict import nearest
+from query_api.spec.spellings import nearest
 
 PLANNED = (
     "retention", "paths", "lifecycle", "stickiness", "distribution", "interval", "attribution", "ltv",

@@ -51,7 +51,8 @@ class Leaf(Strict):
         refuse_unbuilt_owner(self.of)
         for field in ("item_type", "by"):
             if getattr(self, field) is not None:
-                refuse("invalid_value", f"{field} goes with of: item only", field=field)
+                given = getattr(self, field)
+                refuse("invalid_value", f"{field} goes with of: item only", field=field, given=given)
         _CHECKS[self.op](self.value)
         return self
 

@@ -81,7 +81,7 @@ class FunnelBreakdown(Strict):
 def _read_breakdown(given: Any) -> Any:
     """A list of properties means first_touch."""
     if isinstance(given, str | list | tuple) or (isinstance(given, Mapping) and "property" in given):
-        return {"properties": given} if given else None
+        return {"properties": given} if given not in ([], ()) else None
     return given
 
 
@@ -110,7 +110,7 @@ class Histogram(Strict):
 
 def _refuse_unbuilt(option: str) -> BeforeValidator:
     def check(given: Any) -> Any:
-        if given not in (None, [], (), {}, False):
+        if given is not None and not (isinstance(given, list | tuple) and not given):
             refuse_not_implemented(option, given=given)
         return None
 

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from functools import cache
 from typing import Annotated, Any, Literal
-from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    StrictBool,
+    StrictInt,
+    Tag,
+    model_validator,
+)
 
+from footfall.workspace.projects import timezones
 from query_api.spec.conditions import MAX_TEXT, Condition, count_leaves
 from query_api.spec.strict import Strict, refuse, refuse_not_implemented
 from query_api.spec.time_range import LAST_WEEK, Comparison, Range
 
 MAX_LEAVES = 500
-
-
-@cache
-def timezones() -> frozenset[str]:
-    """All IANA zones that this machine knows."""
-    return frozenset(available_timezones())
 
 
 def _check_timezone(given: str) -> str:
@@ -43,10 +45,23 @@ def _read_actor(given: Any) -> Any:
         refuse(
             "unknown_value", f'{given!r} is no actor; {{"property": ...}} is', given=given, allowed=allowed
         )
+    if not isinstance(given, str | Mapping | PropertyActor):
+        refuse("invalid_value", '"user", or {"property": ...}')
     return given
 
 
-Actor = Annotated[Literal["user"] | PropertyActor, BeforeValidator(_read_actor)]
+def _actor_form(given: Any) -> str:
+    return "user:" if isinstance(given, str) else "property:"
+
+
+ACTOR_FORMS = frozenset({"user:", "property:"})
+"""The tags of the two forms: they appear in pydantic's error locations and never in a client's body."""
+
+Actor = Annotated[
+    Annotated[Literal["user"], Tag("user:")] | Annotated[PropertyActor, Tag("property:")],
+    Discriminator(_actor_form),
+    BeforeValidator(_read_actor),
+]
 
 
 def _read_sample(given: Any) -> Any:
@@ -77,7 +92,7 @@ class QuerySpec(Strict):
     @model_validator(mode="after")
     def _check_common(self) -> QuerySpec:
         if self.cohorts:
-            refuse_not_implemented("cohorts", field="cohorts")
+            refuse_not_implemented("cohorts", field="cohorts", given=list(self.cohorts))
         return self
 
     def check_leaves(self, *lists: tuple[Condition, ...]) -> None:
@@ -105,9 +120,9 @@ class UsersFields(Strict):
     @model_validator(mode="after")
     def _check_users(self) -> UsersFields:
         if self.save_as is not None:
-            refuse_not_implemented("save_as", field="save_as")
+            refuse_not_implemented("save_as", field="save_as", given=self.save_as)
         if len(self.properties) > 100 or any(len(name) > MAX_TEXT for name in self.properties):
-            refuse("invalid_value", "at most 100 properties", field="properties")
+            refuse("invalid_value", "at most 100 properties", field="properties", given=list(self.properties))
         sample = getattr(self, "sample", None)
         if sample is not None and sample < 1:
             refuse("invalid_value", "a sampled query cannot list its users", field="sample", given=sample)

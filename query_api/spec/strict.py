@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
+from query_api.spec.spellings import nearest_word
 
-def nearest(given: object, allowed: Iterable[str]) -> str | None:
-    """The allowed spelling that comes closest to what was given, if one is close at all."""
-    found = get_close_matches(str(given)[:200], list(allowed), n=1, cutoff=0.6)
-    return found[0] if found else None
+THE_VALUE: Final = object()
+"""Stands for what is being validated, where that is what was given."""
 
 
 def refuse(
-    code: str, message: str, *, field: str = "", given: Any = None, allowed: Iterable[str] = ()
+    code: str, message: str, *, field: str = "", given: Any = THE_VALUE, allowed: Iterable[str] = ()
 ) -> NoReturn:
-    """Ends a validation: `field` is the path below the value that is being validated."""
+    """Ends a validation: `field` is the path below the value that is being validated.
+
+    `given` left out is that value itself, and null for a field below it.
+    """
     spellings = list(allowed)
+    is_known = given is not THE_VALUE
     raise PydanticCustomError(
         "footfall",
         "{message}",
@@ -28,14 +30,15 @@ def refuse(
             "code": code,
             "message": message,
             "field": field,
-            "given": given,
+            "given": given if is_known else None,
+            "is_the_value": not is_known and not field,
             "allowed": spellings,
-            "nearest": nearest(given, spellings) if spellings else None,
+            "nearest": nearest_word(given, spellings) if code.startswith("unknown_") and is_known else None,
         },
     )
 
 
-def refuse_not_implemented(option: str, *, field: str = "", given: Any = None) -> NoReturn:
+def refuse_not_implemented(option: str, *, field: str = "", given: Any = THE_VALUE) -> NoReturn:
     """For what spec/query.md describes and is not built yet."""
     refuse("not_implemented", f"{option} is not implemented yet", field=field, given=given)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from typing import Annotated, Literal
 
@@ -14,13 +15,32 @@ Moment = date | datetime
 
 EARLIEST_YEAR, LATEST_YEAR = 1900, 2299
 
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TIME_OF_DAY = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?"
+_OFFSET = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)?"
+_INSTANT = re.compile(f"{_DATE.pattern}[T ]{_TIME_OF_DAY}{_OFFSET}")
+
+
+def read_date(text: str) -> date:
+    """A civil day, written 2026-10-01 and in no other way. Raises ValueError."""
+    if not _DATE.fullmatch(text):
+        raise ValueError(f"{text!r} is no date like 2026-10-01")
+    return date.fromisoformat(text)
+
+
+def read_instant(text: str) -> datetime:
+    """A date and a time of day, perhaps with an offset. Raises ValueError."""
+    if not _INSTANT.fullmatch(text):
+        raise ValueError(f"{text!r} is no instant like 2026-10-01T08:00:00+08:00")
+    return datetime.fromisoformat(text)
+
 
 def read_moment(given: object) -> Moment:
     """A bare date (a whole local day) or an instant with an offset."""
     if not isinstance(given, str):
         refuse("invalid_value", "a date or an instant is text", given=given)
     try:
-        moment: Moment = date.fromisoformat(given) if len(given) == 10 else datetime.fromisoformat(given)
+        moment: Moment = read_date(given) if len(given) == 10 else read_instant(given)
     except ValueError:
         refuse(
             "invalid_value",

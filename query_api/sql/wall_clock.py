@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
+
+from query_api.spec.time_range import read_date
 
 PATTERN = "^[0-9]{4}-[0-9]{2}-[0-9]{2}( [0-9:.]+)?$"
 """RE2: the texts that are times."""
@@ -34,7 +36,7 @@ def read_stretch(text: str, zone: ZoneInfo) -> Stretch | None:
     """
     try:
         if len(text) == 10:
-            day = date.fromisoformat(text)
+            day = read_date(text)
             return Stretch(day.isoformat(), (day + timedelta(days=1)).isoformat())
         if not _WRITTEN.fullmatch(text):
             return None
