@@ -97,6 +97,34 @@ def test_an_actor_all_of_whose_attempts_are_void_is_not_in_the_answer() -> None:
     assert found.keys.tolist() == [BORIS]
 
 
+def test_an_exclusion_of_one_actor_is_nobody_elses() -> None:
+    """Overlapping steps send all of them on the general walk, where what one actor left behind could show."""
+    rows = [(ALICE + i, 1, 3) for i in range(40)] + [(ALICE + i, 5, 3) for i in range(40)]
+    excluded = [(ALICE + i, 3, 4) for i in range(0, 40, 2)]
+    found = scan(*rows, *excluded, exclusions=[(0, 1)])
+    assert dict(zip((found.keys - ALICE).tolist(), found.levels.tolist(), strict=True)) == {
+        i: 1 if i % 2 == 0 else 2 for i in range(40)
+    }
+
+
+@pytest.mark.parametrize(("excluded_at", "clean"), [(3, [5, 6]), (2, [6])])
+def test_an_exclusion_without_the_shared_value_counts(excluded_at: int, clean: list[int]) -> None:
+    rows = (
+        (ALICE, 1, 1, 5),
+        (ALICE, 3, 2, 5),
+        (ALICE, 1, 1, 6),
+        (ALICE, 2, 2, 6),
+        (ALICE, excluded_at, 4, NO_VALUE),
+    )
+    types = (np.uint64, np.int64, np.uint8, np.uint32)
+    columns = tuple(
+        np.array(column, dtype) for column, dtype in zip(zip(*rows, strict=True), types, strict=True)
+    )
+    found = scan_funnel([columns], steps=2, window_ms=9, partitioned=True, exclusions=[(0, 1)])
+    assert found.partitions is not None
+    assert sorted(found.partitions.tolist()) == clean
+
+
 def test_a_clean_attempt_counts_beside_a_void_deeper_one() -> None:
     found = scan((ALICE, 1, 1), (ALICE, 2, 4), (ALICE, 3, 2), (ALICE, 9, 1), exclusions=[(0, 1)])
     assert times_of(found) == [[9]]
