@@ -9,8 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from footfall_sdk import Client, Rejection
@@ -443,11 +445,46 @@ def test_wrong_calls_raise_nothing_and_are_counted(collector: FakeCollector, que
         wrong.login("")
         wrong.login(client.anonymous_id)
         wrong.profile_set(None, nobody="c")
-        wrong.identify(7)
+        wrong.identify([7])
         assert client.counters().dropped == {"invalid": 9}
         client.track("register")
         assert client.flush(10)
     assert [r["event"] for r in collector.accepted if r["event"] != "$SDKReport"] == ["register"]
+
+
+def test_ids_that_are_no_text_are_sent_as_their_text(collector: FakeCollector, queue: Path) -> None:
+    card = UUID("12345678-1234-5678-1234-567812345678")
+    with open_client(collector.url, queue) as client:
+        client.track("a", login_id=42, anonymous_id=None)
+        client.track("a", distinct_id=card, event_id=Decimal("7"))
+        client.identify(5)
+        client.login(777)
+        client.track("a")
+        assert client.flush(10)
+        assert client.counters().dropped == {}
+    first, second, signed_up, last = collector.accepted
+    assert (first["distinct_id"], first["login_id"]) == ("42", "42")
+    assert "anonymous_id" not in first
+    assert (second["distinct_id"], second["event_id"]) == (str(card), "7")
+    assert (signed_up["original_id"], signed_up["login_id"]) == ("5", "777")
+    assert (last["distinct_id"], last["anonymous_id"]) == ("777", "5")
+
+
+def test_a_user_without_a_home_gets_a_queue_in_memory(
+    collector: FakeCollector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("FOOTFALL_SDK_QUEUE", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    wrong: Any = 7
+    with Client(collector.url, "ff_wk_test", properties=wrong, **FAST) as client:
+        client.track("a")
+        assert client.flush(10)
+    assert [record["event"] for record in collector.accepted] == ["a"]
+    (told,) = [message for message in caplog.messages if "in memory" in message]
+    assert "Could not determine home directory" in told
 
 
 def test_threads_can_share_a_client(collector: FakeCollector, queue: Path) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 _FILE = "anonymous_id"
 
 
-def read_or_make_anonymous_id(directory: Path) -> str:
-    """The kept id, else a new one, kept if the directory can be written."""
+def read_or_make_anonymous_id(directory: Path | None) -> str:
+    """The kept id, else a new one, kept if there is a directory that can be written."""
+    if directory is None:
+        return uuid.uuid4().hex
     with suppress(OSError, UnicodeError):
         kept = (directory / _FILE).read_text("utf-8").strip()
         if kept:
@@ -20,8 +22,10 @@ def read_or_make_anonymous_id(directory: Path) -> str:
     return made
 
 
-def write_anonymous_id(directory: Path, anonymous_id: str) -> None:
-    """Keeps the id; a directory that cannot be written is not an error."""
+def write_anonymous_id(directory: Path | None, anonymous_id: str) -> None:
+    """Keeps the id; no directory, or one that cannot be written, is not an error."""
+    if directory is None:
+        return
     with suppress(OSError, UnicodeError):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         waiting = directory / f"{_FILE}.{uuid.uuid4().hex}"

@@ -12,15 +12,17 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypedDict, Unpack, cast
+from typing import Any, Concatenate, ParamSpec, Self, TypeAlias, TypedDict, Unpack, cast
+from uuid import UUID
 
 from footfall_sdk.anonymous_ids import read_or_make_anonymous_id, write_anonymous_id
 from footfall_sdk.delivery import Counters, Delivery
 from footfall_sdk.losses import Loss
 from footfall_sdk.options import Options, RejectionCallback, default_queue_directory
-from footfall_sdk.records import now_ms, plain_properties, time_ms, write_record
+from footfall_sdk.records import id_text, now_ms, plain_properties, time_ms, write_record
 from footfall_sdk.transport import Transport
 from footfall_sdk.version import VERSION
 
@@ -29,16 +31,20 @@ _Arguments = ParamSpec("_Arguments")
 _LIB = {"$lib": "footfall-python", "$lib_version": VERSION, "$lib_method": "code"}
 
 
+Id: TypeAlias = str | int | UUID | Decimal
+
+
 class Who(TypedDict, total=False):
     """Whose a record is. Nothing given: the client's own identity (one device, one person).
 
     `login_id` (with or without `anonymous_id`) is a person known to you; `anonymous_id` alone a device;
     `distinct_id` an id of which you do not say which it is. Given both, the server joins device and person.
+    What is no text (42, a UUID) is sent as its text; None is as good as not given.
     """
 
-    distinct_id: str
-    anonymous_id: str
-    login_id: str
+    distinct_id: Id | None
+    anonymous_id: Id | None
+    login_id: Id | None
 
 
 def _swallowing(
@@ -82,11 +88,10 @@ class Client:
         delivering at the program's end. `on_rejection(rejection, record)` is called in the sender's thread
         for each record that the server turns away. `limits` are the other fields of `options.Options`.
         """
-        directory = Path(queue_directory) if queue_directory else default_queue_directory(url, write_key)
         self._options = Options(
             url=url,
             write_key=write_key,
-            queue_directory=directory,
+            queue_directory=_queue_directory(queue_directory, url, write_key),
             max_queue_bytes=max_queue_bytes,
             send_seconds=send_seconds,
             timeout_seconds=timeout_seconds,
@@ -94,7 +99,7 @@ class Client:
             ssl_context=ssl_context,
             **limits,
         )
-        self._properties = plain_properties(properties)
+        self._properties = _own_properties(properties)
         self._exit_seconds = exit_seconds
         self._anonymous_id: str | None = None
         self._login_id: str | None = None
@@ -112,7 +117,7 @@ class Client:
         *,
         time: datetime | float | None = None,
         time_free: bool = False,
-        event_id: str | None = None,
+        event_id: Id | None = None,
         **who: Unpack[Who],
     ) -> None:
         """Something happened, now or at `time` (a datetime, or epoch milliseconds).
@@ -130,23 +135,23 @@ class Client:
     @_swallowing
     def login(
         self,
-        login_id: str,
+        login_id: Id,
         *,
-        anonymous_id: str | None = None,
+        anonymous_id: Id | None = None,
         time: datetime | float | None = None,
-        event_id: str | None = None,
+        event_id: Id | None = None,
     ) -> None:
         """This device's anonymous id is `login_id`: the events from before count to that person, too.
 
         Without `anonymous_id` the client's own is meant, and later events carry both ids until `logout`.
         A server that speaks for many people gives the `anonymous_id`; then nothing is remembered.
         """
-        original_id = anonymous_id or self.anonymous_id
-        if original_id == login_id or not login_id:
+        login, original_id = id_text(login_id), id_text(anonymous_id) or self.anonymous_id
+        if original_id == login or not login:
             raise ValueError("the login id must differ from the anonymous id, and not be empty")
         if anonymous_id is None:
-            self._login_id = login_id
-        who = Who(login_id=login_id, anonymous_id=original_id)
+            self._login_id = login
+        who = Who(login_id=login, anonymous_id=original_id)
         record = self._record("track_signup", None, time, who, event="$SignUp", event_id=event_id)
         record["properties"] = self._properties
         record["original_id"] = original_id
@@ -158,12 +163,13 @@ class Client:
         self._login_id = None
 
     @_swallowing
-    def identify(self, anonymous_id: str) -> None:
+    def identify(self, anonymous_id: Id) -> None:
         """Uses an anonymous id of your own, from now on and in later runs, in place of the generated one."""
-        if not anonymous_id or not isinstance(anonymous_id, str):
-            raise ValueError("an anonymous id is a text that is not empty")
-        self._anonymous_id = anonymous_id
-        write_anonymous_id(self._options.queue_directory, anonymous_id)
+        told = id_text(anonymous_id)
+        if not told:
+            raise ValueError("an anonymous id must not be empty")
+        self._anonymous_id = told
+        write_anonymous_id(self._options.queue_directory, told)
 
     @property
     def anonymous_id(self) -> str:
@@ -262,12 +268,12 @@ class Client:
         who: Who,
         *,
         event: str | None = None,
-        event_id: str | None = None,
+        event_id: Id | None = None,
     ) -> dict[str, Any]:
         record: dict[str, Any] = {
             "type": kind,
             "time": now_ms(time.time()) if moment is None else time_ms(moment),
-            "event_id": event_id or uuid.uuid4().hex,
+            "event_id": id_text(event_id) or uuid.uuid4().hex,
             **self._ids(who),
             "properties": plain_properties(properties),
             "lib": _LIB,
@@ -282,13 +288,13 @@ class Client:
             if login_id is None:
                 return {"distinct_id": anonymous_id, "anonymous_id": anonymous_id}
             return {"distinct_id": login_id, "login_id": login_id, "anonymous_id": anonymous_id}
-        ids = {name: value for name, value in who.items() if value is not None}
+        ids = {name: told for name, value in who.items() if (told := id_text(value)) is not None}
         if not ids:
             raise ValueError(f"{', '.join(who)} is None: give an id, or none for the client's own identity")
         if unknown := ids.keys() - Who.__annotations__.keys():
             raise TypeError(f"unknown argument {', '.join(sorted(unknown))}")
         fallback = ids.get("login_id") or ids.get("anonymous_id")
-        return {"distinct_id": fallback, **ids}  # type: ignore[dict-item]
+        return {**({"distinct_id": fallback} if fallback else {}), **ids}
 
     def _send(self, record: dict[str, Any]) -> None:
         if self._closed:
@@ -300,6 +306,23 @@ class Client:
         with suppress(Exception):
             self._delivery.losses.add(Loss.INVALID)
             _log.warning("%s: nothing was sent: %s: %s", method, type(error).__name__, error)
+
+
+def _queue_directory(told: str | Path | None, url: str, write_key: str) -> Path | None:
+    """None where there is none: RuntimeError means a user without a home, as in many containers."""
+    try:
+        return Path(told) if told else default_queue_directory(url, write_key)
+    except (RuntimeError, TypeError, ValueError) as error:
+        _log.warning("no directory for the queue, so it is in memory: %s; give queue_directory", error)
+        return None
+
+
+def _own_properties(properties: Mapping[str, Any] | None) -> dict[str, Any]:
+    try:
+        return plain_properties(properties)
+    except Exception as error:  # noqa: BLE001 - a host program must never fail over its analytics
+        _log.warning("the client's properties are left out: %s: %s", type(error).__name__, error)
+        return {}
 
 
 _open_clients: set[Client] = set()

@@ -45,9 +45,12 @@ class Waiting:
 
 
 class DiskQueue:
-    """First in, first out. Thread-safe; sqlite3.Error comes out where the disk fails (full, gone)."""
+    """First in, first out; in memory without a directory. Thread-safe.
 
-    def __init__(self, directory: Path, max_bytes: int, losses: Losses) -> None:
+    sqlite3.Error comes out where the disk fails (full, gone).
+    """
+
+    def __init__(self, directory: Path | None, max_bytes: int, losses: Losses) -> None:
         self._directory = directory
         self._max_bytes = max_bytes
         self._losses = losses
@@ -181,14 +184,20 @@ class DiskQueue:
                 return work(self._connection or self._open())
 
     def _open(self) -> sqlite3.Connection:
+        directory = self._directory
+        if directory is None:
+            return self._open_in_memory()
         try:
-            self._claim = self._claim or claim_file(self._directory)
+            self._claim = self._claim or claim_file(directory)
         except OSError as error:
             _log.warning("no queue on disk, records wait in memory only: %s", error)
-            return self._use(sqlite3.connect(":memory:", check_same_thread=False))
+            return self._open_in_memory()
         connection = self._use(_connect(self._claim.path))
-        self._adopt_abandoned()
+        self._adopt_abandoned(directory)
         return connection
+
+    def _open_in_memory(self) -> sqlite3.Connection:
+        return self._use(sqlite3.connect(":memory:", check_same_thread=False))
 
     def _use(self, connection: sqlite3.Connection) -> sqlite3.Connection:
         """Counts what is there and makes it the queue's connection; a damaged file shows itself here."""
@@ -205,9 +214,9 @@ class DiskQueue:
         self._connection = connection
         return connection
 
-    def _adopt_abandoned(self) -> None:
+    def _adopt_abandoned(self, directory: Path) -> None:
         """Takes over what processes that ended left in their own files."""
-        for claim in claim_abandoned(self._directory):
+        for claim in claim_abandoned(directory):
             try:
                 self._take_over(claim.path)
             except (sqlite3.Error, OSError) as error:

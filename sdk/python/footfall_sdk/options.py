@@ -23,7 +23,7 @@ class Options:
 
     url: str
     write_key: str = field(repr=False)
-    queue_directory: Path
+    queue_directory: Path | None  # None: the queue is in memory
     max_queue_bytes: int = 64 * 1024 * 1024
     max_buffer_records: int = 50_000
     max_buffer_bytes: int = 32 * 1024 * 1024

@@ -25,11 +25,13 @@ from decimal import Decimal
 from enum import Enum
 from numbers import Integral, Real
 from typing import Any
+from uuid import UUID
 
 import orjson
 
 _INT64 = range(-(2**63), 2**64)
 _MAX_EXPONENT = 60
+_ID_KINDS = (Integral, float, Decimal, UUID)
 _MAX_TEXT = 16_384  # characters: the server's limit, beyond which it would reject the whole event
 _MAX_LIST = 1_000
 
@@ -56,6 +58,24 @@ def plain_properties(properties: Mapping[str, Any] | None) -> dict[str, Any]:
         if fitting is not None:
             plain[name if type(name) is str else str(name)] = fitting
     return plain
+
+
+def id_text(value: Any) -> str | None:
+    """An id as the text that is sent: 42 and a UUID have one. None means absent.
+
+    Raises TypeError for what is no id: a boolean, NaN, a list, an object without a text of its own.
+    """
+    if type(value) is str or value is None:
+        return value
+    plain = value.value if isinstance(value, Enum) else value
+    if isinstance(plain, str):
+        return str.__str__(plain)
+    if isinstance(plain, (bytes, bytearray)):
+        return _bytes(plain)
+    finite = not isinstance(plain, (float, Decimal)) or math.isfinite(plain)
+    if isinstance(plain, _ID_KINDS) and not isinstance(plain, bool) and finite:
+        return str(plain)
+    raise TypeError(f"a {type(value).__name__} is no id: give a text, a whole number or a UUID")
 
 
 def write_record(record: dict[str, Any]) -> bytes:
