@@ -148,6 +148,22 @@ async def test_breaks_ties_of_size_by_the_typed_key(world: World) -> None:
     assert keys_of(funnel["groups"]) == [[None], [Decimal("1.5")], [9], ["$other"]]
 
 
+async def test_a_group_without_numbers_ranks_as_zero(world: World) -> None:
+    day = "2026-10-01T10:00:00+08:00"
+    world.put(
+        Event("buy", "ann", day, {"channel": "a", "amount": Decimal("-5.5")}),
+        Event("buy", "ann", day, {"channel": "b"}),
+        Event("buy", "ann", day, {"channel": "c", "amount": Decimal("0.1")}),
+    )
+    series = [{"event": "buy", "measure": {"sum": "amount"}}]
+    result = await world.trends({"range": OCTOBER, "series": series, "breakdown": ["channel"]})
+    assert [(one["key"], one["total"]) for one in result["series"]] == [
+        (["c"], Decimal("0.1")),
+        (["b"], 0),
+        (["a"], Decimal("-5.5")),
+    ]
+
+
 @pytest.mark.parametrize(
     ("interval", "buckets"),
     [

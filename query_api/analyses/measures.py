@@ -91,7 +91,7 @@ _MEASURES: dict[PlainMeasure | PropertyMeasure, Measured] = {
     "events": Measured(("count()",), _only, "count()", scales=True),
     "users": Measured((USERS,), _only, USERS, scales=True),
     "events_per_user": Measured(("countIf(actor != 0)", USERS), _ratio, USERS),
-    "sum": Measured(_exactly("sum"), _exact, "sum(exact)", scales=True),
+    "sum": Measured(_exactly("sum"), _exact, "ifNull(sum(exact), toDecimal256(0, 30))", scales=True),
     "min": Measured(_exactly("min"), _exact, "count()"),
     "max": Measured(_exactly("max"), _exact, "count()"),
     "average": Measured((*_exactly("sum"), "count(double)"), _average, "count()"),
