@@ -10,11 +10,14 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 from time import time_ns
 from typing import Any, Final
 
+import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from collector.counts import Counts
@@ -95,8 +98,18 @@ def build_app(
         description="Takes events: from Footfall's SDKs (native) and from Sensors Analytics' own (sensors).",
         lifespan=_counts_lifespan(counts),
     )
+    app.add_exception_handler(HTTPException, _not_here)
     _add_operations(app, counts, workspace, ready)
     return app
+
+
+def _not_here(_: Request, error: Exception) -> Response:
+    """404 and 405 as application/problem+json (RFC 9457), as the doors answer."""
+    failure = error if isinstance(error, HTTPException) else HTTPException(500)
+    title = HTTPStatus(failure.status_code).phrase
+    body = orjson.dumps({"title": title, "status": failure.status_code, "detail": failure.detail})
+    headers = dict(failure.headers or {})
+    return Response(body, failure.status_code, headers, media_type="application/problem+json")
 
 
 def _add_operations(

@@ -9,7 +9,7 @@ import zstandard
 
 from collector.answers import BodyTooLarge, Headers, Overloaded, Receive, UnknownEncoding, UnreadableBody
 
-_KEPT_BYTES: Final = 64 * 1024  # of a body over the limit, for its dead letter
+KEPT_BYTES: Final = 64 * 1024  # of a body over the limit, for its dead letter
 _DRAINED: Final = 4  # times the limit: read and forgotten, so that the client hears the answer
 _ZSTD_WINDOW: Final = 8 * 1024 * 1024
 _ZSTD_CRUMB: Final = 512
@@ -60,7 +60,7 @@ async def _read_parts(receive: Receive, first: bytes, limit: int, room: Room) ->
             size += len(part)
             if size - len(part) <= limit:
                 if size > limit:  # from here on it is only drained; a dead letter shows how it began
-                    part = part[:_KEPT_BYTES]
+                    part = part[:KEPT_BYTES]
                 room.take(len(part))
                 taken += len(part)
                 parts.append(part)
@@ -73,7 +73,7 @@ async def _read_parts(receive: Receive, first: bytes, limit: int, room: Room) ->
                 raise ClientGone
             part, more_body = message.get("body", b""), message.get("more_body", False)
         if size > limit:
-            raise BodyTooLarge(_too_large("body", limit), b"".join(parts)[:_KEPT_BYTES])
+            raise BodyTooLarge(_too_large("body", limit), b"".join(parts)[:KEPT_BYTES])
     except BaseException:
         room.give_back(taken)
         raise
@@ -108,7 +108,7 @@ def gunzip(body: bytes, limit: int) -> bytes:
             raise UnreadableBody(f"not gzip: {error}") from None
         left -= len(part)
         if left < 0:
-            raise BodyTooLarge(_too_large("decompressed body", limit), body[:_KEPT_BYTES])
+            raise BodyTooLarge(_too_large("decompressed body", limit), body[:KEPT_BYTES])
         if not stream.eof:
             raise UnreadableBody("the gzip data is cut off")
         parts.append(part)
@@ -131,7 +131,7 @@ def _unzstd(body: bytes, limit: int) -> bytes:
                 position = min(position + _ZSTD_CRUMB, len(body))
                 size += len(parts[-1])
                 if size > limit:
-                    raise BodyTooLarge(_too_large("decompressed body", limit), body[:_KEPT_BYTES])
+                    raise BodyTooLarge(_too_large("decompressed body", limit), body[:KEPT_BYTES])
         except zstandard.ZstdError as error:
             raise UnreadableBody(f"not zstd: {error}") from None
         if not stream.eof:

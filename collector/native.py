@@ -22,7 +22,7 @@ from collector.answers import (
     WrongProject,
     json_answer,
 )
-from collector.bodies import decompress
+from collector.bodies import KEPT_BYTES, decompress
 from collector.doors import Collaborators, Door, Taken, query_of
 from collector.intake import Origin, Place, refuse
 from footfall.events.batch import TooManyRecords, Unreadable, read_batch
@@ -66,7 +66,11 @@ class NativeDoor(Door):
         encoding = headers.get(b"content-encoding") or query.get("compression", "").encode()
         origin = self.origin(scope, headers)
         visit = Visit(scope["path"] == EVENTS_PATH, encoding, origin, grant, base)
-        body = await self.read(headers, receive)
+        try:
+            body = await self.read(headers, receive)
+        except BodyTooLarge as error:
+            await self._keep(Reason.BODY_TOO_LARGE, error.kept, str(error), visit)
+            raise
         try:
             return await self._take(visit, body)
         finally:
@@ -79,10 +83,14 @@ class NativeDoor(Door):
             text = decompress(body, encoding, self.options.limits.decompressed_bytes)
             verdicts = read_batch(text, self._judge, received_at)
         except TooManyRecords as error:
+            await self._keep(Reason.TOO_MANY_RECORDS, body[:KEPT_BYTES], str(error), visit)
             raise BodyTooLarge(str(error)) from None
+        except BodyTooLarge as error:
+            await self._keep(Reason.BODY_TOO_LARGE, error.kept, str(error), visit)
+            raise
         except (Unreadable, UnreadableBody) as error:
-            if visit.stores and body:
-                await self._keep_unreadable(body, str(error), visit)
+            if body:
+                await self._keep(Reason.UNREADABLE, body, str(error), visit)
             raise UnreadableBody(str(error)) from None
         places: Place | list[Place] = visit.base
         if verdicts.claims:
@@ -93,11 +101,12 @@ class NativeDoor(Door):
             self.intake.count(verdicts, self.name)
         return Taken(_answer(verdicts), appended)
 
-    async def _keep_unreadable(self, body: bytes, message: str, visit: Visit) -> None:
-        self.counts.records[self.name, Reason.UNREADABLE.value] += 1
-        await self.intake.wait(
-            self.intake.quarantine(body, Reason.UNREADABLE, message, visit.base, visit.origin)
-        )
+    async def _keep(self, reason: Reason, raw: bytes, message: str, visit: Visit) -> None:
+        """A body without records becomes one dead letter."""
+        if not visit.stores:
+            return
+        self.counts.records[self.name, reason.value] += 1
+        await self.intake.wait(self.intake.quarantine(raw, reason, message, visit.base, visit.origin))
 
     async def _admit(self, headers: Headers, query: Mapping[str, str]) -> tuple[Grant, Place]:
         """What the request's key opens, and where its records go that name no project themselves."""

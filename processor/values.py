@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -45,10 +46,14 @@ def type_of(value: Any) -> str:
 def normal_datetime(text: str) -> str | None:
     """'YYYY-MM-DD HH:MM:SS.mmm' if the text is a datetime, else None.
 
-    >>> normal_datetime("2026-01-31 08:00:00.5"), normal_datetime("soon")
+    >>> normal_datetime("2026-01-31 08:00:00.5"), normal_datetime("2026-02-30 08:00:00")
     ('2026-01-31 08:00:00.500', None)
     """
     if not 19 <= len(text) <= 23 or _DATETIME.match(text) is None:
+        return None
+    try:
+        date.fromisoformat(text[:10])
+    except ValueError:  # no calendar has a 30 February
         return None
     return f"{text}.000" if len(text) == 19 else text.ljust(23, "0")
 

@@ -118,13 +118,33 @@ async def test_a_body_over_the_limit_gets_413_that_names_it(encoding):
     answer = await worker.track(body[:60_000], headers={"Content-Encoding": encoding})
     assert answer.status_code == 413
     assert ("100000" in answer.json()["detail"]) == bool(encoding)
-    assert not worker.stored()
+    (stored,) = worker.stored()
+    assert stored.reasons == ["body_too_large"]
+    assert all(len(letter) <= 64 * 1024 and body.startswith(letter) for letter in stored.dead_letters())
 
 
 async def test_too_many_records_get_413_that_names_the_limit():
-    answer = await Worker().track(b"[" + b",".join([b"{}"] * 10_001) + b"]")
+    worker = Worker()
+    answer = await worker.track(b"[" + b",".join([b"{}"] * 10_001) + b"]")
     assert answer.status_code == 413
     assert "10000" in answer.json()["detail"]
+    (stored,) = worker.stored()
+    assert stored.reasons == ["too_many_records"]
+
+
+async def test_validation_keeps_nothing_of_a_body_over_the_limit():
+    worker = Worker(CollectorOptions(limits=BodyLimits(body_bytes=20_000, decompressed_bytes=100_000)))
+    answer = await worker.post("/v1/validate", b" " * 30_000, headers=BEARER)
+    assert answer.status_code == 413
+    assert not worker.stored()
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("POST", "/healthz", 405)])
+async def test_what_the_port_does_not_have_is_a_problem(method, path, status):
+    answer = await (Worker().get(path) if method == "GET" else Worker().post(path, {}))
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == status
 
 
 async def test_nothing_is_stored_of_an_empty_batch():

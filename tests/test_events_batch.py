@@ -88,6 +88,7 @@ def test_finds_no_record_in_what_is_no_batch(body):
 def test_one_bad_line_does_not_fail_its_neighbours(bad):
     assert outcome(GOOD + b"\n" + bad + b"\n" + GOOD) == ["accepted", "unreadable", "accepted"]
     assert outcome(bad + b"\n" + GOOD) == ["unreadable", "accepted"]
+    assert outcome((bad + b"\n") * 12 + GOOD) == ["unreadable"] * 12 + ["accepted"]
 
 
 @pytest.mark.parametrize(

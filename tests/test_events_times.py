@@ -76,6 +76,30 @@ def test_takes_sent_at_where_there_is_no_flush_time():
     assert event_time(record, NOW).time == NOW
 
 
+@pytest.mark.parametrize(
+    ("written", "sent", "expected"),
+    [
+        (5_000_000, 5_010_000, NOW - 10_000),
+        (1_500_000_000, 1_500_060_000, NOW - 60_000),
+        ("1970-01-01T01:00:00Z", 3_610_000, NOW - 10_000),
+        (1_795_301_500, 1_795_301_590, 1_795_301_500_000),  # both are seconds, of a clock that is right
+        (1_795_300_500, 1_795_300_590, NOW - 90_252 + 252),  # both are seconds, of one 1000 s behind
+        (NOW - 5_000, 0, NOW - 5_000),
+        (NOW - 5_000, "soon", NOW - 5_000),
+        (NOW - 5_000, -7, NOW - 5_000),
+        (NOW - 5_000, 10**15, NOW - 5_000),
+        (1_795_301_500, 90_000, 1_795_301_500_000),
+    ],
+)
+def test_reads_clocks_near_1970_and_passes_over_what_tells_no_clock(written, sent, expected):
+    assert event_time(Record(time=written, flush_time=sent), NOW).time == expected
+    assert event_time(Record(time=written, sent_at=sent), NOW).time == expected
+
+
+def test_takes_sent_at_where_the_flush_time_says_nothing():
+    assert event_time(Record(time=NOW - 3_600_000, flush_time=0, sent_at=NOW - 3_600_000), NOW).time == NOW
+
+
 def test_corrects_no_clock_of_an_import():
     record = Record(time=NOW - 3_600_000, flush_time=NOW - 3_600_000)
     assert event_time(record, NOW, network=False).time == NOW - 3_600_000

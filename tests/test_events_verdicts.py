@@ -78,8 +78,6 @@ REFUSED: list[tuple[Reason, str, Any]] = [
     (Reason.ID_TOO_LONG, "identities.k", event(identities={"k": ["x" * 1025]})),
     (Reason.INVALID_TIME, "time", event(time="yesterday")),
     (Reason.INVALID_TIME, "time", event(time=17)),
-    (Reason.INVALID_TIME, "_flush_time", event(_flush_time="now")),
-    (Reason.INVALID_TIME, "sent_at", event(sent_at=1)),
     (Reason.INVALID_TIME, "properties.$time", event(properties={"$time": "2026-11-21 10:00:00"})),
     (Reason.INVALID_TIME, "properties.$time", event(properties={"$time": ["x"]})),
     (Reason.TOO_OLD, "time", event(time=NOW - 365 * DAY - 1)),
@@ -128,6 +126,17 @@ OF_THE_REQUEST = {
     Reason.ENCRYPTED,
 }
 """Tested in test_collector_reasons.py: a record alone cannot have them."""
+
+
+@pytest.mark.parametrize("clock", [{"_flush_time": "now"}, {"_flush_time": 0}, {"sent_at": 1}])
+def test_a_time_of_sending_that_says_nothing_costs_no_event(clock):
+    assert verdict({"event": "a", "distinct_id": "u", "time": NOW} | clock) == ("", "")
+
+
+@pytest.mark.parametrize("value", [True, False, "1"])
+def test_an_increment_adds_numbers_only(value):
+    record = {"type": "profile_increment", "distinct_id": "u", "properties": {"n": value}}
+    assert verdict(record) == ("invalid_value", "properties.n")
 
 
 @pytest.mark.parametrize(("reason", "field", "record"), REFUSED)

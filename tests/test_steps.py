@@ -28,6 +28,7 @@ from processor.steps.put_url import put_url
 from processor.steps.put_user_agent import put_user_agent
 from processor.steps.stamp_person import stamp_person
 from processor.steps.type_properties import type_properties
+from processor.values import type_of
 from tests.processor_world import CHROME, NOON
 
 IPHONE = (
@@ -413,3 +414,10 @@ def test_a_text_that_looks_like_a_time_fits_a_text_property() -> None:
 def test_a_users_property_is_another_than_an_events() -> None:
     told = type_properties(block({"amount": "much"}, source="user"))
     assert [(row.source, row.type) for row in told.typed.first_seen] == [("user", "string")]
+
+
+def test_a_day_that_no_calendar_has_is_a_text() -> None:
+    assert [type_of(text) for text in ("2026-02-28 08:00:00", "2026-02-30 08:00:00")] == [
+        "datetime",
+        "string",
+    ]

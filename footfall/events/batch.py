@@ -121,7 +121,7 @@ def _elements_of_objects(body: bytes) -> list[bytes]:
     if body.count(b"\n") > _MANY_COMMAS:
         raise Unreadable(f"more than {_MANY_COMMAS} lines in one body")
     lines = [stripped for line in body.split(b"\n") if (stripped := line.strip())]
-    if len(lines) > 1 and any(_is_json(line) for line in lines[:10]):
+    if len(lines) > 1 and any(map(_is_object, lines)):
         return lines
     alone = None
     if body.startswith(b"{") and len(body) <= limits.SALVAGE_BYTES:
@@ -131,9 +131,11 @@ def _elements_of_objects(body: bytes) -> list[bytes]:
     return alone
 
 
-def _is_json(line: bytes) -> bool:
+def _is_object(line: bytes) -> bool:
+    if not (line.startswith(b"{") and line.endswith(b"}")):
+        return False
     try:
         _skim(line)
     except _UNPARSABLE:
         return False
-    return line.startswith(b"{")
+    return True

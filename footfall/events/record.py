@@ -15,7 +15,7 @@ import msgspec
 
 from footfall.events.names import HOISTED
 from footfall.events.nobody import identifies_nobody
-from footfall.events.times import correct_time, read_time
+from footfall.events.times import read_moment
 
 __all__ = [
     "HOISTED",
@@ -178,8 +178,7 @@ def event_time(record: Record, received_at: int, *, network: bool = True) -> Eve
     written = written_time(record)
     if isinstance(written, Decimal):
         written = float(written)
-    original = received_at if written is None else read_time(written)
-    if not network or written is None:
-        return EventTime(original, original)
-    sent = record.flush_time if record.flush_time is not None else record.sent_at
-    return EventTime(correct_time(original, None if sent is None else read_time(sent), received_at), original)
+    if written is None:
+        return EventTime(received_at, received_at)
+    corrected, original = read_moment(written, (record.flush_time, record.sent_at), received_at)
+    return EventTime(corrected if network else original, original)

@@ -6,10 +6,15 @@ All times are epoch milliseconds, UTC.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
-from footfall.events.limits import CLOCK_SKEW_MS
+from footfall.events.limits import CLOCK_SKEW_MS, OLDEST_MS
+
+Written = int | float | str
+"""A time as a record may carry it."""
 
 END_MS: Final = 10**13
 """Times lie in [0, END_MS): from 1970 to November 2286."""
@@ -64,6 +69,56 @@ def _read_iso(text: str) -> int:
 
 
 _EPOCH_DAY = datetime(1970, 1, 1).toordinal()  # noqa: DTZ001 - a day number has no zone
+
+
+class Moment(NamedTuple):
+    """A written time in epoch ms: on our clock, and as the client's clock said."""
+
+    corrected: int
+    original: int
+
+
+def read_moment(written: Written, sent: Sequence[Written | None], received_ms: int) -> Moment:
+    """When it happened, by what the client wrote and by the first readable of the times of sending.
+
+    A device that lost its clock counts from 1970: where time of sending and time are milliseconds of that
+    age, one shortly behind the other, they are taken as such. A time of sending that says nothing is as good
+    as absent: it only tells the clock. Raises InvalidTime for `written`.
+    """
+    for each in sent:
+        if each is None:
+            continue
+        young = _young_clock_ms(each, received_ms)
+        if young is not None:
+            original = _young_ms(written)
+            if original is not None and original <= young + CLOCK_SKEW_MS:
+                return Moment(correct_time(original, young, received_ms), original)
+            continue
+        with suppress(InvalidTime):
+            sent_ms = read_time(each)
+            original = read_time(written)
+            return Moment(correct_time(original, sent_ms, received_ms), original)
+    original = read_time(written)
+    return Moment(original, original)
+
+
+def _young_clock_ms(sent: Written, received_ms: int) -> int | None:
+    """Milliseconds since 1970 if that is what a small time of sending means; None: `read_time` reads it.
+
+    10 digits are seconds if these tell a clock that is less than a year wrong.
+    """
+    young = _young_ms(sent)
+    if young is None or (young >= _FIRST_SECONDS and abs(received_ms - young * 1000) <= OLDEST_MS):
+        return None
+    return young
+
+
+def _young_ms(value: Written) -> int | None:
+    """Milliseconds, if there are fewer than four months of them."""
+    if isinstance(value, str):
+        with suppress(InvalidTime):
+            value = _read_iso(value)
+    return int(value) if isinstance(value, int | float) and 0 < value < _FIRST_MS else None
 
 
 def correct_time(time_ms: int, sent_ms: int | None, received_ms: int) -> int:

@@ -28,8 +28,8 @@ from footfall.events.faults import (
 from footfall.events.log_record import Refusal
 from footfall.events.names import HOISTED, KnownNames, explain_name
 from footfall.events.reasons import Reason
-from footfall.events.record import Record, RecordType, split_array
-from footfall.events.times import END_MS, InvalidTime, correct_time, read_time
+from footfall.events.record import Record, RecordType, event_time, split_array, written_time
+from footfall.events.times import END_MS, InvalidTime
 from footfall.events.usual import UsualBatches
 
 _Id = Annotated[str, Meta(max_length=limits.ID_LENGTH)]
@@ -300,7 +300,8 @@ def _bad_operation(record: Record) -> Fault | None:
     else:
         return None
     for name, value in record.properties.items():
-        if value is not None and name not in HOISTED and (not isinstance(value, wanted) or value is True):
+        fits = value is None or (isinstance(value, wanted) and not isinstance(value, bool))
+        if not fits and name not in HOISTED:
             return Fault(Reason.INVALID_VALUE, f"properties.{name}", f"{words}, properties.{name} is none")
     return None
 
@@ -321,17 +322,13 @@ def _claim(record: Record) -> Claim | None:
 
 def _bad_time(record: Record, received_at: int) -> Fault | None:
     field = "time" if record.properties.get("$time") is None else "properties.$time"
-    sent_field = "sent_at" if record.flush_time is None else "_flush_time"
-    written = record.time if field == "time" else record.properties["$time"]
-    sent = record.sent_at if record.flush_time is None else record.flush_time
     try:
-        time = received_at if written is None else _read_time(written, field)
-        if sent is not None:
-            sent = _read_time(sent, sent_field)
-            if written is not None:
-                time = correct_time(time, sent, received_at)
-    except FaultFound as found:
-        return found.fault
+        written = written_time(record)
+        if isinstance(written, bool | list):
+            raise InvalidTime(f"{field} must be a number or a string")
+        time = event_time(record, received_at).time
+    except InvalidTime as error:
+        return Fault(Reason.INVALID_TIME, field, str(error))
     if not 0 <= time < END_MS:
         return Fault(
             Reason.INVALID_TIME, field, f"{field}, corrected by the client's clock, is not in 1970-2286"
@@ -347,15 +344,6 @@ def _bad_time(record: Record, received_at: int) -> Fault | None:
             Reason.TOO_FAR_AHEAD, field, f"{field} is {days} days ahead; over 3 days only with time_free"
         )
     return None
-
-
-def _read_time(value: Any, field: str) -> int:
-    if not isinstance(value, int | float | str) or isinstance(value, bool):
-        raise FaultFound(Reason.INVALID_TIME, field, f"{field} must be a number or a string")
-    try:
-        return read_time(value)
-    except InvalidTime as error:
-        raise FaultFound(Reason.INVALID_TIME, field, str(error)) from None
 
 
 def _keep_refused(element: bytes) -> bytes:
