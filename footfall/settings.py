@@ -8,12 +8,20 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _PREFIX = "FOOTFALL_"
 _NO_SETTINGS = ("FOOTFALL_SDK_", "FOOTFALL_FAULT")  # the Python SDK's, in whatever process it runs; tests'
+
+# What several processes can share: the log in memory is for tests, in one process.
+_SCHEMES: dict[str, tuple[str, ...]] = {
+    "log_url": ("sqlite",),
+    "store_url": ("chdb", "clickhouse"),
+    "workspace_url": ("sqlite",),
+}
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 MIB = 1 << 20
@@ -90,6 +98,14 @@ class Settings(BaseSettings):
         if key is not None:
             _parse_installation_key(key)
         return key
+
+    @field_validator("log_url", "store_url", "workspace_url")
+    @classmethod
+    def _check_scheme(cls, url: str, field: ValidationInfo) -> str:
+        schemes = _SCHEMES[field.field_name or ""]
+        if urlsplit(url).scheme not in schemes:
+            raise ValueError(f"the scheme must be one of {', '.join(schemes)}")
+        return url
 
     @model_validator(mode="before")
     @classmethod
@@ -203,5 +219,6 @@ def _describe(problem: Any) -> str:
     if not problem["loc"]:
         return message
     field = str(problem["loc"][0])
-    given = "" if "key" in field else f", not {problem['input']!r}"
+    is_secret = "key" in field or "url" in field  # a URL may hold a password
+    given = "" if is_secret else f", not {problem['input']!r}"
     return f"{variable_of(field)}: {message}{given}"

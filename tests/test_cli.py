@@ -233,16 +233,38 @@ def test_a_store_that_cannot_be_opened_stops_the_start(environment: dict[str, st
     [
         ("FOOTFALL_WORKSPACE_URL", "oracle://host/x"),
         ("FOOTFALL_LOG_URL", "kafka:/x"),
+        ("FOOTFALL_LOG_URL", "memory://"),
         ("FOOTFALL_STORE_URL", "postgres://host/x"),
     ],
 )
 def test_a_url_that_means_nothing_stops_the_start(
     environment: dict[str, str], variable: str, url: str
 ) -> None:
-    result = run("up", environment | {variable: url})
+    for command in ("up", "doctor"):
+        result = run(command, environment | {variable: url})
+        assert result.returncode == 1
+        assert f"{variable}: the scheme must be one of" in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "migrate"])
+def test_a_home_that_cannot_be_made_is_an_error(
+    environment: dict[str, str], command: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no directory")
+    result = run(command, environment | {"FOOTFALL_HOME": str(tmp_path / "file" / "home")})
     assert result.returncode == 1
-    assert f"{variable}: " in result.stderr
-    assert "the scheme must be one of" in result.stderr
+    assert "set FOOTFALL_HOME to another directory" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_damaged_workspace_is_an_error(environment: dict[str, str]) -> None:
+    home = read_settings().home
+    home.mkdir()
+    (home / "workspace.db").write_bytes(b"no database" * 1000)
+    result = run("up", environment)
+    assert result.returncode == 1
+    assert "restore it from a backup" in result.stderr
     assert "Traceback" not in result.stderr
 
 

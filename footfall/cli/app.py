@@ -56,7 +56,7 @@ def up(
 
     Prints the addresses and, at the first start, the keys. Ctrl-C or SIGTERM ends it in order; again, fast.
     """
-    from footfall.cli.home import HomeInUse
+    from footfall.cli.home import HomeUnusable
     from footfall.cli.sockets import PortUnavailable
     from footfall.cli.supervisor import StartFailed
     from footfall.cli.up import run_up
@@ -64,7 +64,7 @@ def up(
     settings = _settings()
     try:
         run_up(settings, SupervisorLink(None, alive_fd))
-    except (HomeInUse, PortUnavailable, StartFailed, InvalidSettings) as error:
+    except (HomeUnusable, PortUnavailable, StartFailed, InvalidSettings) as error:
         _fail(str(error))
 
 
@@ -77,14 +77,14 @@ def migrate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be applied.")] = False,
 ) -> None:
     """Bring the store's tables to this version. `footfall up` does it by itself at every start."""
-    from footfall.cli.home import HomeInUse
+    from footfall.cli.home import HomeUnusable
     from footfall.cli.migrate_store import migrate_store
     from footfall.storage.store import StoreError
 
     settings = _settings()
     try:
         migrate_store(settings, dry_run=dry_run)
-    except (HomeInUse, StoreError, InvalidSettings) as error:
+    except (HomeUnusable, StoreError, InvalidSettings) as error:
         _fail(str(error))
 
 

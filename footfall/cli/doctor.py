@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 from rich.console import Console
 
-from footfall.cli.home import HomeInUse, hold_home
+from footfall.cli.home import HomeInUse, HomeUnusable, hold_home
 from footfall.cli.sockets import PortUnavailable, listen
 from footfall.settings import InvalidSettings, Settings, read_installation_key
 
@@ -42,7 +42,7 @@ def examine(settings: Settings) -> list[Finding]:
         home = hold_home(settings.home)
     except HomeInUse:
         return [*findings, *_check_running(settings)]
-    except OSError:
+    except HomeUnusable:
         return findings  # the check of the home has said why
     try:
         return [*findings, *_check_ports(settings), *_check_engines(settings)]

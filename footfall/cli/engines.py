@@ -41,10 +41,16 @@ def opened_store(settings: Settings) -> Iterator[Store]:
 
 @contextmanager
 def opened_workspace(settings: Settings) -> Iterator[Workspace]:
+    from sqlalchemy.exc import DatabaseError
+
     from footfall.workspace import open_workspace
 
-    with _naming("workspace_url"):
-        workspace = open_workspace(settings.workspace_url)
+    try:
+        with _naming("workspace_url"):
+            workspace = open_workspace(settings.workspace_url)
+    except (DatabaseError, OSError) as error:
+        what = f"the workspace {settings.workspace_url} cannot be opened ({error.args[0]})"
+        raise InvalidSettings(f"{what}: restore it from a backup, or check the file's owner") from error
     try:
         yield workspace
     finally:

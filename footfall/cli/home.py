@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-class HomeInUse(Exception):  # noqa: N818 - reads as what it is
+class HomeUnusable(Exception):  # noqa: N818 - reads as what it is
+    """The directory cannot be made or written; the text says what to do."""
+
+
+class HomeInUse(HomeUnusable):
     """Another Footfall runs on this home."""
 
 
@@ -24,13 +28,16 @@ class HeldHome:
 
 
 def hold_home(home: Path, *, patience_seconds: float = 0.0) -> HeldHome:
-    """Makes and locks the directory. HomeInUse if it is held, after `patience_seconds` if only by leftovers.
+    """Makes and locks the directory. HomeUnusable if that cannot be, HomeInUse if it is held.
 
-    Leftovers are the processes of a supervisor that was killed: they end by themselves, and soon.
+    It waits for `patience_seconds` if only what a killed supervisor left holds it, which ends by itself.
     """
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = home / "lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        remedy = "give this user the right to write there, or set FOOTFALL_HOME to another directory"
+        raise HomeUnusable(f"{home}: {error.strerror}: {remedy}") from error
     deadline = time.monotonic() + patience_seconds
     while True:
         try:

@@ -12,7 +12,7 @@ from footfall.storage.topology import topology_of
 
 
 def migrate_store(settings: Settings, *, dry_run: bool) -> None:
-    """HomeInUse while Footfall runs; StoreError if a migration fails or was altered."""
+    """HomeUnusable, HomeInUse while Footfall runs; StoreError if a migration fails or was altered."""
     home = hold_home(settings.home)
     with opened_store(settings) as store:
         topology = topology_of(settings.store_url)

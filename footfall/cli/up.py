@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 import sys
@@ -22,12 +23,13 @@ _ENDING_SECONDS = 10.0
 
 
 def run_up(settings: Settings, owner: SupervisorLink) -> None:
-    """Returns after an orderly end; StartFailed, HomeInUse, PortUnavailable, InvalidSettings at the start.
+    """Returns after an orderly end; StartFailed, HomeUnusable, PortUnavailable, InvalidSettings at the start.
 
     Ends, too, when `owner`, a program that started this one for itself, is gone.
     """
     set_up_logging()
     home = hold_home(settings.home, patience_seconds=settings.drain_seconds + _ENDING_SECONDS)
+    shutil.rmtree(settings.home / "metrics", ignore_errors=True)  # of workers that may be no more
     collect = listen(settings.host, settings.collect_port, "FOOTFALL_COLLECT_PORT")
     query = listen(settings.host, settings.query_port, "FOOTFALL_QUERY_PORT")
     read_installation_key(settings)  # made now, by one process
