@@ -140,8 +140,15 @@ def without_nulls(body: Any) -> Any:
 
 
 def tables(world: World) -> Any:
-    """How many rows each table has."""
-    names = ("events", "profiles", "bindings", "overrides", "event_catalogue", "property_catalogue")
+    """How many rows each table has, whatever was merged meanwhile."""
+    names = (
+        "events",
+        "profiles FINAL",
+        "bindings",
+        "overrides FINAL",
+        "event_catalogue FINAL",
+        "property_catalogue",
+    )
     return [world.store.rows(Query(f"SELECT count() FROM {name}")).rows for name in names]
 
 

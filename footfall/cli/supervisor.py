@@ -142,9 +142,10 @@ class Supervisor:
             child.start_again_at - self.monotonic() for child in self._children if child.process is None
         ]
         timeout = max(0.0, min([seconds, *restarts]))
-        readable, _, _ = select.select(
-            [self._wake[0], *(child.ready_fd for child in waiting)], [], [], timeout
-        )
+        poll = select.poll()  # select() knows no descriptor beyond 1023
+        for descriptor in (self._wake[0], *(child.ready_fd for child in waiting)):
+            poll.register(descriptor, select.POLLIN | select.POLLHUP)
+        readable = {descriptor for descriptor, _ in poll.poll(timeout * 1000)}
         if self._wake[0] in readable:
             os.read(self._wake[0], 64)
         for child in waiting:
