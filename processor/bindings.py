@@ -86,13 +86,8 @@ def find_claims(requests: Sequence[Request], rows: Rows, id_keys: IdKeys) -> lis
                     first[pair] = min(known, row, key=lambda each: _order(requests, rows, each))
     claims: dict[tuple[int, int, bool], BindingRow] = {}
     for (project, anonymous_id, login_id, _), row in first.items():
-        claim = _claim(
-            requests,
-            rows,
-            row,
-            (id_keys.key(project, anonymous_id), anonymous_id),
-            (id_keys.key(project, login_id), login_id),
-        )
+        anonymous = (id_keys.key(project, anonymous_id), anonymous_id)
+        claim = _claim(requests, rows, row, anonymous, (id_keys.key(project, login_id), login_id))
         if claim.login_key != NOBODY:
             known_claim = claims.setdefault((claim.anonymous_key, claim.login_key, claim.trusted), claim)
             if _as_binding(claim).order < _as_binding(known_claim).order:

@@ -29,9 +29,8 @@ class Plan:
     partition: int
     first: int
     last: int
-    version: (
-        int  # epoch ms when planned; grows from block to block, so that later derivations replace earlier
-    )
+    version: int
+    """Epoch ms when planned; grows from block to block, so that later derivations replace earlier ones."""
 
     @property
     def token(self) -> str:

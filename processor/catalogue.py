@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -9,12 +10,12 @@ import numpy as np
 from footfall.storage.rows import EventNameRow, PropertyRow, TypeConflictRow
 from footfall.storage.store import Query, Store
 from processor.blocks import Plan
-from processor.event_block import EventBlock, PropertyTypes, count_conflicts
+from processor.event_block import EventBlock, PropertyTypes
 
 MAX_PROPERTIES = 20_000
 """Properties of one project and source that the catalogue lists; more are stored, but not listed."""
 
-SOURCES = ("event", "user", "item")
+_SOURCES = ("event", "user", "item")
 
 _TYPES = """
 SELECT source, property, argMin(type, (seen_at, log_partition, log_offset, seq))
@@ -37,13 +38,13 @@ class Catalogue:
     def types(self, plan: Plan, projects: Iterable[str]) -> PropertyTypes:
         """Known types of these projects, without what an earlier try of this block stored."""
         for project in projects:
-            if (project, SOURCES[0]) not in self._types:
+            if (project, _SOURCES[0]) not in self._types:
                 self._load(plan, project)
         return self._types
 
     def _load(self, plan: Plan, project: str) -> None:
         rows = self._store.rows(Query(_TYPES, {"project": project, **plan.own})).rows
-        for source in SOURCES:
+        for source in _SOURCES:
             self._types[project, source] = {}
         for source, name, type_ in rows:
             self._types[project, source][name] = type_
@@ -78,7 +79,11 @@ def property_rows(blocks: Iterable[EventBlock]) -> list[PropertyRow]:
 
 def conflict_rows(blocks: Iterable[EventBlock]) -> list[TypeConflictRow]:
     """How many values of which type were not of their property's."""
-    return [TypeConflictRow(*place, count) for place, count in sorted(count_conflicts(blocks).items())]
+    counts: Counter[tuple[str, str, str, str]] = Counter()
+    for block in blocks:
+        for (project, name, type_), count in block.typed.conflicts.items():
+            counts[project, block.source, name, type_] += count
+    return [TypeConflictRow(*place, count) for place, count in sorted(counts.items())]
 
 
 def event_name_rows(block: EventBlock) -> list[EventNameRow]:

@@ -6,7 +6,6 @@ are sparse columns, so that a step works once on each distinct value and never w
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, compress
@@ -37,9 +36,8 @@ class TypedProperties(NamedTuple):
     columns: Mapping[str, Sparse] = MappingProxyType({})
     tail: Sequence[tuple[str, Sparse]] = ()
     first_seen: Sequence[PropertyRow] = ()
-    conflicts: Mapping[tuple[str, str, str], int] = MappingProxyType(
-        {}
-    )  # (project, property, type of the value)
+    conflicts: Mapping[tuple[str, str, str], int] = MappingProxyType({})
+    """By (project, property, type of the value)."""
 
 
 class Rows(NamedTuple):
@@ -222,12 +220,3 @@ def put_derived(
             part = select_sparse(sparse, [text in found for text in sparse.values])
             block = block.put(put_name, part.rows, [found[text] for text in part.values])
     return block
-
-
-def count_conflicts(blocks: Iterable[EventBlock]) -> Counter[tuple[str, str, str, str]]:
-    """Type conflicts by (project, source, property, type of the value)."""
-    counts: Counter[tuple[str, str, str, str]] = Counter()
-    for block in blocks:
-        for (project, name, type_), count in block.typed.conflicts.items():
-            counts[project, block.source, name, type_] += count
-    return counts

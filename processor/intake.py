@@ -83,8 +83,7 @@ def open_record(record: LogRecord | Damaged) -> Opened:
 
 def take_in(records: Sequence[Opened], id_keys: IdKeys, planned_at: int) -> Intake:
     """Reads the events; a log record that cannot be read becomes dead letters and costs only itself."""
-    rows = Rows([], [], [], [], [])
-    intake = Intake(planned_at, rows=rows)
+    intake = Intake(planned_at)
     for record in records:
         header = record.header or Header("", "", received_at=planned_at, count=1, event_ids=[""])
         intake.requests.append(Request(header, record.partition, record.offset))
@@ -100,7 +99,7 @@ def take_in(records: Sequence[Opened], id_keys: IdKeys, planned_at: int) -> Inta
             _note_refusals(intake, header)
             _note_unreadable(intake, header, f"{type(error).__name__}: {error}")
             continue
-        rows.extend(found)
+        intake.rows.extend(found)
         if header.refusals:
             _note_refusals(intake, header)
     return intake

@@ -16,13 +16,13 @@ class ProcessorMetrics:
         )
         self.block_seconds = Histogram(
             "footfall_processor_block_seconds",
-            "From a block's plan to its commit",
+            "From a block's plan to its outcome",
             buckets=_SECONDS,
             registry=registry,
         )
         self.fresh_seconds = Histogram(
             "footfall_processor_freshness_seconds",
-            "From the arrival of a block's oldest record to its commit",
+            "From the arrival of a block's oldest record to its outcome",
             buckets=_SECONDS,
             registry=registry,
         )

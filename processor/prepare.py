@@ -7,7 +7,7 @@ gives the same rows and the same counts.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -18,7 +18,6 @@ import structlog
 from footfall.events.identity import ResolutionRules
 from footfall.events.keys import NOBODY, KeyedHash
 from footfall.storage.rows import (
-    BindingRow,
     EventRows,
     OverrideRow,
     PropertyRow,
@@ -77,7 +76,6 @@ class Prepared(NamedTuple):
     event_ids: Mapping[date, Sequence[bytes]]
     properties: Sequence[PropertyRow]
     profile_ids: Collection[int]  # keys of the ids that the block's profile operations are of
-    events: int  # rows of the events table
 
 
 @dataclass(slots=True)
@@ -87,11 +85,10 @@ class _Derived:
     fresh: Rows
     repeats: Sequence[int]  # request numbers
     people: People
-    bindings: Sequence[BindingRow]
     blocks: Sequence[EventBlock]
     events: pa.Table | None
-    tables: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    properties: Sequence[PropertyRow] = ()
+    tables: Mapping[str, Sequence[Any]]
+    properties: Sequence[PropertyRow]
 
 
 class BlockPreparer:
@@ -130,13 +127,25 @@ class BlockPreparer:
         """Everything to insert for the plan. StoreError from look-ups; NearlyAllUnprocessable."""
         intake = take_in(records, self._id_keys, plan.version)
         derived = self._derive_what_can_be(plan, intake)
-        outcomes = Outcomes(intake.requests)
-        outcomes.count("stored", derived.fresh.request_of)
-        outcomes.count("duplicate", derived.repeats)
-        for letter in intake.dead_letters:
-            outcomes.count_rejected(letter.reason, letter.request)
-        letters = dead_letter_rows(intake.requests, intake.dead_letters, self._sealer)
+        outcomes = _outcomes(intake, derived)
         days = [day_of(request.header.received_at) for request in intake.requests]
+        return Prepared(
+            version=plan.version,
+            inserts=self._inserts(plan, intake, derived, outcomes, days),
+            outcomes=outcomes,
+            stored=len(derived.fresh.records),
+            checksum=_checksum(derived.events),
+            received_until=intake.received_until,
+            people=derived.people,
+            event_ids=_by_day(days, derived.fresh),
+            properties=derived.properties,
+            profile_ids={row.id_key for row in derived.tables["profile_operations"]},
+        )
+
+    def _inserts(
+        self, plan: Plan, intake: Intake, derived: _Derived, outcomes: Outcomes, days: Sequence[date]
+    ) -> list[Insert]:
+        """`days` are the requests'."""
         first: dict[str, Sequence[Any]] = {
             "bindings": derived.people.bindings,
             "overrides": [
@@ -146,7 +155,7 @@ class BlockPreparer:
         }
         then: dict[str, Sequence[Any]] = {
             **derived.tables,
-            "dead_letters": letters,
+            "dead_letters": dead_letter_rows(intake.requests, intake.dead_letters, self._sealer),
             "property_catalogue": derived.properties,
             "type_conflicts": conflict_rows(derived.blocks),
             "ledger": outcomes.rows(plan),
@@ -156,20 +165,7 @@ class BlockPreparer:
             inserts.append(Insert("event_ids", _event_ids_table(plan, intake.requests, derived.fresh, days)))
         if derived.events is not None:
             inserts.append(Insert("events", derived.events))
-        inserts += [Insert(table, build_table(rows)) for table, rows in then.items() if rows]
-        return Prepared(
-            version=plan.version,
-            inserts=inserts,
-            outcomes=outcomes,
-            stored=len(derived.fresh.records),
-            checksum=_checksum(derived.events),
-            received_until=intake.received_until,
-            people=derived.people,
-            event_ids=_by_day(days, derived.fresh),
-            properties=derived.properties,
-            profile_ids={row.id_key for row in derived.tables["profile_operations"]},
-            events=0 if derived.events is None else derived.events.num_rows,
-        )
+        return inserts + [Insert(table, build_table(rows)) for table, rows in then.items() if rows]
 
     def remember(self, prepared: Prepared) -> None:
         """The block is in the store now."""
@@ -247,7 +243,6 @@ class BlockPreparer:
             fresh=fresh,
             repeats=[rows.request_of[row] for row in repeats],
             people=people,
-            bindings=people.bindings,
             blocks=blocks,
             events=None if events is None else build_events_table(_event_rows(plan, events)),
             tables={
@@ -274,6 +269,15 @@ class BlockPreparer:
             return None
         block = build_block(requests, rows, source)
         return run_steps(steps, replace(block, persons=people.persons, known_types=types), self._spent)
+
+
+def _outcomes(intake: Intake, derived: _Derived) -> Outcomes:
+    outcomes = Outcomes(intake.requests)
+    outcomes.count("stored", derived.fresh.request_of)
+    outcomes.count("duplicate", derived.repeats)
+    for letter in intake.dead_letters:
+        outcomes.count_rejected(letter.reason, letter.request)
+    return outcomes
 
 
 def _split(rows: Rows) -> tuple[Rows, Rows, Rows, Rows]:

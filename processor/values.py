@@ -18,6 +18,7 @@ import orjson
 import pyarrow as pa
 
 from footfall.storage.columns import Kind
+from footfall.storage.rows import MONEY
 
 BOOLEAN_TEXTS = {False: "false", True: "true"}
 _SMALLEST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**64 - 1
@@ -25,7 +26,6 @@ _EXACT_FLOAT = 2**53
 _DATETIME = re.compile(
     r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]) (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,3})?\Z"
 )
-_MONEY = pa.decimal128(38, 6)
 
 
 def type_of(value: Any) -> str:
@@ -107,7 +107,7 @@ def _are_64_bit(values: Sequence[Any], kinds: set[type]) -> bool:
 def _are_money(values: Sequence[Any]) -> bool:
     """Whether all fit Decimal(38, 6) with every digit."""
     try:
-        pa.array(list(map(Decimal, values)), _MONEY)
+        pa.array(list(map(Decimal, values)), MONEY)
     except pa.ArrowException:
         return False
     return True

@@ -43,9 +43,6 @@ class Clock:
     def freeze(self, now_ms: int) -> None:
         self._frozen = now_ms
 
-    def advance(self, milliseconds: int) -> None:
-        self._frozen = self() + milliseconds
-
 
 @dataclass(frozen=True)
 class System:

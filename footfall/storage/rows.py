@@ -188,10 +188,11 @@ class TypeConflictRow(NamedTuple):
     count: int  # type: ignore[assignment]  # a column's name, not tuple.count
 
 
-_LABEL = pa.dictionary(pa.int32(), pa.string())
 _MILLISECONDS = pa.timestamp("ms", tz="UTC")
 _MAP = pa.map_(pa.string(), pa.string())
-_DECIMAL = pa.decimal128(38, 6)
+MONEY = pa.decimal128(38, 6)
+"""Arrow's type of a `decimal` column."""
+
 _TIMES = {"time", "received_at", "received_until", "written_at", "first_seen", "last_seen", "seen_at"}
 _LABELS = {"project", "door", "reason", "outcome", "operation", "item_type", "type", "source", "state"}
 _ARROW_TYPES: dict[str, Any] = (
@@ -316,7 +317,7 @@ def _property_array(kind: Kind, sparse: Sparse, count: int) -> pa.Array:
 _VALUE_TYPES: dict[Kind, Any] = {
     "text": pa.string(),
     "number": pa.float64(),
-    "decimal": _DECIMAL,
+    "decimal": MONEY,
     "boolean": pa.bool_(),
 }
 

@@ -15,8 +15,8 @@ from footfall.storage.rows import Times
 from processor.event_block import EventBlock
 
 ORIGINAL_TIME = "$original_time"
-FIRST_MS = 10**10
-"""Smaller numbers are no plain milliseconds: read_time looks at them."""
+_FIRST_MS = 10**10
+"""Smaller numbers are no plain milliseconds: `event_time` looks at them."""
 
 
 def correct_clock(block: EventBlock) -> EventBlock:
@@ -64,4 +64,4 @@ def _plain_times(block: EventBlock) -> tuple[Times, Times] | None:
 
 
 def _are_milliseconds(times: np.ndarray[Any, Any]) -> bool:
-    return times.dtype == np.int64 and bool((times >= FIRST_MS).all() and (times < END_MS).all())
+    return times.dtype == np.int64 and bool((times >= _FIRST_MS).all() and (times < END_MS).all())
