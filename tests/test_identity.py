@@ -4,7 +4,6 @@ tests/reference/identity.py.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -212,6 +211,60 @@ def test_a_repeated_binding_is_kept_once(world: World) -> None:
     assert world.rows(count) == [(1,)]
 
 
+def test_an_event_with_a_login_is_the_logins_whatever_device_it_came_from(world: World) -> None:
+    world.append(sign_up("device", "lin"), track("view", "device"))
+    both = track("view", "wang", login_id="wang", anonymous_id="device")
+    world.append(both, track("view", "device"), received_at=NOON + 5)
+    world.process()
+    assert world.persons() == {"lin": "lin", "wang": "wang", "device": "lin"}
+
+
+def test_a_servers_word_beats_what_a_client_said_before(world: World) -> None:
+    world.append(track("view", "device"), sign_up("device", "wang"))
+    world.process()
+    world.append(sign_up("device", "lin"), received_at=NOON + 5, trusted=True)
+    world.process()
+    assert world.persons()["device"] == "lin"
+
+
+def decisions(world: World) -> dict[tuple[str, str], str]:
+    """What became of each binding that is stored, told from what is stored alone."""
+    rows = world.rows(
+        "SELECT anonymous_id, login_id, anonymous_key, login_key, trusted, "
+        "toUnixTimestamp64Milli(received_at), seq, event_key FROM bindings WHERE project = {project:String}"
+    )
+    rules = ResolutionRules(world.rules.bindings == "trusted", world.rules.shared_device_limit)
+    bindings = {(row[0], row[1]): Binding(*row[2:]) for row in rows}
+    return {
+        ids: decide(binding, tie(binding.anonymous_key, NO_TIES, bindings.values()), rules)
+        for ids, binding in bindings.items()
+        if binding.anonymous_key != binding.login_key
+    }
+
+
+def test_refused_bindings_are_kept_with_all_that_tells_why(world: World) -> None:
+    world.append(sign_up("phone", "lin"), sign_up("phone", "wang"), sign_up("lin", "wang"))
+    world.append(*(sign_up("tablet", login) for login in ("an", "bo", "chen", "dai")))
+    world.process()
+    assert decisions(world) == {
+        ("phone", "lin"): "accepted",
+        ("phone", "wang"): "bound_before",
+        ("lin", "wang"): "login_conflict",
+        **{("tablet", login): "shared_device" for login in ("an", "bo", "chen", "dai")},
+    }
+
+
+def test_a_clients_bindings_are_kept_as_claims_where_only_the_servers_count(world: World) -> None:
+    world.rules = IdentityRules(bindings="trusted")
+    world.append(track("view", "device"), sign_up("device", "wang"))
+    world.process()
+    assert world.persons()["device"] == "device"
+    world.append(sign_up("device", "lin"), received_at=NOON + 5, trusted=True)
+    world.process()
+    assert world.persons()["device"] == "lin"
+    assert decisions(world) == {("device", "wang"): "untrusted", ("device", "lin"): "accepted"}
+
+
 def test_no_override_where_nothing_changed(world: World) -> None:
     world.append(track("view", "lin", login_id="lin"), track("view", "device"))
     world.process()
@@ -219,9 +272,6 @@ def test_no_override_where_nothing_changed(world: World) -> None:
         "SELECT count() FROM overrides WHERE id_key IN {keys:Array(UInt64)} AND {project:String} != ''"
     )
     assert world.rows(overrides, keys=[world.key("lin"), world.key("device")]) == [(0,)]
-
-
-_examples = itertools.count()
 
 
 @given(

@@ -475,6 +475,22 @@ def test_a_reload_of_many_overrides_is_shared_by_blocks_and_they_count_after_it(
     assert commits.flush() == []
 
 
+def test_no_reload_waits_for_longer_than_a_second(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("processor.commits.time.monotonic", lambda: now[0])
+    commits = Commits(world.log, FlakyStore(world.store, set(), set(), []))
+    world.append(track("a", "a"))
+    world.append(track("b", "b"))
+    commits.add(world.partition, 1, moved_persons=True)
+    commits.flush()
+    commits.reload_seconds = 1_000.0
+    commits.add(world.partition, 2, moved_persons=True)
+    now[0] += 0.9
+    assert commits.flush(patient=True) == []
+    now[0] += 0.2
+    assert commits.flush(patient=True) == [(world.partition, 2)]
+
+
 def test_blocks_that_were_done_but_not_committed_are_not_done_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
