@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ class ValueCodes:
         self._codes = np.concatenate([self._codes, codes])[order]
 
 
-def ranks_of(texts: list[str], order: Callable[[str], Any]) -> Codes:
+def ranks_of(texts: Sequence[str], order: Callable[[str], Any]) -> Codes:
     """ranks_of(...)[code] is the place of that code's text in the given order."""
     ranks = np.empty(len(texts), np.uint32)
     ranks[sorted(range(len(texts)), key=lambda code: order(texts[code]))] = np.arange(

@@ -105,7 +105,7 @@ def test_the_reference_funnel_agrees_with_the_literal_model_of_the_scanner(kind:
     for _ in range(60):
         plan = random_plan(kind, rng)
         block = random_block(kind, plan, 10, rng)
-        scan = oracle.scan_blocks([block], plan)
+        scan = oracle.scan_funnel([block], plan)
         answer = funnel(_as_events(block, plan), _as_body(plan), timezone="UTC")
         assert [row["users"] for row in answer["steps"]] == [
             int((scan.levels > k).sum()) for k in range(plan.steps)

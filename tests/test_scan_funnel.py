@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from query_api.scan import MAX_STEPS, NEVER, NO_VALUE, Block, FunnelScan, ScannerMissing, native, scan_funnel
+from query_api.scan import (
+    MAX_STEPS,
+    NEVER,
+    NO_VALUE,
+    Block,
+    FunnelPlan,
+    FunnelScan,
+    ScannerMissing,
+    native,
+    scan_funnel,
+)
 
 ALICE, BORIS = 1 << 60, 7
 MINUTE = 60_000
@@ -24,7 +35,7 @@ def block(*rows: tuple[int, ...], masks: type[np.generic] = np.uint8) -> Block:
 
 
 def scan(*rows: tuple[int, ...], steps: int = 2, window_ms: int = 60 * MINUTE, **options: Any) -> FunnelScan:
-    return scan_funnel([block(*rows)], steps=steps, window_ms=window_ms, **options)
+    return scan_funnel([block(*rows)], FunnelPlan(steps=steps, window_ms=window_ms, **options))
 
 
 def times_of(found: FunnelScan) -> list[list[int]]:
@@ -74,9 +85,9 @@ def test_any_order_takes_the_steps_as_they_come_and_keeps_the_first_deepest_atte
 
 
 def test_an_exclusion_at_the_instant_of_the_step_it_guards_is_ignored() -> None:
-    assert scan((ALICE, 1, 1), (ALICE, 3, 4), (ALICE, 3, 2), exclusions=[(0, 1)]).levels.tolist() == [2]
-    assert len(scan((ALICE, 1, 1), (ALICE, 3, 4), exclusions=[(0, 1)], window_ms=2).keys) == 0
-    assert len(scan((ALICE, 1, 1), (ALICE, 4, 4), exclusions=[(0, 1)], window_ms=2).keys) == 1
+    assert scan((ALICE, 1, 1), (ALICE, 3, 4), (ALICE, 3, 2), exclusions=((0, 1),)).levels.tolist() == [2]
+    assert len(scan((ALICE, 1, 1), (ALICE, 3, 4), exclusions=((0, 1),), window_ms=2).keys) == 0
+    assert len(scan((ALICE, 1, 1), (ALICE, 4, 4), exclusions=((0, 1),), window_ms=2).keys) == 1
 
 
 def test_attempts_start_before_the_entry_end_and_may_complete_after_it() -> None:
@@ -92,7 +103,7 @@ def test_who_never_starts_is_not_in_the_answer() -> None:
 
 def test_an_actor_all_of_whose_attempts_are_void_is_not_in_the_answer() -> None:
     found = scan(
-        (ALICE, 1, 1), (ALICE, 2, 4), (ALICE, 3, 2), (BORIS, 1, 1), (BORIS, 1, 4), exclusions=[(0, 1)]
+        (ALICE, 1, 1), (ALICE, 2, 4), (ALICE, 3, 2), (BORIS, 1, 1), (BORIS, 1, 4), exclusions=((0, 1),)
     )
     assert found.keys.tolist() == [BORIS]
 
@@ -101,7 +112,7 @@ def test_an_exclusion_of_one_actor_is_nobody_elses() -> None:
     """Overlapping steps send all of them on the general walk, where what one actor left behind could show."""
     rows = [(ALICE + i, 1, 3) for i in range(40)] + [(ALICE + i, 5, 3) for i in range(40)]
     excluded = [(ALICE + i, 3, 4) for i in range(0, 40, 2)]
-    found = scan(*rows, *excluded, exclusions=[(0, 1)])
+    found = scan(*rows, *excluded, exclusions=((0, 1),))
     assert dict(zip((found.keys - ALICE).tolist(), found.levels.tolist(), strict=True)) == {
         i: 1 if i % 2 == 0 else 2 for i in range(40)
     }
@@ -120,13 +131,14 @@ def test_an_exclusion_without_the_shared_value_counts(excluded_at: int, clean: l
     columns = tuple(
         np.array(column, dtype) for column, dtype in zip(zip(*rows, strict=True), types, strict=True)
     )
-    found = scan_funnel([columns], steps=2, window_ms=9, partitioned=True, exclusions=[(0, 1)])
+    plan = FunnelPlan(steps=2, window_ms=9, partitioned=True, exclusions=((0, 1),))
+    found = scan_funnel([columns], plan)
     assert found.partitions is not None
     assert sorted(found.partitions.tolist()) == clean
 
 
 def test_a_clean_attempt_counts_beside_a_void_deeper_one() -> None:
-    found = scan((ALICE, 1, 1), (ALICE, 2, 4), (ALICE, 3, 2), (ALICE, 9, 1), exclusions=[(0, 1)])
+    found = scan((ALICE, 1, 1), (ALICE, 2, 4), (ALICE, 3, 2), (ALICE, 9, 1), exclusions=((0, 1),))
     assert times_of(found) == [[9]]
 
 
@@ -164,7 +176,7 @@ def test_the_value_of_a_step_leaves_the_other_steps_served() -> None:
 
 def test_a_trend_counts_an_actor_once_a_bucket() -> None:
     rows = ((ALICE, 1, 1), (ALICE, 2, 1), (ALICE, 3, 2), (ALICE, 15, 1), (BORIS, 12, 1), (BORIS, 13, 2))
-    found = scan(*rows, bucket_starts_ms=[0, 10, 20], window_ms=5)
+    found = scan(*rows, bucket_starts_ms=(0, 10, 20), window_ms=5)
     trend = zip(
         found.bucket_rows.tolist(), found.bucket_indexes.tolist(), found.bucket_levels.tolist(), strict=True
     )
@@ -181,6 +193,18 @@ def test_steps_of_a_partition_share_its_value() -> None:
     assert dict(zip(found.partitions.tolist(), found.levels.tolist(), strict=True)) == {0: 1, 1: 2}
 
 
+def test_the_whole_of_a_partitioned_scan_is_the_scan_without_partitions() -> None:
+    rows = ((ALICE, 1, 1, 0), (ALICE, 2, 2, 1), (ALICE, 3, 1, 1), (BORIS, 4, 1, NO_VALUE))
+    keys, times, masks, partitions = (np.array(column) for column in zip(*rows, strict=True))
+    columns = (keys.astype(np.uint64), times.astype(np.int64), masks.astype(np.uint8))
+    plan = FunnelPlan(steps=2, window_ms=9, partitioned=True)
+    found = scan_funnel([(*columns, partitions.astype(np.uint32))], plan)
+    assert sorted(zip(found.keys.tolist(), found.levels.tolist(), strict=True)) == [(ALICE, 1), (ALICE, 1)]
+    assert found.whole is not None
+    levels = dict(zip(found.whole.keys.tolist(), found.whole.levels.tolist(), strict=True))
+    assert levels == {ALICE: 2, BORIS: 1}
+
+
 # ---- work and memory stay in proportion to the events, whatever is sent ----
 
 
@@ -194,9 +218,9 @@ CRAFTED: dict[str, tuple[Callable[[Numbers], Numbers], int | None, dict[str, Any
     "all at one instant": (lambda n: n * 0, EVERY_STEP, {}),
     "pairs of random masks": (lambda n: n // 2, None, {}),
     "crowds of random masks": (lambda n: n // 900, None, {}),
-    "starts that never go on": (lambda n: n, 1, {"bucket_starts_ms": [0]}),
+    "starts that never go on": (lambda n: n, 1, {"bucket_starts_ms": (0,)}),
     "starts that meet one big crowd": (lambda n: np.maximum(n - len(n) // 2, 0), None, {}),
-    "one step missing": (lambda n: n, ALL_BUT_LAST, {"bucket_starts_ms": [0]}),
+    "one step missing": (lambda n: n, ALL_BUT_LAST, {"bucket_starts_ms": (0,)}),
     "any order, one step missing": (lambda n: n, ALL_BUT_LAST, {"order": "any"}),
     "any order, random masks": (lambda n: n // 3, None, {"order": "any"}),
 }
@@ -208,7 +232,7 @@ def operations_on(shape: str, events: int) -> int:
     if mask is not None:
         masks[:] = mask
     rows = (np.full(events, 5, np.uint64), times(np.arange(events)).astype(np.int64), masks)
-    return scan_funnel([rows], steps=MAX_STEPS, window_ms=1 << 40, **options).operations
+    return scan_funnel([rows], FunnelPlan(steps=MAX_STEPS, window_ms=1 << 40, **options)).operations
 
 
 @pytest.mark.parametrize("shape", CRAFTED)
@@ -222,8 +246,7 @@ def test_many_actors_whose_keys_are_no_hashes_are_still_counted() -> None:
     keys = np.repeat(np.arange(20_000, dtype=np.uint64), 2)
     found = scan_funnel(
         [(keys, np.arange(40_000, dtype=np.int64), np.tile(np.array([1, 2], np.uint8), 20_000))],
-        steps=2,
-        window_ms=9,
+        FunnelPlan(steps=2, window_ms=9),
     )
     assert len(found.keys) == 20_000
     assert set(found.levels.tolist()) == {2}
@@ -236,7 +259,7 @@ def test_more_events_than_fit_are_refused_before_they_take_the_memory() -> None:
         np.ones(100_000, np.uint8),
     )
     with pytest.raises(MemoryError, match="shorter range"):
-        scan_funnel([rows], steps=1, window_ms=1, memory_bytes=1_000_000)
+        scan_funnel([rows], FunnelPlan(steps=1, window_ms=1), memory_bytes=1_000_000)
 
 
 def test_the_answers_memory_is_freed_with_the_arrays() -> None:
@@ -249,10 +272,10 @@ def test_the_answers_memory_is_freed_with_the_arrays() -> None:
         np.zeros(200_000, np.int64),
         np.ones(200_000, np.uint8),
     )
-    scan_funnel([rows], steps=20, window_ms=1)
+    scan_funnel([rows], FunnelPlan(steps=20, window_ms=1))
     before = resident_kb()
     for _ in range(10):  # 32 MB of step times each
-        found = scan_funnel([rows], steps=20, window_ms=1)
+        found = scan_funnel([rows], FunnelPlan(steps=20, window_ms=1))
     assert found.step_times.shape == (200_000, 20)
     del found
     gc.collect()
@@ -261,7 +284,7 @@ def test_the_answers_memory_is_freed_with_the_arrays() -> None:
 
 def test_an_answer_outlives_the_scanner_and_its_blocks() -> None:
     rows = block((ALICE, 1, 1), (ALICE, 2, 2))
-    found = scan_funnel([rows], steps=2, window_ms=9)
+    found = scan_funnel([rows], FunnelPlan(steps=2, window_ms=9))
     del rows
     gc.collect()
     assert found.step_times.tolist() == [[1, 2]]
@@ -277,14 +300,15 @@ def test_a_time_outside_the_calendar_is_refused_by_its_value() -> None:
 
 def test_a_block_of_another_form_is_refused() -> None:
     keys, times, masks = block((ALICE, 1, 1))
+    plan = FunnelPlan(steps=1, window_ms=1)
     with pytest.raises(ValueError, match="3 columns, this plan reads 4"):
-        scan_funnel([(keys, times, masks)], steps=1, window_ms=1, with_values=True)
+        scan_funnel([(keys, times, masks)], replace(plan, with_values=True))
     with pytest.raises(ValueError, match="differ in length"):
-        scan_funnel([(keys, times[:0], masks)], steps=1, window_ms=1)
+        scan_funnel([(keys, times[:0], masks)], plan)
     with pytest.raises(ValueError, match="times: int64, not uint32"):
-        scan_funnel([(keys, times.astype(np.uint32), masks)], steps=1, window_ms=1)
+        scan_funnel([(keys, times.astype(np.uint32), masks)], plan)
     with pytest.raises(ValueError, match="masks: an unsigned integer type"):
-        scan_funnel([(keys, times, masks.astype(np.int8))], steps=1, window_ms=1)
+        scan_funnel([(keys, times, masks.astype(np.int8))], plan)
 
 
 @pytest.mark.parametrize(
@@ -293,15 +317,15 @@ def test_a_block_of_another_form_is_refused() -> None:
         ({"steps": 0}, "steps: 1 to 30"),
         ({"steps": 31}, "steps: 1 to 30"),
         ({"window_ms": -1}, "window_ms"),
-        ({"exclusions": [(1, 1)]}, "0 <= from < to"),
-        ({"exclusions": [(0, 1)] * 63}, "at most"),
-        ({"bucket_starts_ms": [5, 5]}, "must ascend"),
+        ({"exclusions": ((1, 1),)}, "0 <= from < to"),
+        ({"exclusions": ((0, 1),) * 63}, "at most"),
+        ({"bucket_starts_ms": (5, 5)}, "must ascend"),
         ({"value_step": 0}, "with_values"),
     ],
 )
 def test_an_impossible_plan_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        scan_funnel([], **{"steps": 2, "window_ms": 1, **options})
+        FunnelPlan(**{"steps": 2, "window_ms": 1, **options})
 
 
 def test_a_value_without_a_rank_is_refused() -> None:
@@ -321,6 +345,7 @@ def test_a_missing_library_is_an_error_that_says_how_to_build_it(
 
 
 def test_no_events_give_an_empty_answer() -> None:
-    found = scan_funnel([], steps=3, window_ms=1, with_values=True, value_step=1, bucket_starts_ms=[0])
+    plan = FunnelPlan(steps=3, window_ms=1, with_values=True, value_step=1, bucket_starts_ms=(0,))
+    found = scan_funnel([], plan)
     assert found.step_times.shape == (0, 3)
     assert len(found.keys) == len(found.bucket_rows) == found.events == 0

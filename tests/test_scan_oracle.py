@@ -20,9 +20,12 @@ ACTORS_A_PLAN = 50
 
 def assert_equal_scans(block: Block, plan: FunnelPlan) -> int:
     """Compares both; returns how many actors converted."""
-    found, expected = native.scan_blocks([block], plan), oracle.scan_blocks([block], plan)
+    found, expected = native.scan_funnel([block], plan), oracle.scan_funnel([block], plan)
     assert rows_of(found) == rows_of(expected), plan
     assert found.events == expected.events
+    assert (found.whole is not None) == plan.partitioned
+    if found.whole is not None and expected.whole is not None:
+        assert rows_of(found.whole) == rows_of(expected.whole), plan
     return int((found.levels == plan.steps).sum())
 
 
@@ -71,10 +74,10 @@ def test_a_scan_depends_neither_on_the_order_of_rows_nor_on_blocks_nor_on_thread
     rng = random.Random(11)
     plan = random_plan(KINDS[name], rng)
     block = random_block(KINDS[name], plan, 500, rng)
-    whole = rows_of(native.scan_blocks([block], plan))
+    whole = rows_of(native.scan_funnel([block], plan))
     shuffled = np.array(rng.sample(range(len(block[0])), len(block[0])))
     pieces = [tuple(column[part] for column in block) for part in np.array_split(shuffled, 7)]
-    assert rows_of(native.scan_blocks(pieces, plan)) == whole
+    assert rows_of(native.scan_funnel(pieces, plan)) == whole
     scanner = native._Scanner(plan, 1 << 30)
     for piece in pieces:
         scanner.feed(piece)

@@ -18,7 +18,7 @@ import query_api.run
 from footfall.storage.store import Query, Store
 from query_api.analyses import trends as trends_analysis
 from query_api.buckets import Calendar
-from query_api.scan import NO_VALUE, Block, FunnelScan, scan_funnel
+from query_api.scan import NO_VALUE, Block, FunnelPlan, FunnelScan, scan_funnel
 from query_api.store_reader import StoreReader
 from tests.populations import HOUR, NOON, RANGE, Body, make_person, tell
 from tests.reference.events import Event
@@ -109,11 +109,11 @@ def in_scan(
     found: Callable[[FunnelScan], FunnelScan] = lambda found: found,
     **options: Callable[[Any], Any],
 ) -> Mistake:
-    """The scanner gets other events or options, or something happens to what it found."""
+    """The scanner gets other events or another plan, or something happens to what it found."""
 
-    def scan(given: Any, **kwargs: Any) -> FunnelScan:
-        changed = {name: options[name](value) if name in options else value for name, value in kwargs.items()}
-        return found(scan_funnel((blocks(block) for block in given), **changed))
+    def scan(given: Any, plan: FunnelPlan, **limits: Any) -> FunnelScan:
+        changed = {name: change(getattr(plan, name)) for name, change in options.items()}
+        return found(scan_funnel((blocks(block) for block in given), replace(plan, **changed), **limits))
 
     return lambda patch: patch.setattr(funnel_analysis, "scan_funnel", scan)
 
@@ -255,7 +255,7 @@ MISTAKES: dict[str, Mistake] = {
     "strict is taken for ordered": in_scan(order=lambda order: "ordered" if order == "strict" else order),
     "any order is taken for ordered": in_scan(order=lambda order: "ordered" if order == "any" else order),
     "an attempt at midnight belongs to the day before": in_scan(
-        bucket_starts_ms=lambda starts: [s + 1 for s in starts]
+        bucket_starts_ms=lambda starts: tuple(s + 1 for s in starts)
     ),
     "every attempt counts in the trend": in_scan(found=twice_in_the_trend),
 }

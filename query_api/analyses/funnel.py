@@ -50,7 +50,7 @@ from query_api.analyses.funnel_values import (
 from query_api.buckets import Period
 from query_api.group_keys import REST, GroupKeys
 from query_api.problems import Fault, TooExpensive, refused
-from query_api.scan import NO_VALUE, FunnelScan, scan_funnel
+from query_api.scan import NO_VALUE, Block, FunnelPlan, FunnelScan, scan_funnel
 from query_api.scope import Scope
 from query_api.spec.breakdown import OTHER, Part
 from query_api.spec.funnel import FunnelSpec, FunnelUsersSpec
@@ -178,34 +178,34 @@ def scan(
 ) -> Scanned:
     """Streams the rows through the scanner, with `values` for the breakdown's attribution."""
     sql = EventSql(scope)
-    attribution = spec.breakdown.attribution if spec.breakdown is not None and values is not None else None
-    partitioned = attribution == "all_steps"
-    with_values = attribution is not None and not partitioned
 
-    def blocks() -> Iterator[tuple[NDArray[Any], ...]]:
+    def blocks() -> Iterator[Block]:
         for block in reader.stream(sql.parameters.query(rows_sql(sql, spec, parts, values))):
             somebody = block[0] != 0
             actors, times, masks, *column = block if somebody.all() else (each[somebody] for each in block)
             yield (actors, times, masks, *(values.encode(each) for each in column if values is not None))
 
     found = scan_funnel(
-        blocks(),
+        blocks(), _plan(spec, scope, values), memory_bytes=reader.memory_bytes, threads=reader.threads
+    )
+    return Scanned(found, values.texts() if values is not None else ())
+
+
+def _plan(spec: FunnelSpec, scope: Scope, values: Values | None) -> FunnelPlan:
+    attribution = spec.breakdown.attribution if spec.breakdown is not None and values is not None else None
+    with_values = attribution not in (None, "all_steps")
+    return FunnelPlan(
         steps=len(spec.steps),
         window_ms=spec.window_ms,
         entry_until_ms=scope.period.end if spec.complete_after_range else None,
         order=spec.order,
-        exclusions=[(exclusion.from_step, exclusion.to_step) for exclusion in spec.exclude],
-        bucket_starts_ms=[bucket.start for bucket in trend_buckets(spec, scope)],
+        exclusions=tuple((exclusion.from_step, exclusion.to_step) for exclusion in spec.exclude),
+        bucket_starts_ms=tuple(bucket.start for bucket in trend_buckets(spec, scope)),
         with_values=with_values,
         value_step=spec.breakdown.step if spec.breakdown is not None and attribution == "step" else None,
         ranks=values.ranks if values is not None and with_values else None,
-        partitioned=partitioned,
-        memory_bytes=reader.memory_bytes,
-        threads=reader.threads,
+        partitioned=attribution == "all_steps",
     )
-    if partitioned and values is not None:
-        values.ranks()
-    return Scanned(found, values.texts if values is not None else ())
 
 
 def _parts(spec: FunnelSpec) -> tuple[list[Part], list[Part]]:
@@ -260,7 +260,7 @@ class Found:
 
 
 def find(spec: FunnelSpec, scope: Scope, reader: StoreReader) -> Found:
-    """Scans. Where groups have attempts of their own (all_steps), the actors as a whole are a second scan."""
+    """Scans. Where groups have attempts of their own (all_steps), the actors as a whole have others."""
     if spec.breakdown is None:
         everybody = Reached.of(scan(spec, scope, reader).scan)
         return Found(everybody, everybody, [])
@@ -273,8 +273,7 @@ def find(spec: FunnelSpec, scope: Scope, reader: StoreReader) -> Found:
         spec.breakdown, scanned.scan, of_event, of_user, keys=keys, limit=spec.breakdown_limit
     )
     grouped = Reached.of(scanned.scan)
-    has_own_attempts = scanned.scan.partitions is not None
-    return Found(Reached.of(scan(spec, scope, reader).scan) if has_own_attempts else grouped, grouped, groups)
+    return Found(grouped if scanned.scan.whole is None else Reached.of(scanned.scan.whole), grouped, groups)
 
 
 def answer(spec: FunnelSpec, scope: Scope, reader: StoreReader) -> dict[str, Any]:

@@ -45,7 +45,6 @@ class Values(Protocol):
         """After the last block: the place of each code in the order in which a tie takes the smallest."""
         ...
 
-    @property
     def texts(self) -> Sequence[str]:
         """After the last block: the text of each code."""
         ...
@@ -56,12 +55,12 @@ class ListedValues:
 
     def __init__(self, found: Sequence[str], missing: frozenset[str], keys: GroupKeys) -> None:
         """`found` are all values; those in `missing` count as none."""
-        self.texts: Sequence[str] = sorted(set(found) - missing, key=keys.smallest)
+        self._texts = sorted(set(found) - missing, key=keys.smallest)
         self._missing = sorted(missing)
 
     def column(self, key: str, parameters: Parameters) -> str:
-        texts = parameters.texts([*self.texts, *self._missing])
-        codes = parameters.keys([*range(len(self.texts)), *([NO_VALUE] * len(self._missing))])
+        texts = parameters.texts([*self._texts, *self._missing])
+        codes = parameters.keys([*range(len(self._texts)), *([NO_VALUE] * len(self._missing))])
         return f"CAST(transform({key}, {texts}, {codes}, toUInt64({UNKNOWN})), 'UInt32')"
 
     def encode(self, column: NDArray[Any]) -> Codes:
@@ -70,7 +69,10 @@ class ListedValues:
         return column
 
     def ranks(self) -> Codes:
-        return np.arange(len(self.texts), dtype=np.uint32)
+        return np.arange(len(self._texts), dtype=np.uint32)
+
+    def texts(self) -> Sequence[str]:
+        return self._texts
 
 
 class HashedValues:
@@ -80,11 +82,11 @@ class HashedValues:
         self, missing: frozenset[str], keys: GroupKeys, read_texts: Callable[[], Mapping[int, str]]
     ) -> None:
         """`read_texts` reads the texts by their `hash_sql`, once the rows have been read."""
-        self.texts: Sequence[str] = ()
         self._missing = missing
         self._keys = keys
         self._read_texts = read_texts
         self._codes = ValueCodes()
+        self._texts: Sequence[str] | None = None
 
     def column(self, key: str, parameters: Parameters) -> str:
         return f"if({key} IN {parameters.one_of(sorted(self._missing))}, 0, {hash_sql(key)})"
@@ -93,8 +95,12 @@ class HashedValues:
         return self._codes.encode(column)
 
     def ranks(self) -> Codes:
-        self.texts = self._codes.texts(self._read_texts)
-        return ranks_of(self.texts, self._keys.smallest)
+        return ranks_of(self.texts(), self._keys.smallest)
+
+    def texts(self) -> Sequence[str]:
+        if self._texts is None:
+            self._texts = self._codes.texts(self._read_texts)
+        return self._texts
 
 
 def hash_sql(key: str) -> str:

@@ -11,6 +11,17 @@ from numpy.typing import NDArray
 
 Order = Literal["ordered", "strict", "any"]
 Block = tuple[NDArray[Any], ...]
+"""Events as columns of equal length; rows and actors may come in any order, also over blocks.
+
+keys        uint64, the actor. Leave NOBODY's rows out
+times       int64, ms since 1970
+masks       uint8, uint16, uint32 or uint64, the narrowest that does: bit k = fits step k (up to 30),
+            bit steps + g = is exclusion g; in strict order bit steps + len(exclusions) = is a `track`
+            event (may break a chain). An event whose mask is 0 may be left out
+values      uint32, only `with_values`: a code of the breakdown's value, NO_VALUE if it is missing
+partitions  uint32, only `partitioned`: a code of the value that all steps must share;
+            one with another value or with NO_VALUE does no step there but may break or void attempts
+"""
 
 MAX_STEPS = 30
 NEVER = int(np.iinfo(np.int64).min)
@@ -25,7 +36,19 @@ LATEST_MS = EARLIEST_MS + (1 << 44) - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunnelPlan:
-    """A funnel as the scanner sees it: step k is bit k of an event's mask, exclusion g is bit `steps + g`.
+    """A funnel as the scanner sees it; spec/query.md, "funnel", has the meaning.
+
+    window_ms: elapsed time from an attempt's first event, end included
+    entry_until_ms: attempts start before this instant (for complete_after_range); None: at any event
+    order: strict needs all track events of the actors that reach step 0, not only those that fit a step
+    exclusions: (from_step, to_step) of each, 0-based
+    bucket_starts_ms: starts of the trend's buckets, ascending; an attempt belongs to the last one that is not
+        after its start. Empty: no trend
+    with_values: whether first_values and last_values are wanted
+    value_step: the step whose event's value `step_values` gives
+    ranks: called once, after the last block: ranks()[code] = place of that value in the order in which ties
+        take the smallest. None: codes are in that order themselves
+    partitioned: whether all steps share a value, so that an actor has attempts in each partition
 
     Raises ValueError when a field is out of its bounds: our bug, specs are checked before.
     """
@@ -70,7 +93,8 @@ class FunnelPlan:
 class FunnelScan:
     """The actors who reached step 0 in an attempt that is not void, a row each (`n` rows).
 
-    With `partitioned` a row is an actor in one partition. Rows are in no particular order.
+    With `partitioned` a row is an actor in one partition, and `whole` has the actors. Rows are in no
+    particular order.
 
     keys            uint64 (n,): the actor
     levels          uint8 (n,): steps reached by the chosen attempt, 1 to `steps`
@@ -85,6 +109,7 @@ class FunnelScan:
     bucket_indexes  uint32 (m,): the bucket's index in `bucket_starts_ms`,
     bucket_levels   uint8 (m,): the deepest level of the actor's clean attempts that start in the bucket
     events          how many events were read
+    whole           the same events as if they were not partitioned; None unless `partitioned`
     operations      inner steps of the native scanner's general walk; 0 from the oracle
     """
 
@@ -99,4 +124,5 @@ class FunnelScan:
     bucket_indexes: NDArray[np.uint32]
     bucket_levels: NDArray[np.uint8]
     events: int
+    whole: FunnelScan | None = None
     operations: int = 0

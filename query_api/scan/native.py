@@ -9,6 +9,8 @@ import ctypes
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -74,17 +76,31 @@ class _Found(ctypes.Structure):
     )
 
 
-def scan_blocks(
+def scan_funnel(
     blocks: Iterable[Block], plan: FunnelPlan, *, memory_bytes: int = 4 << 30, threads: int = 1
 ) -> FunnelScan:
-    """Reads all blocks and walks all actors; `query_api.scan.scan_funnel` has the contract."""
-    scanner = _Scanner(plan, memory_bytes)
-    try:
+    """Reads all blocks once and answers for every actor.
+
+    memory_bytes: what the waiting events may take: 16 bytes each, 24 with values, 48 partitioned
+    threads: how many walk; reading the blocks is one thread's work
+
+    Raises ValueError for a block of the wrong form, MemoryError when the events do not fit, ScannerMissing
+    when the native library was not built.
+    """
+    if not plan.partitioned:
+        with closing(_Scanner(plan, memory_bytes)) as scanner:
+            for block in blocks:
+                scanner.feed(block)
+            return scanner.walk(threads)
+    # The rows are expensive to stream and cheap to hold twice: 32 bytes here, 16 there.
+    with (
+        closing(_Scanner(plan, memory_bytes * 2 // 3)) as scanner,
+        closing(_Scanner(replace(plan, partitioned=False), memory_bytes // 3)) as whole,
+    ):
         for block in blocks:
             scanner.feed(block)
-        return scanner.walk(threads if scanner.events > _EVENTS_A_THREAD else 1)
-    finally:
-        scanner.close()
+            whole.feed(block[:-1])
+        return replace(scanner.walk(threads), whole=whole.walk(threads))
 
 
 class _Scanner:
@@ -138,6 +154,9 @@ class _Scanner:
         self.events += len(keys)
 
     def walk(self, threads: int) -> FunnelScan:
+        """With at most so many threads."""
+        if self.events <= _EVENTS_A_THREAD:
+            threads = 1
         ranks = _column(self._plan.ranks(), np.uint32, "ranks") if self._plan.ranks else None
         edges = [_BUCKETS * i // threads for i in range(threads + 1)]
         found = [_Found() for _ in range(threads)]

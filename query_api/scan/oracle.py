@@ -39,8 +39,16 @@ class Attempt:
         return len(self.times)
 
 
-def scan_blocks(blocks: Iterable[Block], plan: FunnelPlan) -> FunnelScan:
-    """The same answer as `query_api.scan.native.scan_blocks`."""
+def scan_funnel(blocks: Iterable[Block], plan: FunnelPlan) -> FunnelScan:
+    """The same answer as `query_api.scan.native.scan_funnel`."""
+    if plan.partitioned:
+        blocks = list(blocks)
+        whole = scan_funnel([block[:-1] for block in blocks], replace(plan, partitioned=False))
+        return replace(_scan(blocks, plan), whole=whole)
+    return _scan(blocks, plan)
+
+
+def _scan(blocks: Iterable[Block], plan: FunnelPlan) -> FunnelScan:
     actors, events = _read_actors(blocks, plan)
     rows: list[tuple[int, int, Attempt, tuple[int, int, int]]] = []
     trend: list[tuple[int, int, int]] = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, NoReturn
@@ -89,17 +89,17 @@ class _Reader:
         return tokens
 
     def _sum(self) -> Formula:
-        formula = self._product()
-        while (sign := self._peek()) in _SUMS:
-            self._place += 1
-            formula = Operation(_SUMS[sign], formula, self._product())
-        return formula
+        return self._chain(_SUMS, self._product)
 
     def _product(self) -> Formula:
-        formula = self._atom()
-        while (sign := self._peek()) in _PRODUCTS:
+        return self._chain(_PRODUCTS, self._atom)
+
+    def _chain(self, signs: Mapping[str, Sign], read: Callable[[], Formula]) -> Formula:
+        """Operands between signs of one rank, from the left."""
+        formula = read()
+        while (sign := self._peek()) in signs:
             self._place += 1
-            formula = Operation(_PRODUCTS[sign], formula, self._atom())
+            formula = Operation(signs[sign], formula, read())
         return formula
 
     def _atom(self) -> Formula:

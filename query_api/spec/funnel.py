@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, model_validator
 
+from query_api.scan import MAX_STEPS, Order
 from query_api.spec.breakdown import Breakdown, Part
 from query_api.spec.query import Key, QuerySpec, UsersFields
 from query_api.spec.selector import Selector
@@ -18,7 +19,6 @@ from query_api.spec.trends import check_key
 Attribution = Literal["first_touch", "last_touch", "step", "all_steps"]
 WindowUnit = Literal["second", "minute", "hour", "day", "week"]
 
-MAX_STEPS = 30
 MAX_EXCLUSIONS = 20
 _UNITS: dict[WindowUnit, timedelta] = {
     "second": timedelta(seconds=1),
@@ -122,7 +122,7 @@ class FunnelSpec(QuerySpec):
 
     steps: tuple[Step, ...] = Field(min_length=1, max_length=MAX_STEPS)
     window: Window = Window(value=14, unit="day")
-    order: Literal["ordered", "strict", "any"] = "ordered"
+    order: Order = "ordered"
     complete_after_range: StrictBool = False
     exclude: tuple[Exclusion, ...] = Field(default=(), max_length=MAX_EXCLUSIONS)
     hold: Annotated[Any, _refuse_unbuilt("hold")] = None
