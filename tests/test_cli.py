@@ -84,6 +84,11 @@ class Up:
         answer = request(f"{self.query_url}/api/v1/query/funnel", FUNNEL, key)
         return int(answer["result"]["steps"][0]["users"])
 
+    def metrics(self) -> str:
+        with urlopen(f"{self.collect_url}/metrics", timeout=30) as answer:
+            text: str = answer.read().decode()
+            return text
+
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
         return self.process.wait(60)
@@ -174,9 +179,12 @@ def test_what_was_accepted_is_processed_before_the_end(
     assert up.end(signal.SIGINT) == 0
     looked = CliRunner().invoke(app, ["doctor"])
     assert "partition 0: 1 records, 0 wait" in looked.output
+    counts = tmp_path / "home" / "metrics" / "collector-0.json"
+    counts.rename(counts.with_name("collector-7.json"))  # as left by a worker that is no more
     again = Up(environment, tmp_path)
     try:
         again.wait_until_up()
+        assert 'worker="7"' not in again.metrics()
         assert "KEY" not in again.out.read_text()  # they are shown once
         assert again.users(secret_key) == 500
     finally:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import socket
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from footfall import __version__
 from footfall.cli.child import SupervisorLink
 from footfall.cli.demo import demo
+from footfall.cli.fail import fail
 from footfall.cli.simulate import simulate
 from footfall.settings import InvalidSettings, Settings, read_settings
 
@@ -65,7 +65,7 @@ def up(
     try:
         run_up(settings, SupervisorLink(None, alive_fd))
     except (HomeUnusable, PortUnavailable, StartFailed, InvalidSettings) as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 app.command()(demo)
@@ -85,7 +85,7 @@ def migrate(
     try:
         migrate_store(settings, dry_run=dry_run)
     except (HomeUnusable, StoreError, InvalidSettings) as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 @app.command()
@@ -112,7 +112,7 @@ def collect_worker(
             _settings(), worker, socket.socket(fileno=listen_fd), SupervisorLink(ready_fd, alive_fd)
         )
     except (LogError, InvalidSettings) as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 @app.command(hidden=True)
@@ -124,18 +124,11 @@ def engine(listen_fd: _ListenFd, ready_fd: _LinkFd = None, alive_fd: _LinkFd = N
     try:
         run_engine(_settings(), socket.socket(fileno=listen_fd), SupervisorLink(ready_fd, alive_fd))
     except (StoreError, ProcessorFailed, InvalidSettings) as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def _settings() -> Settings:
     try:
         return read_settings()
     except InvalidSettings as error:
-        _fail(str(error))
-
-
-def _fail(message: str) -> NoReturn:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
-        f"footfall: {message}", style="red", markup=False
-    )
-    raise typer.Exit(1)
+        fail(str(error))

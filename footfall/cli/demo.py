@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,11 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from footfall.cli.fail import fail
 
 if TYPE_CHECKING:
     from footfall.cli.demo_system import RunningSystem
@@ -41,7 +43,10 @@ def demo(
     events: Annotated[int, typer.Option(min=1_000, help="At least this many events.")] = DEFAULT_EVENTS,
     seed: Annotated[int, typer.Option(min=0, help="Another seed is another bank.")] = DEFAULT_SEED,
     home: Annotated[
-        Path | None, typer.Option(help="A new directory that keeps the data; else it is removed at the end.")
+        Path | None,
+        typer.Option(
+            help="A new directory that keeps the data; else one in FOOTFALL_HOME that is removed at the end."
+        ),
     ] = None,
 ) -> None:
     """Simulate a bank, send its events through HTTP, and show the answers beside a reference model.
@@ -49,21 +54,23 @@ def demo(
     Then serves until Ctrl-C. Ends with code 1 if an answer differs from the reference.
     """
     from footfall.cli.demo_system import SystemFailed
+    from footfall.cli.home import HomeUnusable
     from footfall.cli.sockets import PortUnavailable
     from footfall.settings import InvalidSettings, read_settings
 
     if importlib.util.find_spec("footfall_sdk") is None:
-        _fail(
+        fail(
             "the demo sends with our SDK, which is not installed: pip install footfall-sdk (or ./sdk/python)"
         )
     logging.getLogger("footfall_sdk").setLevel(logging.ERROR)  # rejections are part of the demo
-    with _signals_as_interrupts(), _fresh_home(home) as directory:
-        try:
-            agree = _run(read_settings(), directory, events, seed, exit_after)
-        except (SystemFailed, PortUnavailable, InvalidSettings) as error:
-            _fail(str(error))
-        except KeyboardInterrupt:
-            raise typer.Exit(130) from None
+    try:
+        settings = read_settings()
+        with _signals_as_interrupts(), _fresh_home(home, settings) as directory:
+            agree = _run(settings, directory, events, seed, exit_after)
+    except (SystemFailed, PortUnavailable, HomeUnusable, InvalidSettings) as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
     if not agree:
         raise typer.Exit(1)
 
@@ -153,16 +160,32 @@ def _progress(console: Console, events: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
-def _fresh_home(home: Path | None) -> Iterator[Path]:
-    if home is None:
-        with tempfile.TemporaryDirectory(prefix="footfall-demo-", ignore_cleanup_errors=True) as directory:
-            yield Path(directory)
+def _fresh_home(named: Path | None, settings: Settings) -> Iterator[Path]:
+    """The directory that somebody named, which stays; else one in FOOTFALL_HOME, removed at the end."""
+    if named is not None:
+        yield _make_directory(named.expanduser().absolute())
         return
-    directory_path = home.expanduser().absolute()
-    if directory_path.exists() and (not directory_path.is_dir() or any(directory_path.iterdir())):
-        _fail(f"{directory_path} is not an empty directory: the demo needs a new one for its data")
-    directory_path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    yield directory_path
+    from footfall.cli.home import hold_home, make_home
+
+    make_home(settings.home)
+    directory = settings.home / "demo"
+    hold_home(directory).release()  # HomeInUse while another demo runs there
+    shutil.rmtree(directory)  # what a killed demo left
+    directory.mkdir(mode=0o700)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _make_directory(directory: Path) -> Path:
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if any(directory.iterdir()):
+            fail(f"{directory} is not an empty directory: the demo needs a new one for its data")
+    except OSError as error:
+        fail(f"{directory}: {error.strerror}: name a directory that can be made with --home")
+    return directory
 
 
 @contextmanager
@@ -188,10 +211,3 @@ def _wide_console() -> Console:
     if _console.is_terminal:
         return _console
     return Console(highlight=False, soft_wrap=True, width=max(_console.width, _LEAST_WIDTH))
-
-
-def _fail(message: str) -> NoReturn:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
-        f"footfall: {message}", style="red", markup=False
-    )
-    raise typer.Exit(1)

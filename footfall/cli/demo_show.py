@@ -61,7 +61,7 @@ def show_ways_on(console: Console, system: RunningSystem) -> None:
     }
     console.print()
     console.print("[bold]Go on from here[/bold]")
-    console.print(f"  ask            {system.query_url}/docs")
+    console.print(f"  OpenAPI        {system.query_url}/openapi.json")
     console.print(f"  secret key     {escape(system.secret_key)}")
     console.print(f"  send events    {system.collect_url}/v1/events")
     console.print(

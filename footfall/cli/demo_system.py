@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from footfall.cli.sockets import listen
+from footfall.cli.sockets import listen, url_of
 from footfall.settings import Settings
 
 _START_SECONDS = 60.0
@@ -50,11 +50,11 @@ class RunningSystem:
 
     @property
     def collect_url(self) -> str:
-        return f"http://{_bracketed(self.host)}:{self.collect_port}"
+        return url_of(self.host, self.collect_port)
 
     @property
     def query_url(self) -> str:
-        return f"http://{_bracketed(self.host)}:{self.query_port}"
+        return url_of(self.host, self.query_port)
 
     def ask(self, analysis: str, body: dict[str, Any]) -> Any:
         """The result of a query."""
@@ -186,7 +186,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _tail(path: Path) -> str:
     lines = path.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:]
     return f"Its last lines ({path}):\n" + "\n".join(lines)
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 from rich.console import Console
 
 from footfall.cli.home import HomeInUse, HomeUnusable, hold_home
-from footfall.cli.sockets import PortUnavailable, listen
+from footfall.cli.sockets import PortUnavailable, listen, url_of
 from footfall.settings import InvalidSettings, Settings, read_installation_key
 
 _ENOUGH_DISK_BYTES = 2 << 30
@@ -121,10 +121,9 @@ def _check_installation_key(settings: Settings) -> Finding:
 
 def _check_running(settings: Settings) -> list[Finding]:
     """Footfall runs on this home: ask it."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return [
-        _check_answer("collector", f"http://{host}:{settings.collect_port}/readyz"),
-        _check_answer("query API", f"http://{host}:{settings.query_port}/readyz"),
+        _check_answer("collector", f"{url_of(settings.host, settings.collect_port)}/readyz"),
+        _check_answer("query API", f"{url_of(settings.host, settings.query_port)}/readyz"),
     ]
 
 

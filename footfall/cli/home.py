@@ -27,17 +27,24 @@ class HeldHome:
         os.close(self.descriptor)
 
 
+def make_home(home: Path) -> None:
+    """Makes the directory, for this user alone. HomeUnusable if that cannot be."""
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise _unusable(home, error) from error
+
+
 def hold_home(home: Path, *, patience_seconds: float = 0.0) -> HeldHome:
     """Makes and locks the directory. HomeUnusable if that cannot be, HomeInUse if it is held.
 
     It waits for `patience_seconds` if only what a killed supervisor left holds it, which ends by itself.
     """
+    make_home(home)
     try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        remedy = "give this user the right to write there, or set FOOTFALL_HOME to another directory"
-        raise HomeUnusable(f"{home}: {error.strerror}: {remedy}") from error
+        raise _unusable(home, error) from error
     deadline = time.monotonic() + patience_seconds
     while True:
         try:
@@ -62,6 +69,11 @@ def _runs(pid: str) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _unusable(home: Path, error: OSError) -> HomeUnusable:
+    remedy = "give this user the right to write there, or set FOOTFALL_HOME to another directory"
+    return HomeUnusable(f"{home}: {error.strerror}: {remedy}")
 
 
 def _explain(home: Path, holder: str) -> str:

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from footfall.cli.fail import fail
+
 
 def simulate(
     out: Annotated[Path, typer.Option(help="Directory for the files; those of an earlier run are replaced.")],
@@ -22,7 +24,13 @@ def simulate(
     from footfall.simulator.files import write_bank
 
     console = Console(highlight=False, soft_wrap=True)
-    bank = simulate_bank(draw_truth(Plan(seed, int(time.time() * 1000), days)), customers=customers)
-    for path in write_bank(bank, out):
+    truth = draw_truth(Plan(seed, int(time.time() * 1000), days))
+    try:
+        out.mkdir(parents=True, exist_ok=True)  # now: simulating may take long
+        bank = simulate_bank(truth, customers=customers)
+        paths = write_bank(bank, out)
+    except OSError as error:
+        fail(f"{error.filename or out}: {error.strerror}: name a directory that can be written with --out")
+    for path in paths:
         console.print(f"{path}  {path.stat().st_size:,} bytes", markup=False)
     console.print(f"{bank.event_count:,} events of {len(bank.histories):,} customers")

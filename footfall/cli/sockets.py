@@ -27,6 +27,11 @@ def listen(host: str, port: int, setting: str) -> socket.socket:
     return listener
 
 
+def url_of(host: str, port: int) -> str:
+    """The address of a server that listens there."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def _explain(host: str, port: int, setting: str, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"port {port} is in use by another program: stop that, or set {setting} to a free port"

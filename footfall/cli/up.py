@@ -14,7 +14,7 @@ from footfall.cli.child import SupervisorLink
 from footfall.cli.engines import opened_workspace
 from footfall.cli.home import hold_home
 from footfall.cli.log_lines import set_up_logging
-from footfall.cli.sockets import listen
+from footfall.cli.sockets import listen, url_of
 from footfall.cli.supervisor import ChildSpec, Supervisor
 from footfall.settings import Settings, read_installation_key
 from footfall.workspace import Bootstrapped
@@ -93,11 +93,12 @@ def _show_keys(settings: Settings, keys: Bootstrapped) -> None:
 
 def _announce(settings: Settings) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    collect_url = url_of(settings.host, settings.collect_port)
+    query_url = url_of(settings.host, settings.query_port)
     console.print("[bold]Footfall is up[/bold]")
-    console.print(f"  send events   http://{host}:{settings.collect_port}/v1/events")
-    console.print(f"  ask           http://{host}:{settings.query_port}/api/v1/query/funnel")
-    console.print(f"  OpenAPI       http://{host}:{settings.query_port}/openapi.json")
+    console.print(f"  send events   {collect_url}/v1/events")
+    console.print(f"  ask           {query_url}/api/v1/query/funnel")
+    console.print(f"  OpenAPI       {query_url}/openapi.json")
     console.print(f"  data          {settings.home}")
     console.print("Ctrl-C ends it in order.")
     sys.stdout.flush()

@@ -21,8 +21,7 @@ from footfall.simulator.reference import resolve_persons
 
 
 def write_bank(bank: Bank, directory: Path) -> list[Path]:
-    """The paths written; existing files of these names are replaced."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """The paths written; existing files of these names are replaced. OSError where that cannot be."""
     owners = resolve_persons(bank.events())
     truth, emitted, bindings, requests = (
         directory / name for name in ("truth.json", "emitted.jsonl", "bindings.jsonl", "requests.jsonl")
