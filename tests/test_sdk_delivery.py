@@ -16,6 +16,7 @@ from uuid import UUID
 
 import pytest
 from footfall_sdk import Client, Rejection
+from footfall_sdk.disk_queue import DiskQueue
 from sdk_server import (
     FakeCollector,
     accept,
@@ -416,6 +417,71 @@ def test_a_buffer_that_is_full_drops_and_counts(collector: FakeCollector, queue:
     assert counters.dropped["buffer_full"] == 30 - counters.delivered
 
 
+def test_track_does_not_wait_while_the_writer_waits_for_the_disk(
+    collector: FakeCollector, queue: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk_is_busy, disk_is_free = threading.Event(), threading.Event()
+    append = DiskQueue.append
+
+    def append_in_the_end(*arguments: Any) -> int:
+        disk_is_busy.set()
+        assert disk_is_free.wait(60)
+        return append(*arguments)
+
+    monkeypatch.setattr(DiskQueue, "append", append_in_the_end)
+    with open_client(collector.url, queue) as client:
+        track_many(client, 1)
+        assert disk_is_busy.wait(20)
+        track_many(client, 500)
+        assert client.counters().tracked == 501  # whoever waits for the disk never comes here
+        assert collector.accepted == []
+        disk_is_free.set()
+        assert client.flush(10)
+    assert len(collector.accepted) == 501
+
+
+def test_a_full_disk_costs_nothing_once_it_is_emptied(
+    collector: FakeCollector, queue: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures = iter(range(3))
+    append = DiskQueue.append
+
+    def append_after_failures(*arguments: Any) -> int:
+        if next(failures, None) is not None:
+            raise sqlite3.OperationalError("database or disk is full")
+        return append(*arguments)
+
+    monkeypatch.setattr(DiskQueue, "append", append_after_failures)
+    with open_client(collector.url, queue) as client:
+        track_many(client, 10)
+        assert client.flush(10)
+        assert client.counters().dropped == {}
+    assert numbers(collector.accepted) == list(range(10))
+    assert sum("disk is full" in message for message in caplog.messages) == 1
+
+
+@pytest.mark.parametrize("hours", [-2, 48])
+def test_a_system_clock_that_is_set_meanwhile_changes_neither_order_nor_ids(
+    hours: int, collector: FakeCollector, queue: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_time, set_by = time.time, [0.0]
+    monkeypatch.setattr(time, "time", lambda: true_time() + set_by[0])
+    collector.script = [status(503), status(503)]
+    with open_client(collector.url, queue) as client:
+        track_many(client, 5)
+        wait_for(lambda: collector.requests)
+        set_by[0] = hours * 3600.0
+        assert client.flush(10)
+        track_many(client, 5)
+        assert client.flush(10)
+    first, last = collector.requests[0], collector.requests[-1]
+    assert numbers(collector.accepted) == [*range(5)] * 2
+    assert {record["event_id"] for record in first} <= set(collector.event_ids())
+    assert len(set(collector.event_ids())) == 10
+    assert round((last[0]["sent_at"] - first[0]["sent_at"]) / 3_600_000) == hours
+    assert last[0]["sent_at"] >= last[0]["time"]  # by these the server tells a wrong clock
+
+
 def test_events_after_close_are_dropped_and_counted(collector: FakeCollector, queue: Path) -> None:
     client = open_client(collector.url, queue)
     assert client.close()
@@ -425,16 +491,33 @@ def test_events_after_close_are_dropped_and_counted(collector: FakeCollector, qu
     assert client.close()
 
 
-@pytest.mark.parametrize("url", ["", "ftp://bank", "http://", "127.0.0.1:8106", "http://bank:port"])
-def test_a_wrong_address_raises_nothing_and_keeps_the_data(url: str, queue: Path) -> None:
+@pytest.mark.parametrize("url", ["", "ftp://bank", "http://", "127.0.0.1:8106", "http://bank:port", None])
+def test_a_wrong_address_raises_nothing_and_keeps_the_data(
+    url: Any, queue: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     client = open_client(url, queue)
     track_many(client, 2)
     assert not client.flush(0.2)
     client.close(0.1)
     assert stored_rows(queue) == 2
+    assert "cannot post to" in caplog.text
 
 
-def test_wrong_calls_raise_nothing_and_are_counted(collector: FakeCollector, queue: Path) -> None:
+@pytest.mark.parametrize("key", ["", None, "ff_wk_read from a file\n", "ff_wk_mit Ümlaut", b"ff_wk_bytes"])
+def test_a_key_that_cannot_be_is_named_but_not_shown(
+    key: Any, collector: FakeCollector, queue: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Client(collector.url, key, queue_directory=queue, exit_seconds=0.1, **FAST) as client:
+        track_many(client, 2)
+        assert not client.flush(0.2)
+    assert stored_rows(queue) == 2
+    assert "there is no write key, or it has characters that none has" in caplog.text
+    assert "ff_wk" not in caplog.text
+
+
+def test_wrong_calls_raise_nothing_and_are_counted(
+    collector: FakeCollector, queue: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with open_client(collector.url, queue) as client:
         wrong: Any = client
         wrong.track()
@@ -446,10 +529,18 @@ def test_wrong_calls_raise_nothing_and_are_counted(collector: FakeCollector, que
         wrong.login(client.anonymous_id)
         wrong.profile_set(None, nobody="c")
         wrong.identify([7])
-        assert client.counters().dropped == {"invalid": 9}
+        wrong.track("register", time="yesterday")
+        assert client.counters().dropped == {"invalid": 10}
         client.track("register")
         assert client.flush(10)
     assert [r["event"] for r in collector.accepted if r["event"] != "$SDKReport"] == ["register"]
+    for told in (
+        "track: nothing was sent: TypeError: properties are a dict of names and values, not 7",
+        "distinct_id is None: give an id, or none for the client's own identity",
+        "no argument user; ids are distinct_id, anonymous_id, login_id",
+        "time is a datetime or epoch milliseconds, not 'yesterday'",
+    ):
+        assert told in caplog.text
 
 
 def test_ids_that_are_no_text_are_sent_as_their_text(collector: FakeCollector, queue: Path) -> None:

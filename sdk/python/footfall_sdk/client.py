@@ -292,7 +292,9 @@ class Client:
         if not ids:
             raise ValueError(f"{', '.join(who)} is None: give an id, or none for the client's own identity")
         if unknown := ids.keys() - Who.__annotations__.keys():
-            raise TypeError(f"unknown argument {', '.join(sorted(unknown))}")
+            raise TypeError(
+                f"no argument {', '.join(sorted(unknown))}; ids are {', '.join(Who.__annotations__)}"
+            )
         fallback = ids.get("login_id") or ids.get("anonymous_id")
         return {**({"distinct_id": fallback} if fallback else {}), **ids}
 

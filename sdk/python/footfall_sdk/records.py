@@ -45,15 +45,22 @@ def time_ms(moment: datetime | float) -> int:
     """Epoch milliseconds. A naive datetime is local time; a number is epoch milliseconds already."""
     if isinstance(moment, datetime):
         return round(moment.timestamp() * 1000)
-    return int(moment)
+    try:
+        return int(moment)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"time is a datetime or epoch milliseconds, not {moment!r:.50}") from None
 
 
 def plain_properties(properties: Mapping[str, Any] | None) -> dict[str, Any]:
     """The properties with plain values only, by the table above."""
     if not properties:
         return {}
+    try:
+        given = dict(properties)
+    except (TypeError, ValueError):
+        raise TypeError(f"properties are a dict of names and values, not {properties!r:.50}") from None
     plain: dict[str, Any] = {}
-    for name, value in dict(properties).items():
+    for name, value in given.items():
         fitting = _plain(value)
         if fitting is not None:
             plain[name if type(name) is str else str(name)] = fitting

@@ -61,8 +61,14 @@ class Transport:
     def __init__(
         self, url: str, write_key: str, timeout_seconds: float, ssl_context: ssl.SSLContext | None = None
     ) -> None:
-        """`url` is http(s)://host[:port][/prefix]; anything else makes every answer MISCONFIGURED."""
+        """`url` is http(s)://host[:port][/prefix]; an impossible one, or key, makes answers MISCONFIGURED."""
         self._url = url
+        self._key_is_possible = (
+            isinstance(write_key, str)
+            and len(write_key) > 0
+            and write_key.isascii()
+            and write_key.isprintable()
+        )
         self._timeout = timeout_seconds
         self._ssl_context = ssl_context
         self._connection: http.client.HTTPConnection | None = None
@@ -115,6 +121,10 @@ class Transport:
         parts = urlsplit(self._url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("the server's address must look like http://host:8106")
+        if not self._key_is_possible:  # http.client would say it with the key in its message
+            raise ValueError(
+                "there is no write key, or it has characters that none has, as the end of a line"
+            )
         if parts.scheme == "http":
             return http.client.HTTPConnection(parts.hostname, parts.port, timeout=self._timeout)
         context = self._ssl_context or ssl.create_default_context()
