@@ -1,4 +1,5 @@
-"""Fixtures that several tests use: the store of this process, and a whole Footfall (`system`)."""
+"""Fixtures that several tests use: the store of this process, a whole Footfall in it (`system`), and one in
+processes of its own (`footfall`)."""
 
 from __future__ import annotations
 
@@ -9,7 +10,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from sdk_server import unused_port
 
+from footfall.cli.demo_system import RunningSystem, running_system, wait_until_ready
+from footfall.settings import Settings
 from footfall.storage.migrate import migrate
 from footfall.storage.opening import open_store
 from footfall.storage.store import Store
@@ -50,3 +54,13 @@ async def system(store: Store, store_url: str, tmp_path: Path) -> AsyncIterator[
     """A whole Footfall, empty, with a store, a log and a workspace of its own."""
     async with open_system(f"{store_url}?database=system_{next(_numbers)}", tmp_path) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def footfall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
+    """`footfall up`, ready, on ports of its own; the tests of a module share it."""
+    home: Path = tmp_path_factory.mktemp("footfall")
+    settings = Settings(home=home, collect_port=unused_port(), query_port=unused_port())
+    with running_system(settings, home) as running:
+        wait_until_ready(running)
+        yield running

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sdk_server import unused_port
 
-from footfall.cli.demo_system import RunningSystem, running_system, wait_until_ready
-from footfall.settings import Settings
+from footfall.cli.demo_system import RunningSystem
 
 sensorsanalytics = pytest.importorskip("sensorsanalytics")
 
@@ -32,15 +29,6 @@ CONSUMERS: dict[str, Callable[[str], Any]] = {
 DEVICES = 100
 SIGNED_UP = 50
 RANGE = {"last": {"value": 2, "unit": "day"}}
-
-
-@pytest.fixture(scope="module")
-def footfall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
-    home: Path = tmp_path_factory.mktemp("footfall")
-    settings = Settings(home=home, collect_port=unused_port(), query_port=unused_port())
-    with running_system(settings, home) as system:
-        wait_until_ready(system)
-        yield system
 
 
 @pytest.fixture(scope="module")
