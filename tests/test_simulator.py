@@ -155,6 +155,74 @@ def test_incidents_show_in_the_counts(bank: Bank, counted: Range) -> None:
     assert max(crashes, key=lambda version: crashes[version][0]) == wave.where
 
 
+def test_nobody_binds_a_card_where_and_while_the_drop_off_is_total(bank: Bank) -> None:
+    total = replace(bank.truth.drop_off, size=0.0)
+    hit, spared = Counter[bool](), Counter[bool]()
+    for history in simulate(replace(bank.truth, drop_off=total), customers=1500).histories:
+        if history.registered_ms is not None and history.depth >= 2:  # identity verified
+            falls = total.covers(history.customer.channel, history.registered_ms)
+            (hit if falls else spared)[history.depth > 2] += 1
+    assert hit[True] == 0 < hit[False]
+    assert spared[True] > spared[False]
+
+
+def test_the_campaign_brings_more_customers_and_marks_their_first_visit(bank: Bank) -> None:
+    campaign = bank.truth.campaign
+    in_channel = [h for h in bank.histories if h.customer.channel == campaign.where]
+    during = [h for h in in_channel if campaign.covers(campaign.where, h.customer.arrival_ms)]
+    share_of_days = (campaign.to_ms - campaign.from_ms) / (bank.truth.plan.days * DAY_MS)
+    assert len(during) / len(in_channel) > 1.5 * share_of_days
+    marked = {event.person for event in bank.events() if "$utm_campaign" in event.properties}
+    assert marked == {history.customer.person for history in during}
+
+
+def test_customers_come_back_on_the_days_that_retention_says(bank: Bank) -> None:
+    only_the_second_day = replace(bank.truth, retention=(0.0, 1.0, *[0.0] * 27))
+    quiet = 6 * 3_600_000  # a session lies up to so much beside its day
+    for history in simulate(only_the_second_day, customers=300).histories:
+        arrival = history.customer.arrival_ms
+        starts = [e.time_ms - arrival for e in history.events if e.event == "$AppStart"]
+        if arrival + 2 * DAY_MS + 2 * quiet < END_MS:
+            first, second = starts
+            assert first == 0
+            assert abs(second - 2 * DAY_MS) <= quiet
+
+
+def test_retention_falls_from_day_to_day(bank: Bank) -> None:
+    rates = bank.truth.retention
+    assert all(later < earlier for earlier, later in itertools.pairwise(rates))
+    assert 0.3 < rates[0] < 0.5
+
+
+def test_every_session_ends_once_with_its_screens_in_between(bank: Bank) -> None:
+    sessions: dict[str, list[Event]] = defaultdict(list)
+    for event in bank.events():
+        if "$event_session_id" in event.properties:
+            sessions[event.properties["$event_session_id"]].append(event)
+    assert len(sessions) > len(bank.histories)
+    for first, *screens, last in sessions.values():
+        assert first.event == "$AppStart"
+        assert {screen.event for screen in screens} == {"$AppViewScreen"}
+        assert all(first.time_ms < screen.time_ms < last.time_ms for screen in screens)
+        assert last.event in ("$AppEnd", "AppCrashed")
+
+
+def test_customers_transfer_after_binding_a_card_and_apply_for_loans_after_registering(bank: Bank) -> None:
+    for event, needed in (("transfer", "bind_card"), ("apply_loan", "register")):
+        who = [h for h in bank.histories if any(e.event == event for e in h.events)]
+        assert len(who) > 10
+        for history in who:
+            names = [e.event for e in history.events]
+            assert needed in names[: names.index(event)]
+
+
+def test_ancient_events_say_whether_they_are_free_of_the_limit(bank: Bank, counted: Range) -> None:
+    device = bank.histories[0].customer.devices[0]
+    ancient = [event for event in bank.events() if event.time_ms not in counted]
+    records = [sensors_record(event, device, END_MS) for event in ancient]
+    assert [record.get("time_free", False) for record in records] == [not event.refused for event in ancient]
+
+
 def test_requests_carry_every_event_once_and_some_twice(bank: Bank) -> None:
     requests = plan_requests(bank)
     sent = Counter(e.event_id for request in requests for e in request.events)
