@@ -21,6 +21,7 @@ class Part(StrEnum):
     """What `--only` may name."""
 
     QUERIES = "queries"
+    SDK = "sdk"
     COLLECTOR = "collector"
     PROCESSOR = "processor"
     FRESHNESS = "freshness"
@@ -87,6 +88,11 @@ def _measure(
 
         with home_directory(None) as home:
             yield freshness.measure(home, freshness.Effort.of(quick))
+    if Part.SDK in parts:
+        from bench import sdk
+
+        with home_directory(None) as home:
+            yield sdk.measure(home, sdk.Effort.of(quick))
     if Part.QUERIES in parts:
         from bench import queries
 

@@ -19,7 +19,7 @@ SEED = 20261101
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS = 60
 EVENTS_PER_USER = 52
-EVENTS_PER_SESSION = 13.5  # 1 to 40, the shorter the likelier; measured by `test_bench`
+EVENTS_PER_SESSION = 13.5  # 1 to 40, the shorter the likelier
 SESSIONS_PER_INSERT = 40_000
 EVENTS_PER_REQUEST = 20
 

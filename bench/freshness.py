@@ -9,14 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
-import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +22,8 @@ from bench.load import Load, open_sender
 from bench.records import build_requests
 from bench.results import Row, Section, Target
 from bench.timing import readable
+from footfall.cli.demo_system import RunningSystem, running_system
+from footfall.settings import Settings
 
 _EVENTS_A_REQUEST = 20
 _FRESH = Target("<=", 2, " s")
@@ -48,19 +45,21 @@ class Effort:
         return cls(seconds=1.0, requests_per_second=10) if quick else cls()
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A whole Footfall in other processes."""
-
-    collect_port: int
-    query_port: int
-    started: float  # time.perf_counter() before the process was made
-
-
 def measure(home: Path, effort: Effort) -> Section:
-    with start_footfall(home) as running:
-        first_answer, first_event = asyncio.run(_wait_for_first_answers(running))
-        delays, rate = _probe_under_load(running, effort)
+    settings = Settings(
+        home=home,
+        collect_port=_free_port(),
+        query_port=_free_port(),
+        write_key=WRITE_KEY,
+        secret_key=SECRET_KEY,
+    )
+    with running_system(settings, home) as running:
+        try:
+            first_answer, first_event = asyncio.run(_wait_for_first_answers(running))
+            delays, rate = _probe_under_load(running, effort)
+        except Exception as error:
+            error.add_note(running.log_tail())
+            raise
     delays.sort()
     p99 = delays[min(len(delays) - 1, math.ceil(len(delays) * 0.99) - 1)]
     rows = [
@@ -75,42 +74,11 @@ def measure(home: Path, effort: Effort) -> Section:
     return Section("Freshness", rows, notes)
 
 
-@contextmanager
-def start_footfall(home: Path) -> Iterator[Running]:
-    """`footfall up` in `home`, ended in order afterwards."""
-    collect_port, query_port = _free_port(), _free_port()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("FOOTFALL_")} | {
-        "FOOTFALL_HOME": str(home),
-        "FOOTFALL_COLLECT_PORT": str(collect_port),
-        "FOOTFALL_QUERY_PORT": str(query_port),
-        "FOOTFALL_WRITE_KEY": WRITE_KEY,
-        "FOOTFALL_SECRET_KEY": SECRET_KEY,
-    }
-    said = home / "up.log"
-    started = time.perf_counter()
-    with said.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "footfall.cli", "up"], env=environment, stdout=output, stderr=output
-        )
-        try:
-            yield Running(collect_port, query_port, started)
-        except Exception as error:
-            error.add_note(f"what footfall up said last:\n{said.read_text(errors='replace')[-2000:]}")
-            raise
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(timeout=60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-async def _wait_for_first_answers(running: Running, patience: float = 60.0) -> tuple[float, float]:
+async def _wait_for_first_answers(running: RunningSystem, patience: float = 60.0) -> tuple[float, float]:
     """Seconds from the start to the first answer, and to the first that has the first event."""
     async with httpx.AsyncClient() as client:
         await _until(lambda: _count_probes(client, running), patience)
-        first_answer = time.perf_counter() - running.started
+        first_answer = running.age_seconds
         await _until(lambda: _post_probe(client, running, 0), patience)
 
         async def sees_event() -> None:
@@ -118,10 +86,10 @@ async def _wait_for_first_answers(running: Running, patience: float = 60.0) -> t
                 raise LookupError
 
         await _until(sees_event, patience)
-        return first_answer, time.perf_counter() - running.started
+        return first_answer, running.age_seconds
 
 
-def _probe_under_load(running: Running, effort: Effort) -> tuple[list[float], float]:
+def _probe_under_load(running: RunningSystem, effort: Effort) -> tuple[list[float], float]:
     """The delay of every probe in seconds, and the events a second beside them."""
     count = round(effort.seconds * effort.requests_per_second)
     requests = build_requests(count, _EVENTS_A_REQUEST, WRITE_KEY)
@@ -142,7 +110,7 @@ def _probe_under_load(running: Running, effort: Effort) -> tuple[list[float], fl
     return delays, sent.answered * _EVENTS_A_REQUEST / sent.seconds
 
 
-async def _probe(running: Running, effort: Effort) -> list[float]:
+async def _probe(running: RunningSystem, effort: Effort) -> list[float]:
     """Posts probes in order while another task counts those that are there; the log keeps their order."""
     posted: list[float] = []
     delays: list[float] = []
@@ -171,7 +139,7 @@ async def _probe(running: Running, effort: Effort) -> list[float]:
     return delays
 
 
-async def _post_probe(client: httpx.AsyncClient, running: Running, number: int) -> None:
+async def _post_probe(client: httpx.AsyncClient, running: RunningSystem, number: int) -> None:
     event = {
         "event": _PROBE,
         "distinct_id": f"probe-{number}",
@@ -179,7 +147,7 @@ async def _post_probe(client: httpx.AsyncClient, running: Running, number: int) 
         "properties": {"number": number},
     }
     answer = await client.post(
-        f"http://127.0.0.1:{running.collect_port}/v1/events",
+        f"{running.collect_url}/v1/events",
         json=event,
         headers={"Authorization": f"Bearer {WRITE_KEY}"},
     )
@@ -188,14 +156,14 @@ async def _post_probe(client: httpx.AsyncClient, running: Running, number: int) 
         raise ValueError(f"a probe was refused: {answer.text}")
 
 
-async def _count_probes(client: httpx.AsyncClient, running: Running) -> int:
+async def _count_probes(client: httpx.AsyncClient, running: RunningSystem) -> int:
     spec = {
         "series": [{"event": _PROBE, "measure": "events"}],
         "range": {"last": {"value": 2, "unit": "day"}},
         "interval": "total",
     }
     answer = await client.post(
-        f"http://127.0.0.1:{running.query_port}/api/v1/query/trends",
+        f"{running.query_url}/api/v1/query/trends",
         json=spec,
         headers={"Authorization": f"Bearer {SECRET_KEY}"},
     )
@@ -203,12 +171,12 @@ async def _count_probes(client: httpx.AsyncClient, running: Running) -> int:
     return int(answer.json()["result"]["series"][0]["total"])
 
 
-async def _until(attempt: Callable[[], object], patience: float) -> None:
+async def _until(attempt: Callable[[], Awaitable[object]], patience: float) -> None:
     """Tries until it succeeds; what went wrong last, when patience ends."""
     give_up_at = time.perf_counter() + patience
     while True:
         try:
-            await attempt()  # type: ignore[misc]
+            await attempt()
         except (httpx.HTTPError, LookupError) as error:
             if time.perf_counter() > give_up_at or (
                 isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import uvloop
 
@@ -126,7 +126,7 @@ class _Connection(asyncio.Protocol):
         self._sent_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are, but do not say so
         self._send()
 
     def data_received(self, data: bytes) -> None:
@@ -160,7 +160,7 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
             return
         self._sent_at = time.perf_counter()
-        self._transport.write(request)  # type: ignore[attr-defined]
+        self._transport.write(request)
 
 
 async def _send(load: Load) -> Sent:

@@ -26,7 +26,7 @@ from bench.storage import storage_section
 from bench.timing import cpu_clock, median_seconds, readable, wall_clock
 from footfall.eventlog.opening import open_log
 from footfall.storage.store import Query, Store
-from footfall.workspace import NewProject, open_workspace
+from footfall.workspace import Project, open_workspace
 from query_api.access import Access
 from query_api.options import QueryOptions
 from query_api.run import Queries
@@ -88,7 +88,7 @@ def _open_questions(home: Path) -> Iterator[Callable[[Store, int], Ask]]:
     workspace.bootstrap("ff_wk_" + "b" * 32, secret_key)
     known = {project.name for project in workspace.projects()}
     for name in {WHOLE, FIFTH} - known:
-        workspace.create_project(NewProject(name=name, timezone="UTC"))
+        workspace.create_project(Project(name=name, timezone="UTC"))
     access = Access(workspace)
 
     def ask_with(store: Store, threads: int) -> Ask:

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
         ("queries", ["Storage", "B/event", "funnel, 6 steps", "Identity map", "two threads / one"]),
         ("collector", ["collector / discard, 1 event", "collector / body model, 20 events", "fdatasync"]),
         ("processor", ["processor / collector"]),
+        ("sdk", ["track at full speed, p99", "track at 1,000 a second, p99"]),
         ("freshness", ["accepted to queryable, p99", "first start to first answered query"]),
     ],
 )
