@@ -1,7 +1,7 @@
 """What people keep: projects and the keys that open them."""
 
 from footfall.workspace.opening import open_workspace
-from footfall.workspace.projects import IdentityRules, InvalidProject, NewProject, Project
+from footfall.workspace.projects import IdentityRules, InvalidProject, Project
 from footfall.workspace.workspace import Bootstrapped, Grant, ProjectExists, ProjectKeys, Workspace
 
 __all__ = [
@@ -9,7 +9,6 @@ __all__ = [
     "Grant",
     "IdentityRules",
     "InvalidProject",
-    "NewProject",
     "Project",
     "ProjectExists",
     "ProjectKeys",

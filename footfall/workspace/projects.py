@@ -47,10 +47,6 @@ class Project:
     identity: IdentityRules = field(default_factory=IdentityRules)
 
 
-NewProject = Project
-"""What it takes to create a project: the same fields."""
-
-
 def check_project(project: Project) -> None:
     """Raises InvalidProject for the first field that is wrong."""
     if not _NAME.fullmatch(project.name):
