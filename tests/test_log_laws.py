@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -70,10 +71,12 @@ class SqliteEngine:
 
     def damage(self, log: Log, partition: int, offset: int) -> None:
         connection = apsw.Connection(str(self._directory / f"partition-{partition:04d}.db"))
-        row = connection.execute("SELECT payload FROM records WHERE offset = ?", (offset,)).fetchone()
-        assert row is not None
-        hurt = bytes([row[0][0] ^ 1]) + row[0][1:]
-        connection.execute("UPDATE records SET payload = ? WHERE offset = ?", (hurt, offset))
+        rows = connection.execute("SELECT first_offset, directory, payloads FROM groups").fetchall()
+        first, directory, payloads = max(row for row in rows if row[0] <= offset)
+        lengths = [length for _, length, _ in struct.iter_unpack("<BII", directory)]
+        hurt = bytearray(payloads)
+        hurt[sum(lengths[: offset - first])] ^= 1
+        connection.execute("UPDATE groups SET payloads = ? WHERE first_offset = ?", (bytes(hurt), first))
         connection.close()
 
 
@@ -600,10 +603,11 @@ def test_an_error_of_the_disk_reaches_everyone_who_waits(tmp_path: Path) -> None
     writer = log.open_writer(0)
     append_all(writer, [b"before"])
     connection = writer._connection  # type: ignore[attr-defined]
-    connection.execute("ALTER TABLE records RENAME TO mislaid")
+    (trigger,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'arrive'").fetchone()
+    connection.execute("DROP TRIGGER arrive")
     with pytest.raises(LogError, match="partition-0000 could not be written"):
         writer.append(b"x", TALLY).result(10)
-    connection.execute("ALTER TABLE mislaid RENAME TO records")
+    connection.execute(trigger)
     assert append_all(writer, [b"after"]) == [1]
     writer.close()
     log.close()

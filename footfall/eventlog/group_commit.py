@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 
@@ -17,6 +17,10 @@ from footfall.eventlog.log import LogClosed, LogError, LogFull, Tally
 
 GROUP_SECONDS = 0.003
 """At least between the beginnings of two groups: a commit costs 200 us of CPU time, however small it is."""
+
+GROUP_RECORDS = 256
+GROUP_BYTES = 1 << 20
+"""What a group holds at most (or one record, however big): a reader reads it at once."""
 
 WAITING_BYTES_LIMIT = 64 << 20
 """What may wait in memory for a disk that hangs; beyond it appends are refused at once."""
@@ -93,10 +97,10 @@ class GroupCommit:
                 time.sleep(pause)
             next_group_at = time.monotonic() + GROUP_SECONDS
             with self._lock:
-                group, self._waiting = self._waiting, []
+                waiting, self._waiting = self._waiting, []
                 self._waiting_bytes = 0
                 closed = self._closed
-            if group:
+            for group in _groups(waiting):
                 _tell(group, self._outcomes(group))
         self._close_store()
 
@@ -107,6 +111,17 @@ class GroupCommit:
             failure = LogError(f"{self._name} could not be written: {error}")
             failure.__cause__ = error
             return [failure] * len(group)
+
+
+def _groups(waiting: Sequence[_Waiting]) -> Iterator[Sequence[_Waiting]]:
+    first, size = 0, 0
+    for at, (payload, *_) in enumerate(waiting):
+        size += len(payload)
+        if at > first and (size > GROUP_BYTES or at - first == GROUP_RECORDS):
+            yield waiting[first:at]
+            first, size = at, len(payload)
+    if first < len(waiting):
+        yield waiting[first:]
 
 
 def _tell(group: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:

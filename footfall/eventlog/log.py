@@ -26,6 +26,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
+RECORD_OVERHEAD_BYTES = 64
+"""What a record costs beside its payload, so that a byte limit also bounds many tiny records."""
+
 
 class LogError(Exception):
     """Anything a log may raise.

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from zlib import crc32
 
 from footfall.eventlog.log import (
+    RECORD_OVERHEAD_BYTES,
     DamagedRecord,
     LogClosed,
     LogError,
@@ -23,8 +24,6 @@ from footfall.eventlog.log import (
     Position,
     Tally,
 )
-
-RECORD_OVERHEAD_BYTES = 64
 
 
 @dataclass(slots=True)

@@ -34,7 +34,6 @@ from footfall.eventlog.sqlite_file import (
     create_file,
     first_value,
     make_directory,
-    write_transaction,
 )
 from footfall.eventlog.sqlite_partition import PackedRecord
 
@@ -168,8 +167,10 @@ class SqliteLogWriter:
         self._lock = lock
         self._max_bytes = max_bytes
         self._packer = partition_file.Packer()
+        self._state: partition_file.State | None = None  # as far as we know it without asking the file
         self._wal_pages = 0
         connection.set_wal_hook(self._note_wal_pages)
+        connection.set_commit_hook(_about_to_commit)
         self._groups = GroupCommit(file.stem, self._store, self._close_file)
         self.append = self._groups.append  # bound here: an append is too frequent for one more call
         self.append_async = self._groups.append_async
@@ -179,16 +180,19 @@ class SqliteLogWriter:
         # Between two groups, not within a commit: no record waits for a checkpoint after it is durable.
         if self._wal_pages * PAGE_BYTES >= CHECKPOINT_BYTES:
             checkpoint(self._connection)
-        packed = [self._packer.pack(payload, tally) for payload, tally in group]
-        try:
-            with write_transaction(self._connection):
-                state = partition_file.read_state(self._connection)
-                outcomes, accepted = self._admit(state, packed)
-                if accepted:
-                    partition_file.insert_records(self._connection, state, accepted)
-                    reach("P1")
-        except apsw.FullError:
-            return [LogFull("the disk is full")] * len(group)
+        packed = self._packer.pack(group)
+        state, self._state = self._state, None  # if this fails, only the file knows
+        if state is None or state.stored_bytes + _size(packed) > self._max_bytes:
+            state = partition_file.read_state(self._connection)  # the reader may have made room
+        outcomes, accepted = self._admit(state, packed)
+        if accepted:
+            try:
+                partition_file.insert_group(self._connection, state.end_offset, accepted)
+            except apsw.FullError:
+                return [LogFull("the disk is full")] * len(group)
+        self._state = state._replace(
+            end_offset=state.end_offset + len(accepted), stored_bytes=state.stored_bytes + _size(accepted)
+        )
         reach("P2")
         return outcomes
 
@@ -196,7 +200,7 @@ class SqliteLogWriter:
         self, state: partition_file.State, group: Sequence[PackedRecord]
     ) -> tuple[list[Outcome], Sequence[PackedRecord]]:
         """An offset or LogFull for each record, and the records that fit into the byte limit."""
-        if state.stored_bytes + sum(record.size for record in group) <= self._max_bytes:
+        if state.stored_bytes + _size(group) <= self._max_bytes:
             return list(range(state.end_offset, state.end_offset + len(group))), group
         full = LogFull(f"the log is at its limit of {self._max_bytes} bytes")
         outcomes: list[Outcome] = []
@@ -218,6 +222,15 @@ class SqliteLogWriter:
     def _close_file(self) -> None:
         self._connection.close()
         self._lock.close()
+
+
+def _about_to_commit() -> bool:
+    reach("P1")
+    return False  # go on
+
+
+def _size(records: Sequence[PackedRecord]) -> int:
+    return sum([record.size for record in records])
 
 
 class _Reader:
