@@ -10,6 +10,7 @@ from collector.app import build_app
 from collector.options import CollectorOptions
 from collector.server import build_server
 from footfall.cli.child import SupervisorLink
+from footfall.cli.descriptors import allow_descriptors
 from footfall.cli.engines import opened_log, opened_workspace
 from footfall.cli.log_lines import set_up_logging
 from footfall.cli.serving import GRACEFUL_SECONDS, serve
@@ -21,6 +22,7 @@ from footfall.settings import Settings, read_installation_key
 def run_collector(settings: Settings, worker: int, listener: socket.socket, link: SupervisorLink) -> None:
     """Returns when it was asked to end and everything accepted is durable."""
     set_up_logging()
+    allow_descriptors()
     options = CollectorOptions(
         limits=BodyLimits(settings.max_body_bytes, settings.max_decompressed_bytes),
         worker=worker,

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from prometheus_client import CollectorRegistry
 
 from footfall.cli.child import SupervisorLink
+from footfall.cli.descriptors import allow_descriptors
 from footfall.cli.engines import opened_log, opened_store, opened_workspace
 from footfall.cli.log_lines import set_up_logging
 from footfall.cli.processor_thread import ProcessorThread
@@ -29,6 +30,7 @@ class ProcessorFailed(Exception):  # noqa: N818 - reads as what it is
 def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink) -> None:
     """Returns when it was asked to end. StoreError at the start, ProcessorFailed later."""
     set_up_logging()
+    allow_descriptors()
     installation_key = read_installation_key(settings)
     keyed_hash, sealer = KeyedHash(installation_key), Sealer(installation_key)
     registry = CollectorRegistry()
