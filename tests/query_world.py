@@ -5,6 +5,7 @@ Events are written as the processor would write them, without it: a test says wh
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -88,7 +89,7 @@ class World:
         self._writer = self.log.open_writer(0)
         self.now = NOW
         self.types: dict[tuple[str, str], str] = {}
-        app = build_app(
+        self._app = build_app(
             store,
             self.workspace,
             self.log,
@@ -98,10 +99,21 @@ class World:
             options=options,
         )
         self.client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app),
+            transport=httpx.ASGITransport(self._app),
             base_url="http://test",
             headers={"Authorization": f"Bearer {SECRET}"},
         )
+
+    def close(self) -> None:
+        """Ends the app's threads, each of which keeps three descriptors of the engine's, and the files."""
+
+        async def end() -> None:
+            async with self._app.router.lifespan_context(self._app):
+                await self.client.aclose()
+
+        asyncio.run(end())
+        self.log.close()
+        self.workspace.close()
 
     def key(self, distinct_id: str) -> int:
         if identifies_nobody(distinct_id):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from footfall.events.log_record import Refusal
 from footfall.storage.migrate import migrate
 from footfall.storage.opening import open_store
 from footfall.storage.store import Query, QueryLimits, Rows, Store, StoreUnavailable
-from footfall.storage.topology import topology_of
+from footfall.storage.topology import Topology
 from footfall.workspace.projects import MAX_SHARED_DEVICE_LIMIT
 from processor import pipeline
 from processor.blocks import LogReplacedError
@@ -146,9 +147,14 @@ def test_a_repeated_profile_operation_counts_once(world: World) -> None:
 def test_repeats_are_forgotten_beyond_the_horizon(
     store_url: str, tmp_path: Path, new_name: Callable[[str], str]
 ) -> None:
-    own_store = open_store(f"{store_url}?database={new_name('horizon')}", scratch=tmp_path / "scratch")
-    migrate(own_store, topology_of(f"{store_url}?database=x"))
-    world = World(own_store, "p")
+    name = new_name("horizon")
+    with closing(open_store(f"{store_url}?database={name}", scratch=tmp_path / "scratch")) as own_store:
+        migrate(own_store, Topology(name))
+        _repeat_over_weeks(World(own_store, "p"))
+        own_store.command(f"DROP DATABASE {name} SYNC")
+
+
+def _repeat_over_weeks(world: World) -> None:
     event = track("buy", "a", event_id="order 10")
     for day, events in ((0, [event]), (7, [event]), (16, [track("buy", "b")]), (17, [event])):
         world.now = NOON + day * 86_400_000

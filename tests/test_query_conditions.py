@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -127,11 +128,11 @@ CASES: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.fixture(scope="module")
-def world(store: Store, tmp_path_factory: pytest.TempPathFactory) -> World:
-    made = World(store, "conditions", tmp_path_factory.mktemp("conditions"))
-    made.put(*[Event("buy", user, DAY, properties) for user, properties in USERS.items()])
-    made.put_profiles({"ann": {"city": "Xi'an", "score": 9}, "bob": {"city": "", "score": 10}})
-    return made
+def world(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with closing(World(store, "conditions", tmp_path_factory.mktemp("conditions"))) as made:
+        made.put(*[Event("buy", user, DAY, properties) for user, properties in USERS.items()])
+        made.put_profiles({"ann": {"city": "Xi'an", "score": 9}, "bob": {"city": "", "score": 10}})
+        yield made
 
 
 @pytest.mark.parametrize(("condition", "expected"), CASES, ids=lambda value: str(value)[:60])
@@ -144,14 +145,17 @@ async def test_keeps_exactly_these_users(world: World, condition: dict[str, Any]
         assert sorted(user["user_id"] for user in answer["users"]) == expected.split()
 
 
-async def test_a_profile_of_an_older_version_does_not_count(
-    store: Store, new_name: Callable[[str], str], tmp_path: Path
-) -> None:
-    world = World(store, new_name("conditions"), tmp_path)
-    world.put(Event("buy", "ann", DAY))
-    world.put_profiles({"ann": {"city": "old"}}, version=1)
-    world.put_profiles({"ann": {"city": "new"}}, version=2)
+@pytest.fixture
+def empty_world(store: Store, new_name: Callable[[str], str], tmp_path: Path) -> Iterator[World]:
+    with closing(World(store, new_name("conditions"), tmp_path)) as made:
+        yield made
+
+
+async def test_a_profile_of_an_older_version_does_not_count(empty_world: World) -> None:
+    empty_world.put(Event("buy", "ann", DAY))
+    empty_world.put_profiles({"ann": {"city": "old"}}, version=1)
+    empty_world.put_profiles({"ann": {"city": "new"}}, version=2)
     for city, users in (("old", 0), ("new", 1)):
         where = [{"property": "city", "of": "user", "op": "eq", "value": city}]
-        result = await world.trends({**{k: BODY[k] for k in ("range", "series")}, "where": where})
+        result = await empty_world.trends({**{k: BODY[k] for k in ("range", "series")}, "where": where})
         assert result["series"][0]["total"] == users

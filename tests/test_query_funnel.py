@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,9 @@ def users_of(steps: list[dict[str, Any]]) -> list[int]:
 
 
 @pytest.fixture
-def world(store: Store, new_name: Callable[[str], str], tmp_path: Path) -> World:
-    return World(store, new_name("funnel"), tmp_path)
+def world(store: Store, new_name: Callable[[str], str], tmp_path: Path) -> Iterator[World]:
+    with closing(World(store, new_name("funnel"), tmp_path)) as made:
+        yield made
 
 
 async def test_says_where_users_are_lost_and_how_long_it_takes(world: World) -> None:

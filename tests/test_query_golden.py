@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,12 +24,12 @@ CASES = sorted(GOLDEN.glob("*.sql"))
 
 
 @pytest.fixture(scope="module")
-def world(store: Store, tmp_path_factory: pytest.TempPathFactory) -> World:
-    made = World(store, "golden", tmp_path_factory.mktemp("golden"))
-    properties = {"channel": "app_store", "amount": 10, "age": 30, "plan": "gold"}
-    made.put(Event("buy", "ann", "2026-10-01T10:00:00+08:00", properties))
-    made.put_profiles({"ann": {"city": "Xi'an"}})
-    return made
+def world(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with closing(World(store, "golden", tmp_path_factory.mktemp("golden"))) as made:
+        properties = {"channel": "app_store", "amount": 10, "age": 30, "plan": "gold"}
+        made.put(Event("buy", "ann", "2026-10-01T10:00:00+08:00", properties))
+        made.put_profiles({"ann": {"city": "Xi'an"}})
+        yield made
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)

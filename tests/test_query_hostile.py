@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 from urllib.parse import quote
 
@@ -106,16 +107,16 @@ TEMPLATES: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 @pytest.fixture(scope="module")
-def world(store: Store, tmp_path_factory: pytest.TempPathFactory) -> World:
-    made = World(store, "hostile", tmp_path_factory.mktemp("hostile"))
-    made.put(
-        *[
-            Event(text, f"id {text}", "2026-10-01T10:00:00+08:00", {text: text, "amount": 1})
-            for text in HOSTILE
-        ]
-    )
-    made.put_profiles({f"id {text}": {text: text} for text in HOSTILE})
-    return made
+def world(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with closing(World(store, "hostile", tmp_path_factory.mktemp("hostile"))) as made:
+        made.put(
+            *[
+                Event(text, f"id {text}", "2026-10-01T10:00:00+08:00", {text: text, "amount": 1})
+                for text in HOSTILE
+            ]
+        )
+        made.put_profiles({f"id {text}": {text: text} for text in HOSTILE})
+        yield made
 
 
 def filled(template: Any, text: str, place: Iterator[int], wanted: int | None) -> Any:

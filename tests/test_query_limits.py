@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from footfall.storage.store import (
 )
 from query_api.gate import Gate
 from query_api.problems import Busy
+from query_api.scan import ScannerMissing
 from tests.query_world import Event, World
 
 BODY: dict[str, Any] = {
@@ -29,27 +31,31 @@ BODY: dict[str, Any] = {
 }
 
 
+@pytest.fixture
+def world(store: Store, new_name: Callable[[str], str], tmp_path: Path) -> Iterator[World]:
+    with closing(World(store, new_name("limits"), tmp_path)) as made:
+        yield made
+
+
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [
         (QueryTooExpensive("memory limit of secret"), 422, "too_expensive"),
         (MemoryError(), 422, "too_expensive"),
         (StoreUnavailable("gone"), 503, "unavailable"),
+        (ScannerMissing("_scan.so cannot be loaded"), 503, "scanner_missing"),
         (QueryRefused("Syntax error near secret"), 500, "query_refused"),
         (RuntimeError("secret"), 500, "bug"),
     ],
 )
 async def test_trouble_with_the_store_is_named_without_details(
+    world: World,
     store: Store,
-    new_name: Callable[[str], str],
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
     status: int,
     code: str,
 ) -> None:
-    world = World(store, new_name("limits"), tmp_path)
-
     def fail(query: Query, limits: QueryLimits | None = None) -> Rows:
         raise error
 
@@ -87,10 +93,7 @@ async def test_a_query_whose_client_left_keeps_its_place_until_it_ends() -> None
     gate.close()
 
 
-async def test_the_cache_tells_a_number_from_its_text(
-    store: Store, new_name: Callable[[str], str], tmp_path: Path
-) -> None:
-    world = World(store, new_name("limits"), tmp_path)
+async def test_the_cache_tells_a_number_from_its_text(world: World) -> None:
     world.put(
         Event("buy", "ann", "2026-10-01T10:00:00Z", {"size": "1.5"}),
         Event("buy", "bob", "2026-10-01T10:00:00Z", {"weight": 1.5}),

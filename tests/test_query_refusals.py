@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from typing import Any
 
@@ -17,8 +19,9 @@ FUNNEL: dict[str, Any] = {"steps": [{"event": "register"}, {"event": "buy"}]}
 
 
 @pytest.fixture(scope="module")
-def world(store: Store, tmp_path_factory: pytest.TempPathFactory) -> World:
-    return World(store, "refusals", tmp_path_factory.mktemp("refusals"))
+def world(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with closing(World(store, "refusals", tmp_path_factory.mktemp("refusals"))) as made:
+        yield made
 
 
 def where(**leaf: Any) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ OCTOBER = {"from": "2026-10-01", "to": "2026-10-03"}
 
 
 @pytest.fixture
-def world(store: Store, new_name: Callable[[str], str], tmp_path: Path) -> World:
-    return World(store, new_name("trends"), tmp_path)
+def world(store: Store, new_name: Callable[[str], str], tmp_path: Path) -> Iterator[World]:
+    with closing(World(store, new_name("trends"), tmp_path)) as made:
+        yield made
 
 
 async def test_counts_events_and_users_by_local_day(world: World) -> None:
