@@ -8,7 +8,7 @@ Problem (application/problem+json)
 ├── NotFound           no such project, person or page
 ├── Conflict           a project of that name exists
 ├── TooExpensive       a query over its budget: says what to narrow
-└── Busy               too many queries at once, or the store is away
+└── Busy               too many queries at once, the store is away, or the scanner was not built
 Everything else is a bug: 500, logged, without details for the client.
 """
 
@@ -27,6 +27,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from footfall.eventlog.log import LogError
 from footfall.storage.store import QueryTooExpensive, StoreError, StoreUnavailable
 from query_api.answers import number_text
+from query_api.scan import ScannerMissing
 from query_api.spec.conditions import FORMS
 from query_api.spec.query import ACTOR_FORMS
 from query_api.spec.spellings import nearest_word
@@ -260,6 +261,7 @@ _TABLE: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callabl
         ),
     ),
     ((StoreUnavailable, LogError), lambda _: Busy("the store cannot be reached now", code="unavailable")),
+    (ScannerMissing, lambda error: Busy(str(error), code="scanner_missing")),
     (StoreError, lambda _: Bug("the store refused our SQL; the server's log says why", code="query_refused")),
     (Exception, lambda _: Bug("something unexpected happened; the server's log says what")),
 )
