@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from footfall.storage.store import Query
+from query_api.buckets import Bucket
+from query_api.problems import Fault, refused
 from query_api.scope import Scope
 from query_api.spec.query import QuerySpec
 from query_api.store_reader import StoreReader
@@ -36,6 +38,15 @@ class People(NamedTuple):
 
 def never(spec: Any, scope: Scope) -> None:
     """The time of answers that only change when data comes."""
+
+
+def place_of_bucket(name: str, buckets: Sequence[Bucket]) -> int:
+    """Which of the query's buckets a cell names. Raises InvalidQuery."""
+    names = [bucket.name for bucket in buckets]
+    if name not in names:
+        message = f"{name!r} is no bucket of this query"
+        raise refused([Fault("cell.bucket", "unknown_value", message, name, names)])
+    return names.index(name)
 
 
 @dataclass(frozen=True, slots=True)

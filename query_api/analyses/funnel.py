@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from query_api.analyses.analysis import Analysis, Explained, Page, People
+from query_api.analyses.analysis import Analysis, Explained, Page, People, place_of_bucket
 from query_api.analyses.funnel_figures import (
     Edges,
     Reached,
@@ -49,7 +49,7 @@ from query_api.analyses.funnel_values import (
 )
 from query_api.buckets import Period
 from query_api.group_keys import REST, GroupKeys
-from query_api.problems import Fault, TooExpensive, refused
+from query_api.problems import TooExpensive
 from query_api.scan import NO_VALUE, Block, FunnelPlan, FunnelScan, scan_funnel
 from query_api.scope import Scope
 from query_api.spec.breakdown import OTHER, Part
@@ -353,11 +353,8 @@ def _rows_of_cell(
     if cell.bucket is None or spec.trend is None:
         chosen = reached_rows if cell.outcome == "converted" else lost_rows
         return chosen(reached, cell.step, rows)
-    names = [bucket.name for bucket in trend_buckets(spec, scope)]
-    if cell.bucket not in names:
-        message = f"{cell.bucket!r} is no bucket of this query"
-        raise refused([Fault("cell.bucket", "unknown_value", message, cell.bucket, names)])
-    entered, converted = trend_rows(spec, spec.trend, reached, names.index(cell.bucket), group)
+    place = place_of_bucket(cell.bucket, trend_buckets(spec, scope))
+    entered, converted = trend_rows(spec, spec.trend, reached, place, group)
     if cell.outcome == "dropped":
         return np.setdiff1d(entered, converted) if cell.step != spec.trend.from_step else entered[:0]
     return entered if cell.step == spec.trend.from_step else converted

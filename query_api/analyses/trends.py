@@ -20,10 +20,10 @@ from typing import Any
 
 from query_api.analyses.analysis import Analysis, Explained, Page, People
 from query_api.analyses.measures import Measured, Number, measured
+from query_api.analyses.trends_cuts import Cut, cell_period, cuts_of
 from query_api.answers import as_number
 from query_api.buckets import Bucket, Period
 from query_api.group_keys import NAMED_AS_REST, REST, GroupKeys
-from query_api.problems import Fault, refused
 from query_api.scope import Scope
 from query_api.spec.breakdown import Part
 from query_api.spec.conditions import Owner
@@ -33,15 +33,6 @@ from query_api.sql.events import PERSON, TIME, EventSql
 from query_api.store_reader import StoreReader
 
 # ------------------------------------------------------------------------------------------- SQL
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """The time that a query reads, and the buckets it is cut into, each with the `trailing` ones if any."""
-
-    period: Period
-    edges: tuple[int, ...] = ()
-    trailing: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +206,7 @@ def _read_series(
     groups: Groups | None,
 ) -> list[dict[str, Any]]:
     """The answer's entries of one series: a group each, in the groups' order."""
-    values = _read_values(spec, scope, reader, series, _cuts(spec, scope, buckets), groups=groups)
+    values = _read_values(spec, scope, reader, series, cuts_of(spec, scope, buckets), groups=groups)
     read = GroupKeys.of(spec.breakdown, scope.catalogue).read
     nothing = Values({}, 0)
     return [
@@ -236,34 +227,13 @@ def _rank(
     if not spec.breakdown:
         return None
     sql = EventSql(scope)
-    period = _cuts(spec, scope, ())[-1].period
+    period = cuts_of(spec, scope, ())[-1].period
     found = reader.rows(sql.parameters.query(ranking_sql(sql, spec, series, period, size))).rows
     keys = [row[0] for row in found]
     if len(keys) <= spec.breakdown_limit:
         return Groups(tuple(keys), others=False)
     listed = (key for key in keys[: spec.breakdown_limit] if key != NAMED_AS_REST)
     return Groups(tuple(listed), others=True)
-
-
-def _cuts(spec: TrendsSpec, scope: Scope, buckets: Sequence[Bucket]) -> list[Cut]:
-    """What is read: buckets and total at once, or for trailing windows the buckets and then the total."""
-    edges = tuple(bucket.start for bucket in buckets)
-    if spec.interval == "total":
-        return [Cut(_last_days(spec, scope))]
-    if spec.trailing is None or spec.trailing == 1 or not buckets:
-        return [Cut(scope.period, edges)]
-    before = scope.calendar.before(buckets[0], spec.interval, spec.trailing - 1)
-    edges = tuple(bucket.start for bucket in before) + edges
-    return [Cut(Period(edges[0], scope.period.end), edges, spec.trailing), Cut(scope.period)]
-
-
-def _last_days(spec: TrendsSpec, scope: Scope) -> Period:
-    """The period of `total`: the range, or the trailing days that end with its last one."""
-    if spec.trailing is None:
-        return scope.period
-    last = scope.calendar.buckets(Period(scope.period.end - 1, scope.period.end), "day")[0]
-    before = scope.calendar.before(last, "day", spec.trailing - 1)
-    return Period((before or [last])[0].start, scope.period.end)
 
 
 def _read_values(
@@ -348,7 +318,7 @@ def select_people(spec: TrendsUsersSpec, scope: Scope, reader: StoreReader, page
     ranked = spec.series if spec.formula is not None else [series]
     size = "count()" if spec.formula is not None else measured(series.measure).size
     groups = _rank(spec, scope, reader, ranked, size) if spec.cell.key else None
-    cut = Cut(_cell_period(spec, scope))
+    cut = Cut(cell_period(spec, scope))
     sql = EventSql(scope)
     people = people_sql(sql, spec, spec.cell, cut, groups)
     total = reader.rows(sql.parameters.query(f"SELECT count() FROM ({people})")).rows[0][0]
@@ -361,27 +331,6 @@ def select_people(spec: TrendsUsersSpec, scope: Scope, reader: StoreReader, page
     return People([int(row[0]) for row in keys], int(total))
 
 
-def _cell_period(spec: TrendsUsersSpec, scope: Scope) -> Period:
-    """The time that a cell counts: its bucket's part inside the range, or its trailing window."""
-    buckets = scope.calendar.buckets(scope.period, spec.interval)
-    name = spec.cell.bucket
-    if name is None or spec.interval == "total":
-        cut = _cuts(spec, scope, buckets)[-1].period
-        if name is None or name == buckets[0].name:
-            return cut
-    for bucket in buckets:
-        if bucket.name == name:
-            end = min(bucket.end, scope.period.end)
-            if spec.trailing is None or spec.trailing == 1 or spec.interval == "total":
-                return Period(max(bucket.start, scope.period.start), end)
-            before = scope.calendar.before(bucket, spec.interval, spec.trailing - 1)
-            return Period(before[0].start, end)
-    allowed = [bucket.name for bucket in buckets]
-    raise refused(
-        [Fault("cell.bucket", "unknown_value", f"{name!r} is no bucket of this query", name, allowed)]
-    )
-
-
 def explain(spec: TrendsSpec, scope: Scope) -> list[Explained]:
     """The queries of every series. Which groups are shown is the outcome of the first of them."""
     buckets = scope.calendar.buckets(scope.period, spec.interval)
@@ -389,10 +338,10 @@ def explain(spec: TrendsSpec, scope: Scope) -> list[Explained]:
     for series in spec.series:
         sql = EventSql(scope)
         if spec.breakdown:
-            period = _cuts(spec, scope, ())[-1].period
+            period = cuts_of(spec, scope, ())[-1].period
             text = ranking_sql(sql, spec, [series], period, measured(series.measure).size)
             explained.append(Explained(f"{series.shown}: the largest groups", sql.parameters.query(text)))
-        cuts = _cuts(spec, scope, buckets)
+        cuts = cuts_of(spec, scope, buckets)
         for cut in cuts:
             text = values_sql(sql, spec, series, cut, None, total=len(cuts) == 1)
             what = "the values" if cut.edges or len(cuts) == 1 else "the total"
