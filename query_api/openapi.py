@@ -210,7 +210,10 @@ def _other_paths() -> dict[str, Any]:
     name = _parameter("name", "path", "The project's name.")
     metrics = _operation("For Prometheus.", _TEXT, public=True)
     metrics["responses"]["200"]["content"] = {"text/plain": {"schema": _TEXT}}
+    landing = _operation("What a browser shows here.", _TEXT, public=True)
+    landing["responses"]["200"]["content"] = {"text/html": {"schema": _TEXT}}
     return {
+        "/": {"get": landing},
         "/api/v1/users/{id}": {"get": _operation("A person with the profile.", _PERSON, [person, project])},
         "/api/v1/users/{id}/events": {
             "get": _operation("A person's events, newest first.", _TIMELINE, [person, project, before, limit])

@@ -52,9 +52,9 @@ def test_the_wheel_holds_every_module(wheel: zipfile.ZipFile) -> None:
     assert modules <= set(wheel.namelist())
 
 
-def test_the_wheel_holds_the_scanner_and_the_migrations(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_holds_the_scanner_the_page_and_the_migrations(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
-    assert "query_api/scan/_scan.so" in names
+    assert {"query_api/scan/_scan.so", "query_api/routes/landing.html"} <= names
     migrations = {
         path.relative_to(ROOT).as_posix() for path in (ROOT / "footfall/storage/migrations").glob("*.sql")
     }
