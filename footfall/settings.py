@@ -17,10 +17,10 @@ _PREFIX = "FOOTFALL_"
 _NO_SETTINGS = ("FOOTFALL_SDK_", "FOOTFALL_FAULT")  # the Python SDK's, in whatever process it runs; tests'
 
 # What several processes can share: the log in memory is for tests, in one process.
-_SCHEMES: dict[str, tuple[str, ...]] = {
-    "log_url": ("sqlite",),
-    "store_url": ("chdb", "clickhouse"),
-    "workspace_url": ("sqlite",),
+_URLS: dict[str, tuple[str, ...]] = {
+    "log_url": ("sqlite:////absolute/directory",),
+    "store_url": ("chdb:///absolute/directory", "clickhouse://user:password@host:8123/database"),
+    "workspace_url": ("sqlite:////absolute/file",),
 }
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -102,9 +102,10 @@ class Settings(BaseSettings):
     @field_validator("log_url", "store_url", "workspace_url")
     @classmethod
     def _check_scheme(cls, url: str, field: ValidationInfo) -> str:
-        schemes = _SCHEMES[field.field_name or ""]
+        examples = _URLS[field.field_name or ""]
+        schemes = [urlsplit(example).scheme for example in examples]
         if urlsplit(url).scheme not in schemes:
-            raise ValueError(f"the scheme must be one of {', '.join(schemes)}")
+            raise ValueError(f"the scheme must be one of {', '.join(schemes)}, as in {' or '.join(examples)}")
         return url
 
     @model_validator(mode="before")
@@ -167,12 +168,12 @@ def read_installation_key(settings: Settings) -> bytes:
     try:
         return _parse_installation_key(path.read_text().strip())
     except FileNotFoundError:
-        pass
-    except ValueError as error:
+        return _create_installation_key(path)
+    except (ValueError, OSError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise InvalidSettings(
-            f"{path}: {error}. Restore it from a backup; a new key would not know old ids"
+            f"{path}: {why}. Restore it from a backup; a new key would not know old ids"
         ) from error
-    return _create_installation_key(path)
 
 
 def _create_installation_key(path: Path) -> bytes:

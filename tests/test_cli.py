@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +20,10 @@ import pytest
 from typer.testing import CliRunner
 
 from footfall.cli.app import app
+from footfall.cli.child import SupervisorLink, footfall_command
+from footfall.cli.engine import run_engine
 from footfall.settings import read_settings
+from query_api.scan import native
 
 FUNNEL = {
     "range": {"last": {"value": 7, "unit": "day"}},
@@ -53,13 +55,19 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
 class Up:
     """A running `footfall up`."""
 
-    def __init__(self, environment: dict[str, str], directory: Path) -> None:
+    def __init__(self, environment: dict[str, str], directory: Path, started_in: Path | None = None) -> None:
         self.out, self.err = directory / "up.out", directory / "up.err"
         self.collect_url = f"http://127.0.0.1:{environment['FOOTFALL_COLLECT_PORT']}"
         self.query_url = f"http://127.0.0.1:{environment['FOOTFALL_QUERY_PORT']}"
         with self.out.open("w") as out, self.err.open("w") as err:
-            command = [sys.executable, "-m", "footfall.cli", "up"]
-            self.process = subprocess.Popen(command, stdout=out, stderr=err, env=environment, process_group=0)
+            self.process = subprocess.Popen(
+                footfall_command("up"),
+                stdout=out,
+                stderr=err,
+                env=environment,
+                cwd=started_in,
+                process_group=0,
+            )
 
     def wait_until_up(self) -> None:
         wait_for(lambda: "Footfall is up" in self.out.read_text() or self.process.poll() is not None)
@@ -203,6 +211,19 @@ def test_a_killed_supervisor_leaves_no_process_and_a_free_home(
     assert again.end() == 0
 
 
+def test_what_lies_in_the_current_directory_is_not_taken_for_what_is_installed(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    for package in ("footfall", "collector", "query_api"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("raise SystemExit('not what is installed')")
+    running = Up(environment, tmp_path, started_in=tmp_path)
+    try:
+        running.wait_until_up()
+    finally:
+        assert running.end() == 0
+
+
 def test_a_second_up_on_the_same_home_is_refused(up: Up, environment: dict[str, str]) -> None:
     result = run("up", environment)
     assert result.returncode == 1
@@ -255,6 +276,37 @@ def test_a_url_that_means_nothing_stops_the_start(
         assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("variable", "url"),
+    [
+        ("FOOTFALL_LOG_URL", "sqlite:///{file}/log"),
+        ("FOOTFALL_WORKSPACE_URL", "sqlite:///{file}/workspace.db"),
+    ],
+)
+def test_a_place_that_cannot_be_made_stops_the_start(
+    environment: dict[str, str], variable: str, url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no directory")
+    result = run("up", environment | {variable: url.format(file=tmp_path / "file")})
+    assert result.returncode == 1
+    assert f"{variable}: {tmp_path}/file" in result.stderr
+    assert "choose a place that this user can write" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_without_its_scanner_the_engine_does_not_start(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    native.load_library.cache_clear()
+    monkeypatch.setattr(native, "__file__", str(tmp_path / "native.py"))
+    with socket.socket() as listener, pytest.raises(native.ScannerMissing, match="pip install"):
+        run_engine(read_settings(), listener, SupervisorLink(None, None))
+    looked = CliRunner().invoke(app, ["doctor"])
+    native.load_library.cache_clear()
+    assert looked.exit_code == 1
+    assert f"FAIL scanner: {tmp_path}/_scan.so cannot be loaded" in looked.output
+
+
 @pytest.mark.parametrize("command", ["up", "migrate"])
 def test_a_home_that_cannot_be_made_is_an_error(
     environment: dict[str, str], command: str, tmp_path: Path
@@ -302,5 +354,5 @@ def test_doctor_leaves_a_home_alone_that_is_not_there_yet(environment: dict[str,
 
 
 def run(command: str, environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "footfall.cli", command, *options]
+    line = footfall_command(command, *options)
     return subprocess.run(line, capture_output=True, text=True, timeout=120, check=False, env=environment)

@@ -9,7 +9,6 @@ import shlex
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,13 @@ from urllib.request import Request, urlopen
 import pytest
 from sdk_server import unused_port
 
+from footfall.cli.child import footfall_command
+
 
 def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """`footfall` with these arguments and FOOTFALL_* settings."""
     return subprocess.run(
-        [sys.executable, "-m", "footfall.cli", *arguments],
+        footfall_command(*arguments),
         env=os.environ | settings,
         capture_output=True,
         text=True,
@@ -51,16 +52,7 @@ def test_the_demo_shows_answers_equal_to_the_reference(tmp_path: Path, ports: di
 def test_the_demo_serves_what_it_points_to_until_it_is_told_to_end(
     tmp_path: Path, ports: dict[str, str]
 ) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "footfall.cli",
-        "demo",
-        "--events",
-        "1000",
-        "--home",
-        str(tmp_path / "home"),
-    ]
+    command = footfall_command("demo", "--events", "1000", "--home", str(tmp_path / "home"))
     said = tmp_path / "said"
     with said.open("w") as out:
         process = subprocess.Popen(command, env=os.environ | ports, stdout=out, stderr=subprocess.STDOUT)

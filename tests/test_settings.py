@@ -74,6 +74,7 @@ def test_the_sdks_variables_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> N
         ("FOOTFALL_DEDUP_DAYS", "0", "FOOTFALL_DEDUP_DAYS: .*greater than or equal to 1"),
         ("FOOTFALL_QUERY_PORT", "8106", "FOOTFALL_COLLECT_PORT and FOOTFALL_QUERY_PORT are both 8106"),
         ("FOOTFALL_INSTALLATION_KEY", "abc", "64 hexadecimal digits"),
+        ("FOOTFALL_LOG_URL", "/var/log/footfall", "FOOTFALL_LOG_URL: .* as in sqlite:////absolute/directory"),
     ],
 )
 def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str) -> None:
@@ -126,6 +127,13 @@ def test_a_damaged_installation_key_is_not_replaced() -> None:
     with pytest.raises(InvalidSettings, match="Restore it from a backup"):
         read_installation_key(settings)
     assert (settings.home / "installation.key").read_text() == "half a ke"
+
+
+def test_an_installation_key_that_cannot_be_read_is_an_error() -> None:
+    settings = read_settings()
+    (settings.home / "installation.key").mkdir(parents=True)
+    with pytest.raises(InvalidSettings, match=r"installation.key: Is a directory. Restore it from a backup"):
+        read_installation_key(settings)
 
 
 def test_an_installation_key_may_be_given(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""`python -m footfall.cli` is `footfall`, whatever the PATH: how the supervisor starts its processes."""
+"""`python -m footfall.cli` is `footfall`, whatever the PATH: how our processes start others (child.py)."""
 
 from footfall.cli import main
 

@@ -119,11 +119,13 @@ def collect_worker(
 def engine(listen_fd: _ListenFd, ready_fd: _LinkFd = None, alive_fd: _LinkFd = None) -> None:
     """The processor and the query API; started by `footfall up`."""
     from footfall.cli.engine import ProcessorFailed, run_engine
+    from footfall.eventlog.log import LogError
     from footfall.storage.store import StoreError
+    from query_api.scan import ScannerMissing
 
     try:
         run_engine(_settings(), socket.socket(fileno=listen_fd), SupervisorLink(ready_fd, alive_fd))
-    except (StoreError, ProcessorFailed, InvalidSettings) as error:
+    except (LogError, StoreError, ScannerMissing, ProcessorFailed, InvalidSettings) as error:
         fail(str(error))
 
 

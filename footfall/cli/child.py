@@ -1,11 +1,20 @@
-"""A supervised process's part: it says when it is ready, and ends when the supervisor is gone."""
+"""A process that another one starts: by which command; that it is ready; that it ends with the other one."""
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+
+
+def footfall_command(*arguments: str) -> list[str]:
+    """`footfall` with these arguments, in another process, as it is installed for this one.
+
+    -P: what lies in the current directory, be it our own sources, is not taken for what is installed.
+    """
+    return [sys.executable, "-P", "-m", "footfall.cli", *arguments]
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def demo(
 
     if importlib.util.find_spec("footfall_sdk") is None:
         fail(
-            "the demo sends with our SDK, which is not installed: pip install footfall-sdk (or ./sdk/python)"
+            "the demo sends with our SDK, which is not installed: pip install ./sdk/python in the repository"
         )
     logging.getLogger("footfall_sdk").setLevel(logging.ERROR)  # rejections are part of the demo
     try:

@@ -7,7 +7,6 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from footfall.cli.child import footfall_command
 from footfall.cli.sockets import listen, url_of
 from footfall.settings import Settings
 
@@ -99,7 +99,7 @@ def running_system(settings: Settings, home: Path) -> Iterator[RunningSystem]:
     alive_read, alive_write = os.pipe()  # closes with this process, however that ends
     with log_path.open("wb") as log_file:
         process = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "footfall.cli", "up", f"--alive-fd={alive_read}"],
+            footfall_command("up", f"--alive-fd={alive_read}"),
             pass_fds=(alive_read,),
             env=_environment(settings, home, write_key, secret_key),
             stdin=subprocess.DEVNULL,

@@ -34,7 +34,13 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """All checks. Those that need the installation to be stopped look at the running one instead."""
-    findings = [_check_python(), _check_home(settings), _check_disk(settings), _check_clock()]
+    findings = [
+        _check_python(),
+        _check_scanner(),
+        _check_home(settings),
+        _check_disk(settings),
+        _check_clock(),
+    ]
     if not settings.home.exists():
         return [*findings, *_check_ports(settings)]
     findings.append(_check_installation_key(settings))
@@ -42,8 +48,9 @@ def examine(settings: Settings) -> list[Finding]:
         home = hold_home(settings.home)
     except HomeInUse:
         return [*findings, *_check_running(settings)]
-    except HomeUnusable:
-        return findings  # the check of the home has said why
+    except HomeUnusable as error:
+        seen, _, remedy = str(error).rpartition(": ")
+        return [*findings, Finding("home's lock", False, seen, remedy)]
     try:
         return [*findings, *_check_ports(settings), *_check_engines(settings)]
     finally:
@@ -70,6 +77,17 @@ def _check_python() -> Finding:
     seen = f"{sys.version.split()[0]}, {64 if sys.maxsize > 2**32 else 32} bit, {sys.platform}"
     ok = sys.version_info >= (3, 11) and sys.maxsize > 2**32 and sys.platform in ("linux", "darwin")
     return Finding("Python", ok, seen, "Footfall needs Python 3.11 or newer, 64 bit, on Linux or macOS")
+
+
+def _check_scanner() -> Finding:
+    from query_api.scan.native import ScannerMissing, load_library
+
+    try:
+        load_library()
+    except ScannerMissing as error:
+        seen, _, remedy = str(error).partition(". ")
+        return Finding("scanner", False, seen, remedy)
+    return Finding("scanner", True, "the compiled part of funnels loads")
 
 
 def _check_home(settings: Settings) -> Finding:
@@ -112,7 +130,7 @@ def _check_installation_key(settings: Settings) -> Finding:
         return Finding(what, True, "not there yet, the first `footfall up` makes it")
     try:
         read_installation_key(settings)
-    except (InvalidSettings, OSError) as error:
+    except InvalidSettings as error:
         remedy = "restore the file from a backup: with another key, all people and events would be new ones"
         return Finding(what, False, str(error), remedy)
     private = path.stat().st_mode & 0o077 == 0

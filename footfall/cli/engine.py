@@ -21,6 +21,7 @@ from footfall.storage.topology import topology_of
 from processor.loop import Processor, ProcessorOptions
 from query_api.app import build_app
 from query_api.options import QueryOptions
+from query_api.scan.native import load_library
 
 
 class ProcessorFailed(Exception):  # noqa: N818 - reads as what it is
@@ -28,7 +29,8 @@ class ProcessorFailed(Exception):  # noqa: N818 - reads as what it is
 
 
 def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink) -> None:
-    """Returns when it was asked to end. StoreError at the start, ProcessorFailed later."""
+    """Returns when it was asked to end. StoreError, ScannerMissing at the start, ProcessorFailed later."""
+    load_library()  # now: without it, somebody's first funnel would fail instead of the start
     set_up_logging()
     allow_descriptors()
     installation_key = read_installation_key(settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from footfall.settings import InvalidSettings, Settings, variable_of
@@ -21,10 +21,8 @@ def opened_log(settings: Settings) -> Iterator[Log]:
 
     with _naming("log_url"):
         log = open_log(settings.log_url, max_bytes=settings.log_max_bytes // settings.collect_workers)
-    try:
+    with closing(log):
         yield log
-    finally:
-        log.close()
 
 
 @contextmanager
@@ -33,10 +31,8 @@ def opened_store(settings: Settings) -> Iterator[Store]:
 
     with _naming("store_url"):
         store = open_store(settings.store_url, scratch=settings.scratch)
-    try:
+    with closing(store):
         yield store
-    finally:
-        store.close()
 
 
 @contextmanager
@@ -48,13 +44,11 @@ def opened_workspace(settings: Settings) -> Iterator[Workspace]:
     try:
         with _naming("workspace_url"):
             workspace = open_workspace(settings.workspace_url)
-    except (DatabaseError, OSError) as error:
+    except DatabaseError as error:
         what = f"the workspace {settings.workspace_url} cannot be opened ({error.args[0]})"
         raise InvalidSettings(f"{what}: restore it from a backup, or check the file's owner") from error
-    try:
+    with closing(workspace):
         yield workspace
-    finally:
-        workspace.close()
 
 
 @contextmanager
@@ -63,3 +57,6 @@ def _naming(field: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise InvalidSettings(f"{variable_of(field)}: {error}") from error
+    except OSError as error:
+        why = f"{error.filename}: {error.strerror}: choose a place that this user can write"
+        raise InvalidSettings(f"{variable_of(field)}: {why}") from error

@@ -10,7 +10,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from footfall.cli.child import SupervisorLink
+from footfall.cli.child import SupervisorLink, footfall_command
 from footfall.cli.engines import opened_workspace
 from footfall.cli.home import hold_home
 from footfall.cli.log_lines import set_up_logging
@@ -53,11 +53,12 @@ def run_up(settings: Settings, owner: SupervisorLink) -> None:
 
 def _children(settings: Settings, collect: socket.socket, query: socket.socket, lock: int) -> list[ChildSpec]:
     """Collectors first: when they have ended, what the engine finds in the log is all there will be."""
-    footfall = [sys.executable, "-m", "footfall.cli"]
     workers = [
         ChildSpec(
             name=f"collector-{worker}",
-            command=[*footfall, "collect-worker", f"--worker={worker}", f"--listen-fd={collect.fileno()}"],
+            command=footfall_command(
+                "collect-worker", f"--worker={worker}", f"--listen-fd={collect.fileno()}"
+            ),
             inherited=(collect.fileno(), lock),
             end_seconds=_ENDING_SECONDS,
         )
@@ -65,7 +66,7 @@ def _children(settings: Settings, collect: socket.socket, query: socket.socket, 
     ]
     engine = ChildSpec(
         name="engine",
-        command=[*footfall, "engine", f"--listen-fd={query.fileno()}"],
+        command=footfall_command("engine", f"--listen-fd={query.fileno()}"),
         inherited=(query.fileno(), lock),
         end_seconds=settings.drain_seconds + _ENDING_SECONDS,
     )
