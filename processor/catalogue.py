@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-import numpy as np
+import pyarrow as pa
 
 from footfall.storage.rows import EventNameRow, PropertyRow, TypeConflictRow
 from footfall.storage.store import Query, Store
@@ -86,25 +86,11 @@ def conflict_rows(blocks: Iterable[EventBlock]) -> list[TypeConflictRow]:
     return [TypeConflictRow(*place, count) for place, count in sorted(counts.items())]
 
 
-def event_name_rows(block: EventBlock) -> list[EventNameRow]:
-    """Each event name of the block with its count, first and last time."""
-    projects = [request.header.project for request in block.requests]
-    numbers: dict[tuple[str, str, str], int] = {}
-    group_of = np.array(
-        [
-            numbers.setdefault((projects[request], name, record.type), len(numbers))
-            for name, record, request in zip(
-                block.names, block.records, block.request_of.tolist(), strict=True
-            )
-        ],
-        np.int64,
+def event_name_rows(events: pa.Table) -> list[EventNameRow]:
+    """Each event name among rows of `events` with its count, first and last time."""
+    seen = events.select(["project", "event", "type", "time"])
+    seen = seen.set_column(3, "time", seen["time"].cast(pa.int64()))
+    groups = seen.group_by(["project", "event", "type"], use_threads=False).aggregate(
+        [("time", "count"), ("time", "min"), ("time", "max")]
     )
-    order = np.argsort(group_of, kind="stable")
-    counts = np.bincount(group_of, minlength=len(numbers))
-    starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
-    times = block.times[order]
-    firsts, lasts = np.minimum.reduceat(times, starts), np.maximum.reduceat(times, starts)
-    return [
-        EventNameRow(*name, int(counts[group]), int(firsts[group]), int(lasts[group]))
-        for name, group in sorted(numbers.items())
-    ]
+    return sorted(EventNameRow(*row.values()) for row in groups.to_pylist())

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 
-from footfall.events.keys import event_key
+from footfall.storage.rows import Keys
 from footfall.storage.store import Query, Store
 from processor.blocks import Plan
 from processor.key_filter import KeyFilter
@@ -29,6 +29,11 @@ WHERE day = {day:Date} AND event_id IN (
 ) AND NOT (
     log_partition = {own_partition:UInt16} AND log_offset BETWEEN {own_first:UInt64} AND {own_last:UInt64}
 )"""
+
+
+def event_keys(event_ids: Sequence[bytes]) -> Keys:
+    """As footfall.events.keys.event_key, of many at once."""
+    return np.frombuffer(b"".join(event_ids), "<u8")[::2]
 
 
 def day_of(received_at: int) -> date:
@@ -65,7 +70,7 @@ class SeenEvents:
         return repeats
 
     def _find_stored(self, plan: Plan, event_ids: Sequence[bytes]) -> set[bytes]:
-        keys = np.frombuffer(b"".join(event_ids), "<u8")[::2].tolist()
+        keys = event_keys(event_ids).tolist()
         stored: set[bytes] = set()
         for day, seen in self._days.items():
             suspects = seen.seen(keys)
@@ -87,7 +92,7 @@ class SeenEvents:
         for day, ids in event_ids.items():
             if day not in self._days:
                 self._days[day] = KeyFilter()
-            self._days[day].add(map(event_key, ids))
+            self._days[day].add(event_keys(ids).tolist())
 
     def forget_old(self, today: date) -> None:
         """Drops the days that lie beyond the horizon, counted from the newest day, but never from a future

@@ -12,7 +12,7 @@ import msgspec
 from footfall.eventlog.log import LogRecord
 from footfall.events.log_record import Header, MalformedLogRecord, read_log_record
 from footfall.events.reasons import Reason
-from footfall.events.record import Record, carried_id, raw_bytes, read_records, split_array
+from footfall.events.record import Record, raw_bytes, read_records, split_array
 from processor.blocks import Damaged
 from processor.event_block import Request, Rows
 from processor.id_keys import IdKeys
@@ -123,7 +123,7 @@ def _accepted(intake: Intake, header: Header, id_keys: IdKeys) -> Rows:
         request_of=[len(intake.requests) - 1] * len(records),
         seq=list(compress(_positions(header), told)),
         event_ids=event_ids,
-        id_keys=[id_keys.key(header.project, carried_id(record)) for record in records],
+        id_keys=[id_keys.carried(header.project, record) for record in records],
     )
 
 

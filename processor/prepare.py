@@ -31,7 +31,7 @@ from processor.bindings import BindingBook, People, find_claims
 from processor.blocks import Plan
 from processor.catalogue import Catalogue, conflict_rows, event_name_rows, property_rows
 from processor.dead_letters import dead_letter_rows
-from processor.duplicates import SeenEvents, day_of
+from processor.duplicates import SeenEvents, day_of, event_keys
 from processor.event_block import EventBlock, PropertyTypes, Request, Rows, build_block
 from processor.id_keys import IdKeys
 from processor.intake import Intake, Opened, take_in
@@ -239,18 +239,19 @@ class BlockPreparer:
         asked = [*(profile_operations(sets) if sets else ()), *(profile_operations(unsets) if unsets else ())]
         asked_items = item_operations(items) if items else []
         blocks = [block for block in (events, sets, items) if block is not None]
+        table = None if events is None else build_events_table(_event_rows(plan, events))
         return _Derived(
             fresh=fresh,
             repeats=[rows.request_of[row] for row in repeats],
             people=people,
             blocks=blocks,
-            events=None if events is None else build_events_table(_event_rows(plan, events)),
+            events=table,
             tables={
                 "profile_operations": asked,
                 "profiles": self._profiles.build(plan, people, asked),
                 "item_operations": asked_items,
                 "items": build_items(self._store, plan, asked_items),
-                "event_catalogue": [] if events is None else event_name_rows(events),
+                "event_catalogue": [] if table is None else event_name_rows(table),
             },
             properties=self._catalogue.admit(property_rows(blocks)),
         )
@@ -345,7 +346,7 @@ def _event_rows(plan: Plan, block: EventBlock) -> EventRows:
         user_key=user_keys,
         alias_key=np.where(user_keys == block.id_keys, np.uint64(0), block.id_keys),
         seq=block.seq,
-        event_key=np.frombuffer(b"".join(block.event_ids), "<u8")[::2],
+        event_key=event_keys(block.event_ids),
         distinct_id=[record.distinct_id or "" for record in block.records],
         anonymous_id=[record.anonymous_id or record.original_id or "" for record in block.records],
         login_id=[record.login_id or "" for record in block.records],

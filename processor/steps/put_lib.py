@@ -19,7 +19,8 @@ def put_lib(block: EventBlock) -> EventBlock:
     for name in sorted({name for lib in libs for name in lib}):
         having = np.array([name in lib for lib in libs])
         rows = np.flatnonzero(having[lib_of]).astype(np.int32)
-        block = block.put(name, rows, [libs[number][name] for number in lib_of[rows].tolist()])
+        values = np.array([lib.get(name) for lib in libs], np.object_)
+        block = block.put(name, rows, values[lib_of[rows]].tolist())
     return block
 
 
