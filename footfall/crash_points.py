@@ -2,7 +2,8 @@
 
 `FOOTFALL_FAULT=P6:3` ends the process, as SIGKILL would, when it reaches the point P6 for the third time.
 `FOOTFALL_FAULT=P6:3@/path` does so once: a process that finds the file goes on, one that dies leaves it.
-Without the variable `reach` does nothing. The points, in the order data flows:
+Several faults are separated by commas. Without the variable `reach` does nothing. The points, in the order
+data flows:
 
 P1  log: the group is written, not yet committed      P5  processor: the block is prepared
 P2  log: fsynced, not yet acknowledged                P6  processor: before an insert (once each)
@@ -14,17 +15,42 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 
 _KILLED = 137
 
 
-def _read_fault(text: str) -> tuple[str, int, str]:
-    fault, _, once_file = text.partition("@")
-    point, _, hits = fault.partition(":")
-    return point, int(hits or 1), once_file
+@dataclass(slots=True)
+class _Fault:
+    point: str
+    hits_left: int
+    once_file: str  # "": every process dies
+
+    def count_down(self) -> None:
+        self.hits_left -= 1
+        if self.hits_left == 0 and self._is_first():
+            os._exit(_KILLED)
+
+    def _is_first(self) -> bool:
+        if not self.once_file:
+            return True
+        try:
+            os.close(os.open(self.once_file, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return False
+        return True
 
 
-_point, _hits_left, _once_file = _read_fault(os.environ.get("FOOTFALL_FAULT", ""))
+def _read_faults(text: str) -> list[_Fault]:
+    faults = []
+    for each in filter(None, text.split(",")):
+        fault, _, once_file = each.partition("@")
+        point, _, hits = fault.partition(":")
+        faults.append(_Fault(point, int(hits or 1), once_file))
+    return faults
+
+
+_faults = _read_faults(os.environ.get("FOOTFALL_FAULT", ""))
 _observer: Callable[[str], None] | None = None
 
 
@@ -32,28 +58,12 @@ def reach(point: str) -> None:
     """Marks that the code got to a point."""
     if _observer is not None:
         _observer(point)
-    if point == _point:
-        _count_down()
+    for fault in _faults:
+        if fault.point == point:
+            fault.count_down()
 
 
 def observe(observer: Callable[[str], None] | None) -> None:
     """Has `observer` called with each point that is reached (it may raise); None: no more. For tests."""
     global _observer  # noqa: PLW0603 - one switch a process
     _observer = observer
-
-
-def _count_down() -> None:
-    global _hits_left  # noqa: PLW0603
-    _hits_left -= 1
-    if _hits_left == 0 and _is_first():
-        os._exit(_KILLED)
-
-
-def _is_first() -> bool:
-    if not _once_file:
-        return True
-    try:
-        os.close(os.open(_once_file, os.O_CREAT | os.O_EXCL))
-    except FileExistsError:
-        return False
-    return True

@@ -94,5 +94,5 @@ def test_a_ledger_that_does_not_close_is_noticed(count: str) -> None:
 
 def test_a_seed_is_the_same_scenario_always_and_seeds_reach_every_crash_point() -> None:
     assert draw_scenario(5) == draw_scenario(5)
-    points = {draw_scenario(seed).crash_point.partition(":")[0] for seed in range(1, 11)}
+    points = {draw_scenario(seed).crash_points[0].partition(":")[0] for seed in range(1, 11)}
     assert points == set(CRASH_POINTS)

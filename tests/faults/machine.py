@@ -1,6 +1,6 @@
 """A whole Footfall in processes of its own, and ways to hurt it.
 
-with Machine(directory, fault="P6:2") as machine:
+with Machine(directory, faults=["P6:2"]) as machine:
     machine.start()
     machine.kill("engine")
     machine.stop()
@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -36,12 +36,12 @@ class Machine:
     """`footfall up` with a home below `directory`; its words go to up.log there."""
 
     def __init__(
-        self, directory: Path, *, workers: int = 1, kept_bytes: int = 64 << 20, fault: str = ""
+        self, directory: Path, *, workers: int = 1, kept_bytes: int = 64 << 20, faults: Sequence[str] = ()
     ) -> None:
         self.home = directory / "home"
         self.words = directory / "up.log"
         self.collect_port, self.query_port = _free_ports(2)
-        self._fault_file = directory / "fault-happened"
+        self._fault_files = {fault: directory / f"{fault.replace(':', '-')}-happened" for fault in faults}
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)},
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "sdk/python")]),
@@ -53,8 +53,10 @@ class Machine:
             "FOOTFALL_WRITE_KEY": WRITE_KEY,
             "FOOTFALL_SECRET_KEY": SECRET_KEY,
         }
-        if fault:
-            self._environment["FOOTFALL_FAULT"] = f"{fault}@{self._fault_file}"
+        if faults:
+            self._environment["FOOTFALL_FAULT"] = ",".join(
+                f"{fault}@{file}" for fault, file in self._fault_files.items()
+            )
         self._up: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -70,8 +72,9 @@ class Machine:
         return f"http://127.0.0.1:{self.collect_port}"
 
     @property
-    def fault_happened(self) -> bool:
-        return self._fault_file.exists()
+    def faults_happened(self) -> bool:
+        """Whether there was a death at each crash point."""
+        return all(file.exists() for file in self._fault_files.values())
 
     def start(self) -> None:
         """Returns when both ports answer."""
@@ -144,6 +147,10 @@ class Machine:
         )
         assert response.status_code == 200, f"{path}: {response.status_code} {response.text[:500]}"
         return response.json()
+
+    def count_words(self, words: str) -> int:
+        """How often the processes said something."""
+        return self.words.read_text(errors="replace").count(words)
 
     def last_words(self) -> str:
         return self.words.read_text(errors="replace")[-4_000:]
