@@ -77,6 +77,15 @@ def property_rows(blocks: Iterable[EventBlock]) -> list[PropertyRow]:
     return list(first.values())
 
 
+def with_first_seen(types: PropertyTypes, rows: Iterable[PropertyRow]) -> PropertyTypes:
+    """The types, and those of properties that were just seen first."""
+    known = dict(types)
+    for row in rows:
+        place = (row.project, row.source)
+        known[place] = {**known.get(place, {}), row.property: row.type}
+    return known
+
+
 def conflict_rows(blocks: Iterable[EventBlock]) -> list[TypeConflictRow]:
     """How many values of which type were not of their property's."""
     counts: Counter[tuple[str, str, str, str]] = Counter()

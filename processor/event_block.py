@@ -6,7 +6,7 @@ are sparse columns, so that a step works once on each distinct value and never w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, compress
 from types import MappingProxyType
@@ -41,7 +41,9 @@ class TypedProperties(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Accepted records before they are taken apart: entry i of each list is the same record."""
+    """Accepted records before they are taken apart: entry i of each list is the same record. In the order of
+    their requests.
+    """
 
     records: list[Record]
     request_of: list[int]
@@ -66,6 +68,15 @@ class Rows(NamedTuple):
             event_ids=[self.event_ids[row] for row in keep],
             id_keys=[self.id_keys[row] for row in keep],
         )
+
+
+def cut(requests: Sequence[Request], rows: Rows, size: int) -> Iterator[tuple[Sequence[Request], Rows]]:
+    """The rows in pieces of this size, each with the requests that it is of."""
+    for start in range(0, len(rows.records), size):
+        piece = rows.select(range(start, min(start + size, len(rows.records))))
+        first, last = piece.request_of[0], piece.request_of[-1]
+        numbers = [request - first for request in piece.request_of]
+        yield requests[first : last + 1], piece._replace(request_of=numbers)
 
 
 _NOT_TYPED = TypedProperties()

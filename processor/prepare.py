@@ -24,15 +24,22 @@ from footfall.storage.rows import (
     build_event_ids_table,
     build_events_table,
     build_table,
+    join_events_tables,
 )
 from footfall.storage.sealing import Sealer
 from footfall.storage.store import Store, StoreError
 from processor.bindings import BindingBook, People, find_claims
 from processor.blocks import Plan
-from processor.catalogue import Catalogue, conflict_rows, event_name_rows, property_rows
+from processor.catalogue import (
+    Catalogue,
+    conflict_rows,
+    event_name_rows,
+    property_rows,
+    with_first_seen,
+)
 from processor.dead_letters import dead_letter_rows
 from processor.duplicates import SeenEvents, day_of, event_keys
-from processor.event_block import EventBlock, PropertyTypes, Request, Rows, build_block
+from processor.event_block import EventBlock, PropertyTypes, Request, Rows, build_block, cut
 from processor.id_keys import IdKeys
 from processor.intake import Intake, Opened, take_in
 from processor.ledger import Outcomes
@@ -40,6 +47,11 @@ from processor.pipeline import EVENT_STEPS, ITEM_STEPS, PROFILE_STEPS, UNSET_STE
 from processor.snapshots import Profiles, build_items, item_operations, profile_operations
 
 _log = structlog.get_logger(__name__)
+
+_PIECE = 2_000
+"""Events that go through the pipeline at once: so many stay in the processor's cache from step to step, which
+takes a quarter of the time off.
+"""
 
 _WIDEST_FAILURE = 20
 """So many unprocessable records, and a tenth of a block or most of late: a bug of ours, not odd records."""
@@ -227,19 +239,17 @@ class BlockPreparer:
         claims = find_claims(requests, fresh, self._id_keys)
         people = self._book.settle(plan, _ids_by_project(requests, fresh), claims)
         types = self._catalogue.types(plan, {request.header.project for request in requests})
-        events, sets, unsets, items = (
+        events, *others = _split(fresh)
+        sets, unsets, items = (
             self._run(steps, requests, part, source=source, people=people, types=types)
             for steps, part, source in zip(
-                (EVENT_STEPS, PROFILE_STEPS, UNSET_STEPS, ITEM_STEPS),
-                _split(fresh),
-                ("event", "user", "user", "item"),
-                strict=True,
+                (PROFILE_STEPS, UNSET_STEPS, ITEM_STEPS), others, ("user", "user", "item"), strict=True
             )
         )
+        event_blocks, table = self._run_events(plan, requests, events, people=people, types=types)
         asked = [*(profile_operations(sets) if sets else ()), *(profile_operations(unsets) if unsets else ())]
         asked_items = item_operations(items) if items else []
-        blocks = [block for block in (events, sets, items) if block is not None]
-        table = None if events is None else build_events_table(_event_rows(plan, events))
+        blocks = [*event_blocks, *(block for block in (sets, items) if block is not None)]
         return _Derived(
             fresh=fresh,
             repeats=[rows.request_of[row] for row in repeats],
@@ -255,6 +265,20 @@ class BlockPreparer:
             },
             properties=self._catalogue.admit(property_rows(blocks)),
         )
+
+    def _run_events(
+        self, plan: Plan, requests: Sequence[Request], rows: Rows, *, people: People, types: PropertyTypes
+    ) -> tuple[list[EventBlock], pa.Table | None]:
+        """The events in pieces, and all of them as rows."""
+        blocks: list[EventBlock] = []
+        tables: list[pa.Table] = []
+        for own_requests, piece in cut(requests, rows, _PIECE):
+            block = self._run(EVENT_STEPS, own_requests, piece, source="event", people=people, types=types)
+            assert block is not None
+            types = with_first_seen(types, block.typed.first_seen)
+            blocks.append(block)
+            tables.append(build_events_table(_event_rows(plan, block)))
+        return blocks, join_events_tables(tables) if tables else None
 
     def _run(
         self,

@@ -283,6 +283,13 @@ def build_events_table(events: EventRows) -> pa.Table:
     return pa.Table.from_arrays(list(arrays.values()), names=list(arrays))
 
 
+def join_events_tables(tables: Sequence[pa.Table]) -> pa.Table:
+    """One table of several: a column that one of them lacks is null there, a label has one number."""
+    if len(tables) == 1:
+        return tables[0]
+    return pa.concat_tables(tables, promote_options="default").unify_dictionaries().combine_chunks()
+
+
 def _label(values: Sequence[str]) -> pa.Array:
     return pa.array(values, pa.string()).dictionary_encode()
 
