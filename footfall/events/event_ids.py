@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from footfall.events.keys import EventHash, KeyedHash, event_id_behind
+from footfall.events.keys import KeyedHash
 from footfall.events.record import Record, carried_id, event_name, written_time
 
 _read = msgspec.json.Decoder(dict[str, object], float_hook=msgspec.Raw).decode
@@ -29,8 +29,8 @@ def event_ids(
     `elements` gives their JSON, and is only asked if some record has neither `event_id` nor `_track_id`.
     """
     scope = project.encode()
-    by_client: EventHash | None = None
-    by_track: EventHash | None = None
+    by_client = keyed_hash.event_ids_behind(scope, b"client")
+    by_track = keyed_hash.event_ids_behind(scope, b"track")
     seen: dict[bytes, int] = {}
     raw: Sequence[bytes | msgspec.Raw] = ()
     ids: list[str] = []
@@ -38,14 +38,12 @@ def event_ids(
         if record is None:
             ids.append("")
         elif record.event_id:
-            by_client = by_client or keyed_hash.event_prefix(scope, b"client")
-            ids.append(event_id_behind(by_client, record.event_id.encode()))
+            ids.append(by_client(record.event_id.encode()))
         elif record.track_id is not None:
-            by_track = by_track or keyed_hash.event_prefix(scope, b"track")
-            ids.append(event_id_behind(by_track, _track_text(record)))
+            ids.append(by_track(_track_text(record)))
         else:
             raw = raw or elements()
-            text = canonical(raw[index])
+            text = _canonical(raw[index])
             seen[text] = ordinal = seen.get(text, -1) + 1
             ids.append(keyed_hash.event_id(scope, b"record", text, b"%d" % ordinal).hex())
     return ids
@@ -54,11 +52,12 @@ def event_ids(
 def _track_text(record: Record) -> bytes:
     """What a retry repeats. The id last: it alone may hold any character."""
     event = record.event or event_name(record)
-    time = written_time(record)
-    return f"{record.track_id}\x1f{time}\x1f{event}\x1f{record.type}\x1f{carried_id(record)}".encode()
+    return (
+        f"{record.track_id}\x1f{written_time(record)}\x1f{event}\x1f{record.type}\x1f{carried_id(record)}"
+    ).encode()
 
 
-def canonical(element: bytes | msgspec.Raw) -> bytes:
+def _canonical(element: bytes | msgspec.Raw) -> bytes:
     """A record's text without what changes at a retry, and whatever order its fields came in.
 
     Numbers count as they are written: 1.0 and 1.00 are two different ones.

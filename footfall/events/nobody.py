@@ -6,6 +6,7 @@ Events under such an id count as events and belong to no user; such an id never 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 NOBODY_IDS: Final = (
@@ -40,6 +41,7 @@ uuids).
 _IDS: Final = frozenset(NOBODY_IDS)
 
 
+@lru_cache(maxsize=16_384)  # one device's records come together
 def identifies_nobody(distinct_id: str) -> bool:
     """Whether an id is one of NOBODY_IDS, or nothing but zeros.
 

@@ -151,15 +151,11 @@ def carried_id(record: Record) -> str:
 
     One that identifies nobody is passed over; where all do, the first of them that is there, else "".
     """
-    return (
-        telling(record.login_id)
-        or telling(record.distinct_id)
-        or telling(record.anonymous_id)
-        or record.login_id
-        or record.distinct_id
-        or record.anonymous_id
-        or ""
-    )
+    ids = (record.login_id, record.distinct_id, record.anonymous_id)
+    for id_ in ids:
+        if id_ and not identifies_nobody(id_):
+            return id_
+    return next(filter(None, ids), "")
 
 
 def written_time(record: Record) -> Any:
