@@ -310,7 +310,8 @@ def test_what_a_killed_process_tracked_is_delivered_by_the_next(queue: Path) -> 
         "from footfall_sdk import Client\n"
         "client = Client(sys.argv[1], 'ff_wk_test', queue_directory=sys.argv[2])\n"
         "for number in range(20): client.track('view_fund', {'number': number}, distinct_id='c')\n"
-        "time.sleep(0.5)\n"
+        "client.flush(0)\n"
+        "while client._delivery.queue.count < 20: time.sleep(0.01)\n"
         "os.kill(os.getpid(), 9)\n"
     )
     url = f"http://127.0.0.1:{port}"
@@ -334,14 +335,14 @@ def test_the_programs_exit_delivers_what_it_tracked(collector: FakeCollector, qu
 
 
 def test_the_programs_exit_is_bounded_when_the_server_hangs(collector: FakeCollector, queue: Path) -> None:
-    collector.always = after(5, status(500))
+    collector.always = after(8, status(500))
     program = (
         "import sys\n"
         "from footfall_sdk import Client\n"
         "client = Client(sys.argv[1], 'ff_wk_test', queue_directory=sys.argv[2], exit_seconds=0.2)\n"
         "client.track('view_fund', {'number': 0}, distinct_id='c')\n"
     )
-    subprocess.run([sys.executable, "-c", program, collector.url, str(queue)], check=True, timeout=4)
+    subprocess.run([sys.executable, "-c", program, collector.url, str(queue)], check=True, timeout=7)
     assert stored_rows(queue) == 1
 
 
@@ -497,10 +498,10 @@ def test_a_wrong_address_raises_nothing_and_keeps_the_data(
 ) -> None:
     client = open_client(url, queue)
     track_many(client, 2)
+    wait_for(lambda: "cannot post to" in caplog.text)
     assert not client.flush(0.2)
     client.close(0.1)
     assert stored_rows(queue) == 2
-    assert "cannot post to" in caplog.text
 
 
 @pytest.mark.parametrize("key", ["", None, "ff_wk_read from a file\n", "ff_wk_mit Ümlaut", b"ff_wk_bytes"])
@@ -509,9 +510,9 @@ def test_a_key_that_cannot_be_is_named_but_not_shown(
 ) -> None:
     with Client(collector.url, key, queue_directory=queue, exit_seconds=0.1, **FAST) as client:
         track_many(client, 2)
+        wait_for(lambda: "there is no write key, or it has characters that none has" in caplog.text)
         assert not client.flush(0.2)
     assert stored_rows(queue) == 2
-    assert "there is no write key, or it has characters that none has" in caplog.text
     assert "ff_wk" not in caplog.text
 
 
