@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 from prometheus_client import CollectorRegistry, generate_latest
@@ -21,7 +21,10 @@ _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "requests": ("Requests answered.", ("door", "status")),
-    "records": ("Records judged; outcome is 'accepted' or the reason of refusal.", ("door", "outcome")),
+    "records": (
+        "Records that are durable, dead letters, too; outcome is 'accepted' or the reason of refusal.",
+        ("door", "outcome"),
+    ),
     "body_bytes": ("Body bytes as they came.", ("door",)),
     "ignored_fields": ("Unknown fields that the Sensors door let pass.", ()),
     "crc": ("Checksums of Sensors SDKs: match, mismatch or absent.", ("result",)),
@@ -30,6 +33,13 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "log_refusals": ("Requests answered 503 because the log took no more.", ()),
 }
 """Each shown as footfall_collector_<name>_total, with its labels and the worker's number."""
+
+
+class Judged(NamedTuple):
+    """What became of the records of a request."""
+
+    outcomes: Mapping[str, int]  # 'accepted', or the reason of refusal
+    ignored_fields: int
 
 
 class Counts:
@@ -54,6 +64,12 @@ class Counts:
         self.requests[door, status] += 1
         self._seconds_buckets[bisect_left(_BUCKETS, seconds)] += 1
         self._seconds_sum += seconds
+
+    def stored(self, door: str, judged: Judged) -> None:
+        """Counts records that are durable now, the accepted ones and the dead letters."""
+        for outcome, count in judged.outcomes.items():
+            self.records[door, outcome] += count
+        self.ignored_fields += judged.ignored_fields
 
     def snapshot(self) -> dict[str, Any]:
         """Everything as plain JSON values: name -> [[labels..., value], ...]."""

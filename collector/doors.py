@@ -23,10 +23,11 @@ from collector.answers import (
     with_cors,
 )
 from collector.bodies import ClientGone, Room, read_body
-from collector.counts import Counts
+from collector.counts import Counts, Judged
 from collector.intake import Appended, Intake, Origin
 from collector.keys import Keys
 from collector.options import CollectorOptions
+from collector.proxies import TrustedProxies
 
 _USER_AGENT_LENGTH: Final = 1_024
 _log = logging.getLogger(__name__)
@@ -41,6 +42,10 @@ class Collaborators:
         self.intake = intake
         self.counts = counts
         self.room = Room(options.bytes_at_once)
+        self.proxies = TrustedProxies(options.trusted_proxies)
+
+
+NOTHING: Final = Judged({}, 0)
 
 
 class Taken(NamedTuple):
@@ -49,6 +54,9 @@ class Taken(NamedTuple):
     answer: Answer
     appended: Appended | None = None
     """What must be durable before the answer is sent."""
+
+    judged: Judged = NOTHING
+    """What the metrics count once it is: a batch that is answered 503 and sent again counts once."""
 
 
 class Door(ABC):
@@ -62,6 +70,7 @@ class Door(ABC):
         self.intake = collaborators.intake
         self.counts = collaborators.counts
         self.room = collaborators.room
+        self.proxies = collaborators.proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
@@ -74,10 +83,11 @@ class Door(ABC):
             elif counts.in_work > self.options.requests_at_once:
                 raise Overloaded("too many requests at once")
             else:
-                answer, appended = await self.take(scope, headers, receive)
+                answer, appended, judged = await self.take(scope, headers, receive)
                 # From here on nothing refers to the body or its records: what waits for the disk is small.
                 if appended is not None:
                     await self.intake.wait(appended)
+                    counts.stored(self.name, judged)
         except Problem as problem:
             answer = problem.answer()
         except ClientGone:
@@ -108,18 +118,10 @@ class Door(ABC):
         agent = headers.get(b"user-agent", b"")[:_USER_AGENT_LENGTH]
         client = scope.get("client")
         ip: str = client[0] if client else ""
-        if b"x-forwarded-for" in headers and ip in self.options.trusted_proxies:
-            ip = _forwarded_ip(headers[b"x-forwarded-for"], ip, self.options.trusted_proxies)
+        if b"x-forwarded-for" in headers and self.proxies.trusts(ip):
+            lines = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+            ip = self.proxies.client_of(ip, lines)
         return Origin(self.name, ip, agent.decode("latin-1"))
-
-
-def _forwarded_ip(forwarded: bytes, peer: str, trusted: frozenset[str]) -> str:
-    """The last address of the list that is no proxy of ours: those before it may be invented."""
-    for text in reversed(forwarded.decode("latin-1").split(",")):
-        address = text.strip()
-        if address and address not in trusted:
-            return address[:45]
-    return peer
 
 
 def query_of(scope: Scope) -> Mapping[str, str]:

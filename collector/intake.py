@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from collector.answers import Overloaded
-from collector.counts import Counts
+from collector.counts import Counts, Judged
 from footfall.eventlog.log import LogClosed, LogError, LogFull, LogWriter, Tally
 from footfall.events.event_ids import event_ids
 from footfall.events.keys import KeyedHash
@@ -86,15 +87,6 @@ class Intake:
         )
         return self.append(verdicts, place, origin, self.now())
 
-    def count(self, verdicts: Verdicts, door: str) -> None:
-        """Puts verdicts into the metrics."""
-        counts = self._counts
-        if verdicts.ignored_fields:
-            counts.ignored_fields += verdicts.ignored_fields
-        for refusal in verdicts.refusals:
-            counts.records[door, refusal.reason] += 1
-        counts.records[door, "accepted"] += len(verdicts.records) - len(verdicts.refusals)
-
     def _append(
         self,
         verdicts: Verdicts,
@@ -148,6 +140,15 @@ def _part(verdicts: Verdicts, elements: Sequence[bytes], indexes: list[int]) -> 
         claims={},
         ignored_fields=0,
     )
+
+
+def judged(verdicts: Verdicts) -> Judged:
+    """For the metrics."""
+    accepted = len(verdicts.records) - len(verdicts.refusals)
+    if not verdicts.refusals:
+        return Judged({"accepted": accepted}, verdicts.ignored_fields)
+    reasons = Counter(refusal.reason for refusal in verdicts.refusals)
+    return Judged({"accepted": accepted, **reasons}, verdicts.ignored_fields)
 
 
 def refuse(verdicts: Verdicts, refused: Sequence[Refusal]) -> None:

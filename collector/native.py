@@ -24,7 +24,7 @@ from collector.answers import (
 )
 from collector.bodies import KEPT_BYTES, decompress
 from collector.doors import Collaborators, Door, Taken, query_of
-from collector.intake import Origin, Place, refuse
+from collector.intake import Origin, Place, judged, refuse
 from footfall.events.batch import TooManyRecords, Unreadable, read_batch
 from footfall.events.log_record import Refusal
 from footfall.events.names import KnownNames
@@ -34,6 +34,14 @@ from footfall.workspace.projects import DEFAULT_PROJECT
 from footfall.workspace.workspace import Grant
 
 _USUAL_KEYS: Final = 1_000
+_WHERE_KEYS_COME_FROM: Final = (
+    "it was shown when the project was made (POST /api/v1/projects; that of the project default, when "
+    "`footfall up` first started, or FOOTFALL_WRITE_KEY sets it)"
+)
+_HOW_TO: Final = (
+    "send the project's write key as 'Authorization: Bearer <write key>', or in the URL as ?key=<write key>; "
+    + _WHERE_KEYS_COME_FROM
+)
 EVENTS_PATH = "/v1/events"
 VALIDATE_PATH = "/v1/validate"
 
@@ -95,18 +103,18 @@ class NativeDoor(Door):
         places: Place | list[Place] = visit.base
         if verdicts.claims:
             places = await self._places(verdicts, visit)
-        appended = None
-        if visit.stores and verdicts.records:
-            appended = self.intake.append(verdicts, places, visit.origin, received_at)
-            self.intake.count(verdicts, self.name)
-        return Taken(_answer(verdicts), appended)
+        answer = _answer(verdicts)
+        if not visit.stores or not verdicts.records:
+            return Taken(answer)
+        appended = self.intake.append(verdicts, places, visit.origin, received_at)
+        return Taken(answer, appended, judged(verdicts))
 
     async def _keep(self, reason: Reason, raw: bytes, message: str, visit: Visit) -> None:
         """A body without records becomes one dead letter."""
         if not visit.stores:
             return
-        self.counts.records[self.name, reason.value] += 1
         await self.intake.wait(self.intake.quarantine(raw, reason, message, visit.base, visit.origin))
+        self.counts.records[self.name, reason.value] += 1
 
     async def _admit(self, headers: Headers, query: Mapping[str, str]) -> tuple[Grant, Place]:
         """What the request's key opens, and where its records go that name no project themselves."""
@@ -119,7 +127,7 @@ class NativeDoor(Door):
         key = _key_of(headers, query)
         found = await self.keys.grant(key)
         if found is None:
-            raise Unauthorized("the key opens no project")
+            raise Unauthorized(f"the key opens no project: send a whole write key; {_WHERE_KEYS_COME_FROM}")
         base = await self._base_place(found, query)
         if authorization and not query:
             if len(self._usual) >= _USUAL_KEYS:
@@ -162,10 +170,10 @@ def _key_of(headers: Headers, query: Mapping[str, str]) -> str:
     else:
         scheme, _, credentials = authorization.decode("latin-1").partition(" ")
         if scheme.lower() != "bearer":
-            raise Unauthorized("send the key as 'Authorization: Bearer <write key>' or as ?key=")
+            raise Unauthorized(f"the Authorization header is not of the form 'Bearer ...': {_HOW_TO}")
         key = credentials.strip()
     if not key:
-        raise Unauthorized("no key: send 'Authorization: Bearer <write key>' or ?key=")
+        raise Unauthorized(f"the request has no key: {_HOW_TO}")
     return key
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from collector.proxies import LOOPBACK, Network
 from footfall.events.limits import BodyLimits
 
 
@@ -19,8 +20,8 @@ class CollectorOptions:
     metrics_dir: Path | None = None
     """Where workers leave their counts for one another, so that whichever is asked shows all."""
 
-    trusted_proxies: frozenset[str] = frozenset({"127.0.0.1", "::1"})
-    """Addresses whose X-Forwarded-For is believed."""
+    trusted_proxies: tuple[Network, ...] = LOOPBACK
+    """Networks of proxies whose X-Forwarded-For is believed."""
 
     strict_sensors: bool = False
     """For tests of clients: the Sensors door answers 400 to what it cannot read, instead of 200."""

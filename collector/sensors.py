@@ -26,9 +26,10 @@ from collector.answers import (
     UnreadableBody,
     json_answer,
 )
+from collector.counts import Judged
 from collector.doors import Collaborators, Door, Taken
 from collector.envelopes import Envelope, Fields, open_envelope, plain, read_fields
-from collector.intake import NO_PROJECT, STRANGERS_BYTES, Origin, Place, refuse
+from collector.intake import NO_PROJECT, STRANGERS_BYTES, Origin, Place, judged, refuse
 from footfall.events.batch import TooManyRecords, Unreadable, read_batch
 from footfall.events.log_record import Refusal
 from footfall.events.names import KnownNames
@@ -141,11 +142,11 @@ class SensorsDoor(Door):
             lost = sum(place.project == NO_PROJECT for place in places)
             if lost and not visit.dry_run:
                 self._allowance.spend(len(verdicts.events))
-        appended = None
-        if verdicts.records and not visit.dry_run:
-            appended = self.intake.append(verdicts, places, visit.origin, received_at)
-            self.intake.count(verdicts, self.name)
-        return Taken(_debug_answer(verdicts.refusals) if visit.debug else self._stored(visit), appended)
+        answer = _debug_answer(verdicts.refusals) if visit.debug else self._stored(visit)
+        if not verdicts.records or visit.dry_run:
+            return Taken(answer)
+        appended = self.intake.append(verdicts, places, visit.origin, received_at)
+        return Taken(answer, appended, judged(verdicts))
 
     def _keep(self, visit: Visit, fault: _Fault) -> Taken:
         """A body without records becomes one dead letter."""
@@ -156,11 +157,11 @@ class SensorsDoor(Door):
             if place.project == NO_PROJECT:
                 raw = raw[:STRANGERS_BYTES]
                 self._allowance.spend(len(raw))
-            self.counts.records[self.name, fault.reason.value] += 1
             appended = self.intake.quarantine(raw, fault.reason, fault.message, place, visit.origin)
+        answer = self._stored(visit)
         if visit.debug or self.options.strict_sensors:
-            return Taken(_debug_answer([Refusal(0, fault.reason.value, "", fault.message)]), appended)
-        return Taken(self._stored(visit), appended)
+            answer = _debug_answer([Refusal(0, fault.reason.value, "", fault.message)])
+        return Taken(answer, appended, Judged({fault.reason.value: 1}, 0))
 
     def _stored(self, visit: Visit) -> Answer:
         if visit.debug:

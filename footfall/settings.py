@@ -6,12 +6,13 @@ import os
 import secrets
 from collections.abc import Mapping
 from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _PREFIX = "FOOTFALL_"
 _NO_SETTINGS = ("FOOTFALL_SDK_", "FOOTFALL_FAULT")  # the Python SDK's, in whatever process it runs; tests'
@@ -23,6 +24,7 @@ _URLS: dict[str, tuple[str, ...]] = {
     "workspace_url": ("sqlite:////absolute/file",),
 }
 
+Network = IPv4Network | IPv6Network
 Port = Annotated[int, Field(ge=1, le=65535)]
 MIB = 1 << 20
 
@@ -68,6 +70,10 @@ class Settings(BaseSettings):
     dedup_days: int = Field(
         default=7, ge=1, le=365, description="Days within which a repeated event is recognised."
     )
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
+        default=(IPv4Network("127.0.0.1"), IPv6Network("::1")),
+        description="Proxies whose X-Forwarded-For is believed: addresses and networks, or `none`.",
+    )
     max_body_bytes: int = Field(
         default=8 * MIB, ge=1024, le=1 << 30, description="Biggest request body, as it comes."
     )
@@ -98,6 +104,15 @@ class Settings(BaseSettings):
         if key is not None:
             _parse_installation_key(key)
         return key
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _read_networks(cls, given: object) -> object:
+        if not isinstance(given, str):
+            return given
+        if given.strip().lower() == "none":
+            return ()
+        return tuple(_parse_network(part.strip()) for part in given.split(",") if part.strip())
 
     @field_validator("log_url", "store_url", "workspace_url")
     @classmethod
@@ -202,6 +217,17 @@ def _parse_installation_key(text: str) -> bytes:
     if len(key) != 32:
         raise ValueError("an installation key is 64 hexadecimal digits")
     return key
+
+
+def _parse_network(text: str) -> Network:
+    try:
+        network = ip_network(text)
+    except ValueError:
+        example = "write addresses and networks such as 10.0.0.5, 10.1.0.0/16 or fd00::/8, or none"
+        raise ValueError(f"{text!r} is neither an address nor a network; {example}") from None
+    if network.prefixlen == 0:
+        raise ValueError(f"{text!r} is everybody: any client could claim any address")
+    return network
 
 
 def _unknown_variables(environment: Mapping[str, str]) -> list[str]:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from footfall.workspace.projects import Project
 from footfall.workspace.workspace import Grant, Workspace
 from query_api.problems import Forbidden, NotFound, Unauthorised
 from query_api.spec.spellings import nearest
+
+_WHERE_KEYS_COME_FROM: Final = (
+    "a project's key was shown when the project was made (POST /api/v1/projects), the key of all projects "
+    "when `footfall up` first started; FOOTFALL_SECRET_KEY sets the latter anew"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +26,14 @@ class Access:
         """What the secret key of an Authorization header opens. Raises Unauthorised or Forbidden."""
         scheme, _, key = (authorization or "").strip().partition(" ")
         if scheme.lower() != "bearer" or not key.strip():
-            raise Unauthorised("send the secret key: Authorization: Bearer ff_sk_...")
+            raise Unauthorised(
+                f"send the secret key as 'Authorization: Bearer ff_sk_...'; {_WHERE_KEYS_COME_FROM}"
+            )
         grant = self.workspace.grant(key.strip())
         if grant is None:
-            raise Unauthorised("this key opens nothing: is it complete, and of this installation?")
+            raise Unauthorised(
+                "this key opens nothing: is it complete, and of this installation? " + _WHERE_KEYS_COME_FROM
+            )
         if grant.kind != "secret":
             raise Forbidden("a write key sends events; queries need a secret key", code="write_key")
         return grant

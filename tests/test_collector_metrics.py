@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+
+import pytest
 
 from collector.app import build_app
 from collector.counts import COUNTERS, Counts
 from collector.options import CollectorOptions
 from footfall.events.keys import KeyedHash
 from footfall.events.reasons import Reason
-from tests.collector_worker import Worker, event
+from tests.collector_worker import Worker, event, wrapped
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -54,6 +57,41 @@ async def test_counts_requests_records_and_reasons():
         'in_work{worker="0"} 0.0',
     ):
         assert f"footfall_collector_{line}" in metrics
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/events?key=wk-default", json.dumps([event(), event(event="1")]).encode()),
+        ("/v1/events?key=wk-default", b"nonsense"),
+        ("/sa?project=open", b"data_list=" + wrapped([event(), event(event="1")])),
+        ("/sa?project=open", b"data=nonsense!"),
+    ],
+)
+async def test_a_batch_that_got_503_and_was_sent_again_counts_once(path, body):
+    worker = Worker(log_bytes=1)
+    assert (await worker.post(path, body)).status_code == 503
+    assert await counted(worker) == 0
+    worker.log_bytes = worker.writer._max_bytes = 1 << 20
+    assert (await worker.post(path, body)).status_code in (200, 400)
+    assert await counted(worker) == sum(stored.header.count for stored in worker.stored()) > 0
+
+
+async def counted(worker: Worker) -> float:
+    """Records and unknown fields."""
+    metrics = (await worker.get("/metrics")).text
+    names = "records_total|ignored_fields_total"
+    return sum(
+        map(float, re.findall(rf"^footfall_collector_(?:{names}){{.*}} (\S+)$", metrics, re.MULTILINE))
+    )
+
+
+async def test_unknown_fields_of_a_batch_that_got_503_count_once_too():
+    worker = Worker(log_bytes=1)
+    await worker.sa([event(extra=1)])
+    worker.log_bytes = worker.writer._max_bytes = 1 << 20
+    await worker.sa([event(extra=1)])
+    assert 'footfall_collector_ignored_fields_total{worker="0"} 1.0' in (await worker.get("/metrics")).text
 
 
 async def test_shows_the_counts_of_all_workers(tmp_path):

@@ -363,3 +363,44 @@ def test_readers_can_read_whatever_was_accepted(batch, door):
         if record is not None:
             assert event_time(record, NOW).time >= 0
     assert json.loads(verdicts.events) is not None
+
+
+@pytest.mark.parametrize(
+    ("record", "meant"),
+    [
+        ({"evnt": "a", "distinct_id": "u"}, "event"),
+        ({"evnet": "a", "distinct_id": "u"}, "event"),
+        ({"event": "a", "distinctId": "u"}, "distinct_id"),
+        ({"event": "a", "distinct-id": "u"}, "distinct_id"),
+        ({"event": "a", "user_id": "u"}, "distinct_id"),
+        ({"event": "a", "distinct_id": "u", "timestamp": NOW}, "time"),
+        ({"event": "a", "distinct_id": "u", "propertys": {}}, "properties"),
+        ({"event": "a", "distinct_id": "u", "flush_time": NOW}, "_flush_time"),
+        (event(type="tracks"), "track"),
+        (event(type="Profile_Set"), "profile_set"),
+        (event(type="profile_incremnt"), "profile_increment"),
+        (event(type="identify"), "profile_set"),
+    ],
+)
+def test_an_unknown_word_is_answered_with_the_nearest(record: Any, meant: str) -> None:
+    (refusal,) = judge(record).refusals
+    assert f"did you mean {meant!r}?" in refusal.message
+
+
+@pytest.mark.parametrize(
+    "record", [event(colour="red"), event(user_id="u"), event(ab=1), event(**{"": 1}), event(type="colour")]
+)
+def test_a_word_like_none_is_answered_without_a_guess(record: Any) -> None:
+    (refusal,) = judge(record).refusals
+    assert "did you mean" not in refusal.message
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 500_000, "\u200b" * 100_000, "_" * 500_000, "eventeventeventeventeventevent"]
+)
+def test_words_of_any_length_are_answered_shortly(name: str) -> None:
+    for record in (event(**{name: 1}), event(type=name)):
+        (refusal,) = judge(record).refusals
+        assert refusal.reason in ("unknown_field", "unknown_type")
+        assert len(refusal.field) <= 60
+        assert len(refusal.message) < 1_000

@@ -654,3 +654,51 @@ def test_opens_a_log_by_url(tmp_path: Path) -> None:
 def test_a_url_that_names_no_log_says_what_to_write(url: str, complaint: str) -> None:
     with pytest.raises(UnknownLog, match=complaint):
         open_log(url, max_bytes=PLENTY)
+
+
+@pytest.mark.parametrize(
+    "contents", [b"", b"no database at all" * 1000, b"SQLite format 3\0" + b"\xff" * 20_000]
+)
+@pytest.mark.parametrize("name", ["partition-0000.db", "offsets.db", "partition-0000.lock"])
+def test_a_file_that_is_none_of_ours_is_named_with_what_to_do(
+    tmp_path: Path, name: str, contents: bytes
+) -> None:
+    log = SqliteLog(tmp_path, max_bytes=PLENTY)
+    writer = log.open_writer(0)
+    append_all(writer, [b"x"] * 5)
+    log.commit(0, 5)
+    writer.close()
+    log.close()
+    for leftover in tmp_path.glob(f"{name}-*"):
+        leftover.unlink()
+    (tmp_path / name).write_bytes(contents)
+    log = SqliteLog(tmp_path, max_bytes=PLENTY)
+    if name.endswith(".lock") and not contents:
+        log.open_writer(0).close()
+    else:
+        with pytest.raises(LogError, match=rf"{name}.*(stop Footfall|delete it)"):
+            log.open_writer(0)
+    if name.endswith(".db"):
+        with pytest.raises(LogError, match=rf"{name}.*stop Footfall"):
+            log.position(0)
+    log.close()
+
+
+def test_a_file_that_is_damaged_while_it_is_open_is_named(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path, max_bytes=PLENTY)
+    writer = log.open_writer(0)
+    append_all(writer, [Random(n).randbytes(9_000) for n in range(60)])
+    writer.close()
+    log.close()
+    file = tmp_path / "partition-0000.db"
+    connection = apsw.Connection(str(file))
+    (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'tallies'").fetchone()
+    connection.close()
+    with file.open("r+b") as opened:
+        opened.seek((page - 1) * 16384)
+        opened.write(b"\xff" * 16384)
+    log = SqliteLog(tmp_path, max_bytes=PLENTY)
+    with pytest.raises(LogError, match=r"partition-0000\.db is damaged"):
+        list(log.tallies(0))
+    assert log.position(0).end == 60, "what is not damaged can be read on"
+    log.close()

@@ -147,3 +147,29 @@ def test_every_setting_is_documented() -> None:
     text = (Path(__file__).parent.parent / "docs" / "settings.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| `FOOTFALL_")]
     assert [row.split("`")[1] for row in rows] == [variable_of(field) for field in Settings.model_fields]
+
+
+@pytest.mark.parametrize(
+    ("given", "networks"),
+    [
+        ("10.0.0.5", ["10.0.0.5/32"]),
+        (" 10.1.0.0/16 , fd00::/8,", ["10.1.0.0/16", "fd00::/8"]),
+        ("none", []),
+        ("", ["127.0.0.1/32", "::1/128"]),
+    ],
+)
+def test_proxies_are_addresses_and_networks(
+    monkeypatch: pytest.MonkeyPatch, given: str, networks: list[str]
+) -> None:
+    monkeypatch.setenv("FOOTFALL_TRUSTED_PROXIES", given)
+    assert [str(network) for network in read_settings().trusted_proxies] == networks
+
+
+@pytest.mark.parametrize(
+    "given", ["proxy.bank.example", "10.0.0.1/8", "10.0.0.0/33", "0.0.0.0/0", "::/0", "*"]
+)
+def test_what_cannot_be_a_proxy_is_named(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("FOOTFALL_TRUSTED_PROXIES", f"10.0.0.5,{given}")
+    with pytest.raises(InvalidSettings, match=r"FOOTFALL_TRUSTED_PROXIES: ") as caught:
+        read_settings()
+    assert given in str(caught.value)

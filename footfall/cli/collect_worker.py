@@ -27,6 +27,7 @@ def run_collector(settings: Settings, worker: int, listener: socket.socket, link
         limits=BodyLimits(settings.max_body_bytes, settings.max_decompressed_bytes),
         worker=worker,
         metrics_dir=settings.home / "metrics",
+        trusted_proxies=settings.trusted_proxies,
         drain_seconds=GRACEFUL_SECONDS,
     )
     with ExitStack() as stack:

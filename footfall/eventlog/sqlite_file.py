@@ -13,6 +13,8 @@ from pathlib import Path
 
 import apsw
 
+from footfall.eventlog.log import LogError
+
 PAGE_BYTES = 16384
 """Records are 1 to 100 KB: with pages of 4 KB each takes a chain of pages, and a third more CPU time."""
 
@@ -52,6 +54,15 @@ def create_file(path: Path, schema: str) -> None:
 def connect(path: Path) -> apsw.Connection:
     """Opens an existing file; everything that can be read from it afterwards is durable."""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        _prepare(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: apsw.Connection) -> None:
     connection.set_busy_timeout(BUSY_MILLISECONDS)
     connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
     connection.execute(f"PRAGMA journal_size_limit = {2 * CHECKPOINT_BYTES}")
@@ -60,7 +71,21 @@ def connect(path: Path) -> apsw.Connection:
     # After a kill, recovery finds commits whose fsync may never have ended. A checkpoint fsyncs the
     # write-ahead log first: only then is what we see as durable as it looks.
     checkpoint(connection)
-    return connection
+
+
+@contextmanager
+def naming(path: Path, if_damaged: str) -> Iterator[None]:
+    """Turns SQLite's errors within into LogError that names the file; `if_damaged`: what to do then."""
+    try:
+        yield
+    except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError) as error:  # the last: its tables are not ours
+        raise LogError(f"{path} is damaged, or no file of ours ({error}): {if_damaged}") from error
+    except (apsw.FullError, apsw.IOError) as error:
+        raise LogError(f"{path}: {error}: is the disk full, or does it fail?") from error
+    except (apsw.CantOpenError, apsw.PermissionsError, apsw.ReadOnlyError, apsw.AuthError) as error:
+        raise LogError(f"{path}: {error}: give this user the right to read and write it") from error
+    except apsw.Error as error:
+        raise LogError(f"{path}: {type(error).__name__}: {error}") from error
 
 
 def checkpoint(connection: apsw.Connection) -> None:

@@ -34,6 +34,7 @@ from footfall.eventlog.sqlite_file import (
     create_file,
     first_value,
     make_directory,
+    naming,
 )
 from footfall.eventlog.sqlite_partition import PackedRecord
 
@@ -41,6 +42,15 @@ KEPT_FREE_BYTES = 64 << 20
 """Free space that a partition's file keeps for what comes next, instead of giving it back."""
 
 _SHRUNK_AT_ONCE = 256  # pages
+
+_IF_PARTITION_DAMAGED = (
+    "stop Footfall and restore the whole home from a backup; without one, move this file and those beside it "
+    "that begin with its name elsewhere and start again: what was processed is in the store, what waited in "
+    "the file is lost but for what can be read out of it (sqlite3 <file> .recover)"
+)
+_IF_OFFSETS_DAMAGED = (
+    "stop Footfall, move this file elsewhere and start again: where to go on is found out from the store"
+)
 _OFFSETS_SCHEMA = "CREATE TABLE offsets (partition INTEGER PRIMARY KEY, next_offset INTEGER NOT NULL)"
 
 
@@ -60,10 +70,16 @@ class SqliteLog:
         file = self._directory / partition_file.file_name(partition)
         writer_lock = _take_writer_lock(file.with_suffix(".lock"))
         try:
-            if not file.exists():
-                create_file(file, partition_file.SCHEMA)
-            connection = connect(file)
-            partition_file.start_at(connection, self._committed(partition))
+            committed = self._committed(partition)
+            with naming(file, _IF_PARTITION_DAMAGED):
+                if not file.exists():
+                    create_file(file, partition_file.SCHEMA)
+                connection = connect(file)
+                try:
+                    partition_file.start_at(connection, committed)
+                except BaseException:
+                    connection.close()
+                    raise
         except BaseException:
             writer_lock.close()
             raise
@@ -135,7 +151,7 @@ class SqliteLog:
                     raise LogError(
                         f"no partition {partition} in {self._directory}: there are {self.partitions()}"
                     )
-                self._readers[partition] = _Reader(file)
+                self._readers[partition] = _Reader(file, _IF_PARTITION_DAMAGED)
             return self._readers[partition]
 
     def _offsets_reader(self, *, create: bool) -> _Reader:
@@ -143,8 +159,9 @@ class SqliteLog:
         with self._lock:
             if self._offsets is None:
                 if create and not file.exists():
-                    create_file(file, _OFFSETS_SCHEMA)
-                self._offsets = _Reader(file)
+                    with naming(file, _IF_OFFSETS_DAMAGED):
+                        create_file(file, _OFFSETS_SCHEMA)
+                self._offsets = _Reader(file, _IF_OFFSETS_DAMAGED)
             return self._offsets
 
     def _committed(self, partition: int) -> int:
@@ -236,24 +253,29 @@ def _size(records: Sequence[PackedRecord]) -> int:
 class _Reader:
     """A connection that several threads take turns with."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, if_damaged: str) -> None:
+        """LogError, which tells to do `if_damaged`, now or later, when that is what it is."""
         self._lock = threading.Lock()
-        self._connection = connect(file)
+        self._file = file
+        self._if_damaged = if_damaged
+        with naming(file, if_damaged):
+            self._connection = connect(file)
 
     @contextmanager
     def exclusive(self) -> Iterator[apsw.Connection]:
-        with self._lock:
+        with self._lock, naming(self._file, self._if_damaged):
             yield self._connection
 
     @contextmanager
     def transaction(self) -> Iterator[apsw.Connection]:
         """All that is read within is of one moment."""
-        with self._lock:
+        with self._lock, naming(self._file, self._if_damaged):
             self._connection.execute("BEGIN")
             try:
                 yield self._connection
             finally:
-                self._connection.execute("ROLLBACK")
+                if not self._connection.get_autocommit():  # SQLite itself ends what meets a damaged page
+                    self._connection.execute("ROLLBACK")
 
     def close(self) -> None:
         with self._lock:
@@ -262,13 +284,17 @@ class _Reader:
 
 def _take_writer_lock(file: Path) -> apsw.Connection:
     """An empty SQLite file, locked until the connection is closed or its process ends, however it ends."""
-    connection = apsw.Connection(str(file))
-    try:
-        connection.execute("BEGIN EXCLUSIVE")
-    except apsw.BusyError as error:
-        connection.close()
-        raise LogError(f"{file.stem} has a writer already: {file} is locked") from error
-    return connection
+    with naming(file, "delete it: nothing is kept in it"):
+        connection = apsw.Connection(str(file))
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+        except apsw.BusyError as error:
+            connection.close()
+            raise LogError(f"{file.stem} has a writer already: {file} is locked") from error
+        except apsw.Error:
+            connection.close()
+            raise
+        return connection
 
 
 def _poll_quickly(patience_seconds: float) -> Callable[[int], bool]:

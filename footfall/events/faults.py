@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, get_args
 from footfall.events import limits
 from footfall.events.reasons import Reason
 from footfall.events.record import RecordType
+from footfall.events.spellings import Spellings
 
 
 class Fault(NamedTuple):
@@ -67,6 +68,39 @@ NEVER_NULL: Final = frozenset({"type", "properties"})
 ID_FIELDS: Final = frozenset(
     {"distinct_id", "event_id", "anonymous_id", "login_id", "original_id", "item_type", "item_id", "project"}
 )
+
+_SHOWN: Final = 60  # characters of a word that a sender made up
+
+_FIELDS: Final = Spellings(
+    FIELD_TYPES,
+    {  # as other vendors' SDKs and programs call them
+        "name": "event", "event_name": "event", "event_type": "event", "action": "event",
+        "uid": "distinct_id", "user": "distinct_id", "user_id": "distinct_id", "visitor_id": "distinct_id",
+        "client_id": "distinct_id", "device_id": "anonymous_id",
+        "timestamp": "time", "ts": "time", "datetime": "time", "date": "time", "event_time": "time",
+        "occurred_at": "time", "created_at": "time", "original_timestamp": "time",
+        "property": "properties", "props": "properties", "params": "properties", "data": "properties",
+        "attributes": "properties", "event_properties": "properties", "traits": "properties",
+        "id": "event_id", "uuid": "event_id", "insert_id": "event_id", "message_id": "event_id",
+        "previous_id": "original_id", "alias": "original_id", "library": "lib", "sdk": "lib",
+        "flush_time": "_flush_time", "track_id": "_track_id",
+        "sent": "sent_at", "sent_time": "sent_at", "send_time": "sent_at", "kind": "type",
+    },
+)  # fmt: skip
+
+_TYPES: Final = Spellings(
+    TYPES,
+    {
+        "event": "track", "page": "track", "screen": "track", "capture": "track",
+        "alias": "track_signup", "signup": "track_signup", "login": "track_signup",
+        "bind": "track_id_bind", "unbind": "track_id_unbind",
+        "identify": "profile_set", "set": "profile_set", "people_set": "profile_set",
+        "user_set": "profile_set", "set_once": "profile_set_once",
+        "increment": "profile_increment", "add": "profile_increment",
+        "append": "profile_append", "union": "profile_append", "unset": "profile_unset",
+        "delete": "profile_delete",
+    },
+)  # fmt: skip
 
 _TYPE_WORDS: Final[dict[type, str]] = {
     bool: "a boolean",
@@ -215,10 +249,29 @@ def explain(record: dict[str, Any], *, unknown_allowed: bool) -> None:
     if not unknown_allowed:
         for field in record:
             if field not in FIELD_TYPES:
-                raise FaultFound(Reason.UNKNOWN_FIELD, field, f"records have no field {field!r}")
+                raise FaultFound(Reason.UNKNOWN_FIELD, field[:_SHOWN], _explain_unknown_field(field, record))
     for field, types in FIELD_TYPES.items():
         if field in record:
             _explain_field(field, record[field], types)
+
+
+def _explain_unknown_field(field: str, record: dict[str, Any]) -> str:
+    near = _FIELDS.nearest(field)
+    if near is not None and near not in record:
+        return f"records have no field {_shown(field)}: did you mean {near!r}?"
+    return (
+        f"records have no field {_shown(field)}: if it says something about the event, put it in properties"
+    )
+
+
+def _explain_unknown_type(value: str) -> str:
+    near = _TYPES.nearest(value)
+    hint = "" if near is None else f"did you mean {near!r}? "
+    return f"there is no type {_shown(value)}: {hint}type is one of {', '.join(TYPES)}"
+
+
+def _shown(word: str) -> str:
+    return repr(word if len(word) <= _SHOWN else word[:_SHOWN] + "...")
 
 
 def _explain_field(field: str, value: Any, types: tuple[type, ...]) -> None:
@@ -228,7 +281,7 @@ def _explain_field(field: str, value: Any, types: tuple[type, ...]) -> None:
         wanted = " or ".join(_TYPE_WORDS[each] for each in types)
         raise FaultFound(Reason.INVALID_TYPE, field, f"{field} must be {wanted}, not {_word(value)}")
     if field == "type" and value not in TYPES:
-        raise FaultFound(Reason.UNKNOWN_TYPE, field, f"type is one of {', '.join(TYPES)}")
+        raise FaultFound(Reason.UNKNOWN_TYPE, field, _explain_unknown_type(str(value)))
     if field in ID_FIELDS and isinstance(value, str):
         _explain_id(field, value)
     elif field in _ENTRY_RULES and isinstance(value, dict):
