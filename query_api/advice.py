@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 from footfall.storage.columns import PropertyType
 from footfall.storage.store import Query, QueryRefused
 from query_api.buckets import Calendar
-from query_api.catalogue import Catalogue, Source
+from query_api.catalogue import Catalogue, Source, source_of
 from query_api.problems import Fault, field_path, refused
 from query_api.spec.breakdown import Part
 from query_api.spec.conditions import Leaf, Operator
@@ -67,10 +67,12 @@ def _warnings(model: object, catalogue: Catalogue) -> list[str | None]:
             measure = getattr(model, "measure", None)
             return _of_measure(measure, catalogue) if isinstance(measure, Measure) else []
         case Leaf():
-            source: Source = "user" if model.of == "user" else "event"
-            return [_of_property(source, model.property, catalogue), _of_times(source, model, catalogue)]
+            source = source_of(model.of)
+            by = _of_property("event", model.by, catalogue) if model.by is not None else None
+            return [by, _of_property(source, model.property, catalogue), _of_times(source, model, catalogue)]
         case Part():
-            return [_of_property("user" if model.of == "user" else "event", model.property, catalogue)]
+            by = _of_property("event", model.by, catalogue) if model.by is not None else None
+            return [by, _of_property(source_of(model.of), model.property, catalogue)]
         case PropertyActor():
             return [_of_property("event", model.property, catalogue)]
         case _:

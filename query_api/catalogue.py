@@ -17,6 +17,11 @@ MAX_KEPT = 100
 Source = Literal["event", "user", "item"]
 
 
+def source_of(owner: str) -> Source:
+    """Where the catalogue lists the properties of an owner that a condition or a breakdown names."""
+    return "user" if owner == "user" else "item" if owner == "item" else "event"
+
+
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """Names and types that a query needs to become SQL."""

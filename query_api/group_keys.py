@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from footfall.storage.columns import PropertyType
 from query_api.answers import number_text, read_number
-from query_api.catalogue import Catalogue
+from query_api.catalogue import Catalogue, source_of
 from query_api.property_values import read_value
 from query_api.spec.breakdown import OTHER, Part
 from query_api.spec.query import Key, KeyPart
@@ -88,7 +88,7 @@ def is_empty(text: str, parts: int) -> bool:
 def _type_of(part: Part, catalogue: Catalogue) -> PropertyType | None:
     if part.property in ("event", "distinct_id") and part.of == "event":
         return "string"
-    return catalogue.type_of("user" if part.of == "user" else "event", part.property)
+    return catalogue.type_of(source_of(part.of), part.property)
 
 
 def _write_part(part: KeyPart) -> str:

@@ -211,7 +211,7 @@ def _plan(spec: FunnelSpec, scope: Scope, values: Values | None) -> FunnelPlan:
 def _parts(spec: FunnelSpec) -> tuple[list[Part], list[Part]]:
     """The breakdown's properties of events, and of users."""
     parts = spec.breakdown.parts if spec.breakdown is not None else ()
-    return [part for part in parts if part.of == "event"], [part for part in parts if part.of == "user"]
+    return [part for part in parts if not part.is_of_user], [part for part in parts if part.is_of_user]
 
 
 def scan_with_values(spec: FunnelSpec, scope: Scope, reader: StoreReader, parts: Sequence[Part]) -> Scanned:

@@ -138,4 +138,4 @@ def _largest(sizes: NDArray[Any], text: Callable[[int], str], keys: GroupKeys, l
 def _joined(parts: Sequence[Part], of_event: Sequence[str], of_user: Sequence[str]) -> str:
     """The key's text, its parts in the order of the breakdown."""
     event_texts, user_texts = iter(of_event), iter(of_user)
-    return join_key([next(event_texts) if part.of == "event" else next(user_texts) for part in parts])
+    return join_key([next(user_texts) if part.is_of_user else next(event_texts) for part in parts])

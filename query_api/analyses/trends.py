@@ -87,7 +87,8 @@ def _measured_columns(sql: EventSql, series: Series) -> list[str]:
 
 def _parts(spec: TrendsSpec, owner: Owner) -> list[tuple[str, Part]]:
     """The breakdown's parts of events or of users, each with its column."""
-    return [(f"part{index}", part) for index, part in enumerate(spec.breakdown) if part.of == owner]
+    of_user = owner == "user"
+    return [(f"part{index}", part) for index, part in enumerate(spec.breakdown) if part.is_of_user == of_user]
 
 
 def _bucket(sql: EventSql, cut: Cut) -> str:

@@ -1,13 +1,14 @@
-"""Split by what: up to three properties, of the event or of the user."""
+"""Split by what: up to three properties, of the event, of the user or of an item."""
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from query_api.spec.conditions import MAX_TEXT, Owner, refuse_unbuilt_owner
+from query_api.spec.conditions import MAX_TEXT, Owner, check_item, refuse_unbuilt_owner
 from query_api.spec.strict import Strict, refuse
 
 MAX_PARTS = 3
@@ -15,10 +16,22 @@ OTHER = "$other"
 
 
 class Part(Strict):
-    """`"channel"`, or `{"property": "age", "of": "user"}`."""
+    """`"channel"`, or `{"property": "age", "of": "user"}`; of an item also `item_type` and `by`."""
 
     property: str = Field(min_length=1, max_length=MAX_TEXT)
     of: Owner = "event"
+    item_type: str | None = Field(default=None, max_length=MAX_TEXT)
+    by: str | None = Field(default=None, max_length=MAX_TEXT)
+
+    @model_validator(mode="after")
+    def _check_item(self) -> Part:
+        check_item(self.of, self.item_type, self.by)
+        return self
+
+    @builtins.property  # `property` is a field here
+    def is_of_user(self) -> bool:
+        """Whether the value is its user's; else every event has a value of its own."""
+        return self.of == "user"
 
 
 def _read_part(given: Any) -> Any:

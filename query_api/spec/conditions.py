@@ -19,16 +19,28 @@ Operator = Literal[
 OPERATORS: tuple[Operator, ...] = get_args(Operator)
 
 Owner = Literal["event", "user", "cohort", "item"]
-"""Whose property: the event's own, the user's current profile's; cohorts and items come later."""
+"""Whose property: the event's own, the user's current profile's, an item's; cohorts come later."""
 
 MAX_VALUES = 10_000
 MAX_TEXT = 1_000
 
 
 def refuse_unbuilt_owner(owner: str) -> None:
-    """Cohorts and items are in the contract and not built yet."""
-    if owner in ("cohort", "item"):
+    """Cohorts are in the contract and not built yet."""
+    if owner == "cohort":
         refuse_not_implemented(f'"of": "{owner}"', field="of", given=owner)
+
+
+def check_item(owner: Owner, item_type: str | None, by: str | None) -> None:
+    """An item's property needs to say which item, and no other's may."""
+    for field, given in (("item_type", item_type), ("by", by)):
+        if owner == "item" and not given:
+            wanted = (
+                "the type of the items" if field == "item_type" else "the event property with the item's id"
+            )
+            refuse("missing_field", f"of: item needs {field}: {wanted}", field=field, given=given)
+        if owner != "item" and given is not None:
+            refuse("invalid_value", f"{field} goes with of: item only", field=field, given=given)
 
 
 class Leaf(Strict):
@@ -43,16 +55,13 @@ class Leaf(Strict):
         "text operators: text; gt to lte: number, text or date; between: two of them; "
         "before, after: date or instant; within_last: {value, unit}; is_*: nothing",
     )
-    item_type: str | None = None
-    by: str | None = None
+    item_type: str | None = Field(default=None, max_length=MAX_TEXT)
+    by: str | None = Field(default=None, max_length=MAX_TEXT)
 
     @model_validator(mode="after")
     def _check_value(self) -> Leaf:
         refuse_unbuilt_owner(self.of)
-        for field in ("item_type", "by"):
-            if getattr(self, field) is not None:
-                given = getattr(self, field)
-                refuse("invalid_value", f"{field} goes with of: item only", field=field, given=given)
+        check_item(self.of, self.item_type, self.by)
         _CHECKS[self.op](self.value)
         return self
 

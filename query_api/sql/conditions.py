@@ -18,6 +18,7 @@ from query_api.buckets import Calendar
 from query_api.catalogue import Catalogue
 from query_api.spec.conditions import AllOf, AnyOf, Condition, Leaf, Not, Operator
 from query_api.spec.time_range import Span
+from query_api.sql.items import current_items, item_is, item_property
 from query_api.sql.parameters import Parameters
 from query_api.sql.properties import PropertySql, event_property, map_property
 from query_api.sql.wall_clock import PATTERN, Stretch, read_stretch, write_wall_clock
@@ -70,9 +71,19 @@ class ConditionWriter:
         if leaf.of == "event":
             found = event_property(leaf.property, self.catalogue, self.parameters)
             return self._test(found, op, leaf.value)
+        if leaf.of == "item":
+            return self._item_leaf(leaf, op)
         found = map_property(leaf.property, "user", "profile", self.catalogue, self.parameters)
         profiles = LATEST_PROFILES.replace("{project}", self.parameters.text(self.project))
         return f"{self.person} IN ({profiles} AND {self._test(found, op, leaf.value)})"
+
+    def _item_leaf(self, leaf: Leaf, op: Operator) -> str:
+        assert leaf.item_type is not None
+        assert leaf.by is not None
+        by = event_property(leaf.by, self.catalogue, self.parameters)
+        found = item_property(leaf.property, self.catalogue, self.parameters)
+        items = current_items(self.project, leaf.item_type, self.parameters)
+        return item_is(by, items, self._test(found, op, leaf.value))
 
     def _test(self, found: PropertySql, op: Operator, value: Any) -> str:
         return f"ifNull({_TESTS[op](self, found, op, value)}, 0)"

@@ -11,6 +11,7 @@ from query_api.scope import Scope
 from query_api.spec.breakdown import Part
 from query_api.spec.selector import Selector
 from query_api.sql.conditions import LATEST_PROFILES, ConditionWriter
+from query_api.sql.items import current_items, item_key, item_property
 from query_api.sql.parameters import EXACT_SCALE, Parameters
 from query_api.sql.properties import PropertySql, event_property, map_property
 
@@ -93,11 +94,21 @@ class EventSql:
 
     def key_part(self, part: Part, profile: str = "profile") -> str:
         """String: a part of the key: '' for a missing value, else '=' and its text."""
+        if part.of == "item":
+            return self._item_key_part(part)
         if part.of == "event":
             found = self.property(part.property)
         else:
             found = map_property(part.property, "user", profile, self.scope.catalogue, self.parameters)
         return f"ifNull(concat('=', {found.canonical}), '')"
+
+    def _item_key_part(self, part: Part) -> str:
+        assert part.item_type is not None
+        assert part.by is not None
+        catalogue, parameters = self.scope.catalogue, self.parameters
+        found = item_property(part.property, catalogue, parameters)
+        items = current_items(self.scope.project, part.item_type, parameters)
+        return item_key(part.by, found, items, catalogue, parameters)
 
     @staticmethod
     def joined_key(parts: Sequence[str]) -> str:
