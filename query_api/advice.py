@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
+from dataclasses import replace
+
 from pydantic_core import PydanticCustomError
 
 from footfall.storage.columns import PropertyType
@@ -11,10 +15,12 @@ from query_api.catalogue import Catalogue, Source, source_of
 from query_api.problems import Fault, field_path, refused
 from query_api.spec.breakdown import Part
 from query_api.spec.conditions import Leaf, Operator
-from query_api.spec.query import PropertyActor, QuerySpec
+from query_api.spec.query import PropertyActor, QuerySpec, SessionActor
 from query_api.spec.selector import Selector
+from query_api.spec.strict import Strict
 from query_api.spec.time_range import Span
 from query_api.spec.trends import Measure
+from query_api.spec.virtual_event import VirtualEvent, VirtualSource
 from query_api.sql.properties import PSEUDO_PROPERTIES
 from query_api.store_reader import StoreReader
 from query_api.walk import walk
@@ -22,7 +28,7 @@ from query_api.walk import walk
 _TIMES: tuple[Operator, ...] = ("before", "after", "within_last")
 
 
-def check_patterns(spec: QuerySpec, reader: StoreReader) -> None:
+def check_patterns(spec: Strict, reader: StoreReader) -> None:
     """Refuses regular expressions that RE2, which the store matches with, does not understand."""
     faults = []
     for path, model in walk(spec):
@@ -37,7 +43,7 @@ def check_patterns(spec: QuerySpec, reader: StoreReader) -> None:
         raise refused(faults)
 
 
-def check_spans(spec: QuerySpec, calendar: Calendar, now: int) -> None:
+def check_spans(spec: Strict, calendar: Calendar, now: int) -> None:
     """Refuses a within_last that begins before there are dates."""
     for path, model in walk(spec):
         if isinstance(model, Leaf) and model.op == "within_last":
@@ -49,23 +55,43 @@ def check_spans(spec: QuerySpec, calendar: Calendar, now: int) -> None:
                 raise refused([fault]) from None
 
 
-def warn_of_unknown_names(spec: QuerySpec, catalogue: Catalogue, reader: StoreReader) -> None:
-    """Warnings for names that were never seen, and for values that cannot match."""
-    for _, model in walk(spec):
-        for warning in _warnings(model, catalogue):
-            if warning is not None:
-                reader.warn(warning)
+def warn_of_unknown_names(
+    spec: QuerySpec, catalogue: Catalogue, virtual_events: Mapping[str, VirtualEvent], reader: StoreReader
+) -> None:
+    """Warnings for names that were never seen, for values that cannot match, and for names of two events."""
+    named = used_virtual_events(spec, virtual_events)
+    known = replace(catalogue, events=catalogue.events | virtual_events.keys())
+    found = [_warnings(model, known) for _, model in walk(spec)]
+    found += [_warnings(model, catalogue) for virtual in named.values() for _, model in walk(virtual)]
+    for warning in itertools.chain(*found, map(_of_shadowed, named.keys() & catalogue.events)):
+        if warning is not None:
+            reader.warn(warning)
+
+
+def used_virtual_events(
+    spec: QuerySpec, virtual_events: Mapping[str, VirtualEvent]
+) -> dict[str, VirtualEvent]:
+    """Those that the spec's selectors name, by name."""
+    names = {
+        name
+        for _, model in walk(spec)
+        if isinstance(model, Selector)
+        for name in model.event or ()
+        if name in virtual_events
+    }
+    return {name: virtual_events[name] for name in sorted(names)}
+
+
+def _of_shadowed(name: str) -> str:
+    return f"{name!r} is a virtual event and also an event that was seen: the virtual event was taken"
 
 
 def _warnings(model: object, catalogue: Catalogue) -> list[str | None]:
     match model:
-        case Selector(event=names) if names is not None:
-            found = [catalogue.unknown_event(name) for name in names]
+        case Selector() | VirtualSource():
+            found = [catalogue.unknown_event(name) for name in model.event or ()]
             measure = getattr(model, "measure", None)
             return found + (_of_measure(measure, catalogue) if isinstance(measure, Measure) else [])
-        case Selector():
-            measure = getattr(model, "measure", None)
-            return _of_measure(measure, catalogue) if isinstance(measure, Measure) else []
         case Leaf():
             source = source_of(model.of)
             by = _of_property("event", model.by, catalogue) if model.by is not None else None
@@ -73,8 +99,8 @@ def _warnings(model: object, catalogue: Catalogue) -> list[str | None]:
         case Part():
             by = _of_property("event", model.by, catalogue) if model.by is not None else None
             return [by, _of_property(source_of(model.of), model.property, catalogue)]
-        case PropertyActor():
-            return [_of_property("event", model.property, catalogue)]
+        case PropertyActor(property=str(name)) | SessionActor(session=str(name)):
+            return [_of_property("event", name, catalogue)]
         case _:
             return []
 

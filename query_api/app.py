@@ -29,6 +29,7 @@ from query_api.routes.people import build_people_routes
 from query_api.routes.projects import build_project_routes
 from query_api.routes.queries import build_query_routes
 from query_api.routes.upkeep import build_upkeep_routes
+from query_api.routes.virtual_events import build_virtual_event_routes
 from query_api.run import Queries
 
 
@@ -72,6 +73,7 @@ def build_app(
     app.include_router(build_query_routes(front, queries))
     app.include_router(build_people_routes(front, access, store, keyed_hash, options))
     app.include_router(build_project_routes(front, access, store, log, data_until))
+    app.include_router(build_virtual_event_routes(front, access, store, clock=clock, options=options))
     app.include_router(build_upkeep_routes(meters, store, workspace, data_until))
     app.include_router(build_landing_routes())
     app.add_exception_handler(HTTPException, _no_route)

@@ -11,6 +11,7 @@ from footfall import __version__
 from query_api.control import ProjectSpec
 from query_api.problems import TITLES
 from query_api.run import ANALYSES
+from query_api.spec.virtual_event import VirtualEvent
 
 _SECRET: Final[list[dict[str, list[str]]]] = [{"secret_key": []}]
 _NUMBER_OR_NULL: Final = {"type": ["number", "null"]}
@@ -111,6 +112,7 @@ _TIMELINE: Final = _object(
         "next_before": _TEXT_OR_NULL,
     }
 )
+_VIRTUAL_EVENT: Final = _object({"name": _TEXT, "events": _list({"type": "object"}), "created_at": _TEXT})
 _CATALOGUE: Final = _object(
     {
         "project": _TEXT,
@@ -129,6 +131,7 @@ _CATALOGUE: Final = _object(
                 }
             )
         ),
+        "virtual_events": _list(_VIRTUAL_EVENT),
     }
 )
 _ACCOUNT: Final = {
@@ -170,7 +173,7 @@ PROBLEM: Final = {
 def describe() -> dict[str, Any]:
     """The whole document."""
     specs = [spec for analysis in ANALYSES.values() for spec in (analysis.spec, analysis.users_spec)]
-    wanted = [(spec, "validation") for spec in (*specs, ProjectSpec)]
+    wanted = [(spec, "validation") for spec in (*specs, ProjectSpec, VirtualEvent)]
     _, schemas = models_json_schema(wanted, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
     return {
         "openapi": "3.1.0",
@@ -208,6 +211,7 @@ def _other_paths() -> dict[str, Any]:
     before = _parameter("before", "query", "An instant, or next_before of the page before.")
     limit = _parameter("limit", "query", "1 to 1000; default 100.", schema=_COUNT)
     name = _parameter("name", "path", "The project's name.")
+    event = _parameter("event", "path", "The virtual event's name.")
     metrics = _operation("For Prometheus.", _TEXT, public=True)
     metrics["responses"]["200"]["content"] = {"text/plain": {"schema": _TEXT}}
     landing = _operation("What a browser shows here.", _TEXT, public=True)
@@ -222,6 +226,17 @@ def _other_paths() -> dict[str, Any]:
         "/api/v1/projects": {"post": _operation("Make a project.", _KEYS, body="ProjectSpec", status="201")},
         "/api/v1/projects/{name}/ledger": {
             "get": _operation("What was received and what became of it.", _LEDGER, [name])
+        },
+        "/api/v1/projects/{name}/virtual-events": {
+            "get": _operation(
+                "The project's virtual events.", _object({"virtual_events": _list(_VIRTUAL_EVENT)}), [name]
+            ),
+            "post": _operation(
+                "Save a virtual event.", _VIRTUAL_EVENT, [name], body="VirtualEvent", status="201"
+            ),
+        },
+        "/api/v1/projects/{name}/virtual-events/{event}": {
+            "delete": _operation("Delete a virtual event.", _object({"deleted": _TEXT}), [name, event])
         },
         "/healthz": {"get": _operation("Alive.", _STATUS, public=True)},
         "/readyz": {"get": _operation("Store and workspace can be reached.", _STATUS, public=True)},

@@ -20,7 +20,7 @@ from footfall.eventlog.log import Log
 from footfall.storage.store import Store
 from footfall.workspace.projects import Project
 from query_api.access import Access
-from query_api.advice import check_patterns, check_spans, warn_of_unknown_names
+from query_api.advice import check_patterns, check_spans, used_virtual_events, warn_of_unknown_names
 from query_api.analyses.analysis import Analysis, Page
 from query_api.analyses.funnel import FUNNEL
 from query_api.analyses.trends import TRENDS
@@ -33,8 +33,10 @@ from query_api.people import describe_people
 from query_api.problems import Fault, InvalidQuery, fault_of, refused
 from query_api.scope import Scope
 from query_api.spec.conditions import Leaf
-from query_api.spec.query import PropertyActor, QuerySpec
+from query_api.spec.query import QuerySpec
+from query_api.spec.virtual_event import VirtualEvent
 from query_api.store_reader import StoreReader
+from query_api.virtual_events import read_virtual_events
 from query_api.walk import walk
 
 ANALYSES: Mapping[str, Analysis] = {"trends": TRENDS, "funnel": FUNNEL}
@@ -49,6 +51,7 @@ class Prepared:
     analysis: Analysis
     spec: Any
     project: Project
+    virtual_events: Mapping[str, VirtualEvent]  # the project's, by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,9 @@ class Queries:
         if not isinstance(given, dict):
             raise InvalidQuery("the body is a JSON object", code="invalid_value")
         spec = (analysis.users_spec if users else analysis.spec).model_validate(given)
-        return Prepared(name, analysis, spec, self._access.project(grant, spec.project))
+        project = self._access.project(grant, spec.project)
+        virtual = read_virtual_events(self._access.workspace, project.name)
+        return Prepared(name, analysis, spec, project, virtual)
 
     def answer(self, prepared: Prepared) -> dict[str, Any]:
         """`{"result", "comparison", "meta"}`."""
@@ -171,7 +176,7 @@ class Queries:
         check_patterns(spec, reader)
         check_spans(spec, Calendar(ZoneInfo(project.timezone)), now)
         catalogue = self._catalogues.read(project.name, self._version())
-        warn_of_unknown_names(spec, catalogue, reader)
+        warn_of_unknown_names(spec, catalogue, prepared.virtual_events, reader)
         return Scope(
             project=project.name,
             period=periods[0],
@@ -181,8 +186,9 @@ class Queries:
             catalogue=catalogue,
             now=now,
             where=spec.where,
-            actor=spec.actor if isinstance(spec.actor, PropertyActor) else None,
+            actor=None if isinstance(spec.actor, str) else spec.actor,
             sample=spec.sample,
+            virtual_events=prepared.virtual_events,
         )
 
     def _meta(
@@ -233,10 +239,12 @@ class AnswerCache:
 
 
 def _cache_key(prepared: Prepared, periods: tuple[Period, ...], now: int, version: object) -> str:
-    relative = any(isinstance(model, Leaf) and model.op == "within_last" for _, model in walk(prepared.spec))
+    virtual = used_virtual_events(prepared.spec, prepared.virtual_events)
+    leaves = (model for part in (prepared.spec, *virtual.values()) for _, model in walk(part))
+    relative = any(isinstance(model, Leaf) and model.op == "within_last" for model in leaves)
     spec = prepared.spec.model_dump(exclude={"refresh", "range", "compare"})
     # repr, not JSON: it tells the number 1.5 from the text "1.5".
-    return repr((prepared.name, spec, prepared.project, periods, now if relative else None, version))
+    return repr((prepared.name, spec, virtual, prepared.project, periods, now if relative else None, version))
 
 
 def _calendar(spec: QuerySpec, project: Project) -> Calendar:

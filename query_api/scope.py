@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from query_api.buckets import Calendar, Period
 from query_api.catalogue import Catalogue
 from query_api.spec.conditions import Condition
-from query_api.spec.query import PropertyActor
+from query_api.spec.query import PropertyActor, SessionActor
+from query_api.spec.virtual_event import VirtualEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,9 @@ class Scope:
     catalogue: Catalogue
     now: int
     where: tuple[Condition, ...] = ()
-    actor: PropertyActor | None = None  # None: persons
+    actor: PropertyActor | SessionActor | None = None  # None: persons
     sample: Decimal | None = None
+    virtual_events: Mapping[str, VirtualEvent] = field(default_factory=dict)  # of the project, by name
 
     def scaled(self, count: int) -> int:
         """A count of what was sampled, as an estimate of the whole."""

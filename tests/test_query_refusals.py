@@ -99,7 +99,6 @@ CASES: list[tuple[str, dict[str, Any], str, str, str | None]] = [
     ("trends", {**TRENDS, "formula": "A; DROP"}, "formula", "invalid_value", None),
     ("trends", {**TRENDS, "trailing": 0}, "trailing", "invalid_value", None),
     ("trends", {**TRENDS, "cohorts": ["vip"]}, "cohorts", "not_implemented", None),
-    ("trends", {**TRENDS, "actor": "session"}, "actor", "not_implemented", None),
     ("trends", {**TRENDS, "actor": "usr"}, "actor", "unknown_value", "user"),
     ("trends/users", {**TRENDS}, "cell", "missing_field", None),
     ("trends/users", {**TRENDS, "cell": {"series": 1}}, "cell.series", "invalid_value", None),

@@ -2,7 +2,15 @@
 
 from footfall.workspace.opening import open_workspace
 from footfall.workspace.projects import IdentityRules, InvalidProject, Project
-from footfall.workspace.workspace import Bootstrapped, Grant, ProjectExists, ProjectKeys, Workspace
+from footfall.workspace.workspace import (
+    Bootstrapped,
+    Grant,
+    ProjectExists,
+    ProjectKeys,
+    SavedVirtualEvent,
+    VirtualEventRefused,
+    Workspace,
+)
 
 __all__ = [
     "Bootstrapped",
@@ -12,6 +20,8 @@ __all__ = [
     "Project",
     "ProjectExists",
     "ProjectKeys",
+    "SavedVirtualEvent",
+    "VirtualEventRefused",
     "Workspace",
     "open_workspace",
 ]

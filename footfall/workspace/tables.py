@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, CheckConstraint, Column, ForeignKey, Integer, MetaData, String, Table
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
 metadata = MetaData()
 
@@ -28,4 +39,14 @@ keys = Table(
     Column(
         "bootstrap", Boolean, nullable=False
     ),  # from FOOTFALL_WRITE_KEY and FOOTFALL_SECRET_KEY, or generated
+)
+
+# A name for several selectors; `definition` is the JSON that the query API checked and reads again.
+virtual_events = Table(
+    "virtual_events",
+    metadata,
+    Column("project", ForeignKey("projects.name"), primary_key=True),
+    Column("name", String(128), primary_key=True),
+    Column("definition", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),  # epoch milliseconds
 )

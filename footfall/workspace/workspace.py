@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, RowMapping, delete, exists, insert, select
+from sqlalchemy import Connection, Engine, RowMapping, delete, exists, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from footfall.workspace.projects import DEFAULT_PROJECT, IdentityRules, Project, check_project
-from footfall.workspace.tables import keys, projects
+from footfall.workspace.tables import keys, projects, virtual_events
 
 KeyKind = Literal["write", "secret"]
 
@@ -24,6 +24,19 @@ class ProjectExists(ValueError):  # noqa: N818 - reads as what it is
     def __init__(self, name: str) -> None:
         super().__init__(f"project {name!r} exists already")
         self.name = name
+
+
+class VirtualEventRefused(ValueError):  # noqa: N818 - reads as what it is
+    """A virtual event that cannot be kept: its name is taken, or there are too many."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedVirtualEvent:
+    """A virtual event as it is kept: `definition` is JSON text, `created_at` in epoch milliseconds."""
+
+    name: str
+    definition: str
+    created_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +119,42 @@ class Workspace:
         with self._engine.connect() as connection:
             row = connection.execute(found).first()
         return Grant(row.kind, row.project) if row is not None else None
+
+    def save_virtual_event(self, project: str, saved: SavedVirtualEvent, *, most: int) -> None:
+        """VirtualEventRefused if the project has one of that name, or `most` already."""
+        of_project = virtual_events.c.project == project
+        values = {
+            "project": project,
+            "name": saved.name,
+            "definition": saved.definition,
+            "created_at": saved.created_at,
+        }
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(insert(virtual_events).values(values))
+                if (connection.scalar(select(func.count()).where(of_project)) or 0) > most:
+                    raise VirtualEventRefused(
+                        f"a project has at most {most} virtual events: delete one first"
+                    )
+        except IntegrityError as error:
+            raise VirtualEventRefused(f"there is a virtual event {saved.name!r} already") from error
+
+    def virtual_events(self, project: str) -> list[SavedVirtualEvent]:
+        """The project's virtual events, by name."""
+        found = (
+            select(virtual_events).where(virtual_events.c.project == project).order_by(virtual_events.c.name)
+        )
+        with self._engine.connect() as connection:
+            return [
+                SavedVirtualEvent(row["name"], row["definition"], row["created_at"])
+                for row in connection.execute(found).mappings()
+            ]
+
+    def delete_virtual_event(self, project: str, name: str) -> bool:
+        """Whether there was one."""
+        mine = (virtual_events.c.project == project) & (virtual_events.c.name == name)
+        with self._engine.begin() as connection:
+            return connection.execute(delete(virtual_events).where(mine)).rowcount > 0
 
     def close(self) -> None:
         self._engine.dispose()

@@ -75,9 +75,9 @@ def rows_sql(
     tests = [_reads(sql, spec)]
     if spec.order == "strict":
         tests.append(_enters(sql, spec))
-    if not all(_is_plain(selector) for selector in _selectors(spec)):
+    if any(sql.plain_names(selector) is None for selector in _selectors(spec)):
         tests.append("mask != 0")
-    return f"SELECT {_joined(',', columns)}\nFROM events\nWHERE {_joined(' AND', tests)}"
+    return f"SELECT {_joined(',', columns)}\nFROM {_source(sql, spec)}\nWHERE {_joined(' AND', tests)}"
 
 
 def _selectors(spec: FunnelSpec) -> tuple[Selector, ...]:
@@ -86,21 +86,24 @@ def _selectors(spec: FunnelSpec) -> tuple[Selector, ...]:
     return (*spec.steps, *spec.exclude, *breaks)
 
 
-def _reads(sql: EventSql, spec: FunnelSpec) -> str:
-    """The events of the range, or up to the last window's end."""
+def _period(sql: EventSql, spec: FunnelSpec) -> Period:
+    """The range, or up to the last window's end."""
     after = spec.window_ms if spec.complete_after_range else 0
-    period = sql.scope.period
-    return sql.reads(_selectors(spec), Period(period.start, period.end + after))
+    return Period(sql.scope.period.start, sql.scope.period.end + after)
+
+
+def _reads(sql: EventSql, spec: FunnelSpec) -> str:
+    return sql.reads(_selectors(spec), _period(sql, spec))
+
+
+def _source(sql: EventSql, spec: FunnelSpec) -> str:
+    return sql.source(_selectors(spec), _period(sql, spec))
 
 
 def _enters(sql: EventSql, spec: FunnelSpec) -> str:
     """Rows of actors who have an event of step 0: nobody else's chain can break."""
     entering = f"{sql.reads(spec.steps[:1], sql.scope.period)} AND {sql.selects(spec.steps[0])}"
-    return f"{sql.actor} IN (SELECT {sql.actor} FROM events WHERE {entering})"
-
-
-def _is_plain(selector: Selector) -> bool:
-    return selector.event is not None and not selector.where and selector.occurrence == "any"
+    return f"{sql.actor} IN (SELECT {sql.actor} FROM {_source(sql, spec)} WHERE {entering})"
 
 
 def _mask(sql: EventSql, spec: FunnelSpec) -> str:
@@ -108,14 +111,15 @@ def _mask(sql: EventSql, spec: FunnelSpec) -> str:
     plain: dict[str, int] = {}
     tests = []
     for index, selector in enumerate(_selectors(spec)):
-        if selector.event is not None and _is_plain(selector):
-            for name in selector.event:
+        names = sql.plain_names(selector)
+        if names is not None:
+            for name in names:
                 plain[name] = plain.get(name, 0) | 1 << index
         else:
             tests.append(f"if({sql.selects(selector)}, toUInt64({1 << index}), 0)")
     if plain:
-        names, bits = sql.parameters.texts(plain), sql.parameters.keys(list(plain.values()))
-        tests.append(f"transform(event, {names}, {bits}, toUInt64(0))")
+        known, bits = sql.parameters.texts(plain), sql.parameters.keys(list(plain.values()))
+        tests.append(f"transform(event, {known}, {bits}, toUInt64(0))")
     mask = tests[0]
     for test in tests[1:]:
         mask = f"bitOr({mask}, {test})"
@@ -129,14 +133,16 @@ def _mask_type(bits: int) -> str:
 def values_sql(sql: EventSql, spec: FunnelSpec, parts: Sequence[Part]) -> str:
     """The breakdown's values, one more than can be listed to see whether there are more."""
     key = sql.key(parts)
-    return f"SELECT DISTINCT {key} AS text\nFROM events\nWHERE {_reads(sql, spec)}\nLIMIT {MAX_LISTED + 1}"
+    rows = f"FROM {_source(sql, spec)}\nWHERE {_reads(sql, spec)}"
+    return f"SELECT DISTINCT {key} AS text\n{rows}\nLIMIT {MAX_LISTED + 1}"
 
 
 def texts_sql(sql: EventSql, spec: FunnelSpec, parts: Sequence[Part]) -> str:
     """The values' texts by their hashes."""
     key = sql.key(parts)
     return (
-        f"SELECT {hash_sql(key)} AS value, any({key})\nFROM events\nWHERE {_reads(sql, spec)}\nGROUP BY value"
+        f"SELECT {hash_sql(key)} AS value, any({key})\nFROM {_source(sql, spec)}\nWHERE {_reads(sql, spec)}\n"
+        "GROUP BY value"
     )
 
 
@@ -151,7 +157,7 @@ def profiles_sql(sql: EventSql, parts: Sequence[Part], columns: str) -> str:
 def people_sql(sql: EventSql, spec: FunnelSpec, actors: Sequence[int]) -> str:
     """The persons behind actors that are no persons."""
     tests = [_reads(sql, spec), f"person != 0 AND {sql.actor} IN {sql.parameters.keys(actors)}"]
-    return f"SELECT DISTINCT {PERSON} AS person\nFROM events\nWHERE {_joined(' AND', tests)}"
+    return f"SELECT DISTINCT {PERSON} AS person\nFROM {_source(sql, spec)}\nWHERE {_joined(' AND', tests)}"
 
 
 def _joined(separator: str, parts: Sequence[str]) -> str:

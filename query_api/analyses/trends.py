@@ -70,7 +70,7 @@ def rows_sql(
     else:
         narrowed = [f"({' OR '.join(sql.selects(one) for one in series)})"]
     rows = f"""SELECT {_listed(columns)}
-    FROM events
+    FROM {sql.source(series, cut.period)}
     WHERE {_all([sql.reads(series, cut.period), *narrowed])}"""
     return _keyed(sql, spec, rows, groups) if spec.breakdown else f"(\n    {rows}\n)"
 

@@ -19,6 +19,7 @@ from query_api.problems import Fault, refused
 from query_api.routes.front import Front, problem_response
 from query_api.spec.spellings import nearest
 from query_api.store_reader import StoreReader
+from query_api.virtual_events import list_virtual_events
 
 MAX_EVENTS = 1_000
 DEFAULT_EVENTS = 100
@@ -39,7 +40,8 @@ def build_people_routes(
 
         def work() -> dict[str, Any]:
             project = _project(access, request, given)
-            return describe_catalogue(store, project.name)
+            virtual = list_virtual_events(access.workspace, project.name)
+            return describe_catalogue(store, project.name) | {"virtual_events": virtual}
 
         return await front.answer("catalogue", work)
 

@@ -37,30 +37,45 @@ class PropertyActor(Strict):
     property: str = Field(min_length=1, max_length=MAX_TEXT)
 
 
+class SessionActor(Strict):
+    """What is counted is a user's sessions: those of an id that events carry, or by the gaps between them."""
+
+    session: str | None = Field(min_length=1, max_length=MAX_TEXT)  # None: by gaps
+
+
 def _read_actor(given: Any) -> Any:
-    if given == "session" or (isinstance(given, Mapping) and "session" in given):
-        refuse_not_implemented("actor: session", given=given)
+    if given == "session":
+        return SessionActor(session=None)
     if isinstance(given, str) and given != "user":
         allowed = ["user", "session"]
         refuse(
             "unknown_value", f'{given!r} is no actor; {{"property": ...}} is', given=given, allowed=allowed
         )
-    if not isinstance(given, str | Mapping | PropertyActor):
-        refuse("invalid_value", '"user", or {"property": ...}')
+    if not isinstance(given, str | Mapping | PropertyActor | SessionActor):
+        refuse("invalid_value", '"user", "session", {"session": ...} or {"property": ...}')
+    if isinstance(given, Mapping) and "session" in given and not isinstance(given["session"], str):
+        refuse("invalid_value", "the property that holds the session's id", field="session", given=given)
     return given
 
 
 def _actor_form(given: Any) -> str:
-    return "user:" if isinstance(given, str) else "property:"
+    if isinstance(given, str):
+        return "user:"
+    is_session = isinstance(given, SessionActor) or (isinstance(given, Mapping) and "session" in given)
+    return "session:" if is_session else "property:"
 
 
-ACTOR_FORMS = frozenset({"user:", "property:"})
-"""The tags of the two forms: they appear in pydantic's error locations and never in a client's body."""
+ACTOR_FORMS = frozenset({"user:", "property:", "session:"})
+"""The tags of the forms: they appear in pydantic's error locations and never in a client's body."""
 
 Actor = Annotated[
-    Annotated[Literal["user"], Tag("user:")] | Annotated[PropertyActor, Tag("property:")],
+    Annotated[Literal["user"], Tag("user:")]
+    | Annotated[PropertyActor, Tag("property:")]
+    | Annotated[SessionActor, Tag("session:")],
     Discriminator(_actor_form),
-    BeforeValidator(_read_actor),
+    BeforeValidator(
+        _read_actor, json_schema_input_type=Literal["user", "session"] | PropertyActor | SessionActor
+    ),
 ]
 
 

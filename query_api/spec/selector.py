@@ -24,12 +24,16 @@ def _read_names(given: Any) -> Any:
     return tuple(names)
 
 
+EventNames = Annotated[
+    tuple[str, ...] | None, BeforeValidator(_read_names, json_schema_input_type=str | list[str] | None)
+]
+"""Names of which any is meant, or None for any `track` event."""
+
+
 class Selector(Strict):
     """`{"event": "purchase_fund", "where": [...], "label": "...", "occurrence": "any"}`."""
 
-    event: Annotated[
-        tuple[str, ...] | None, BeforeValidator(_read_names, json_schema_input_type=str | list[str] | None)
-    ]
+    event: EventNames
     where: tuple[Condition, ...] = ()
     label: str | None = Field(default=None, max_length=MAX_TEXT)
     occurrence: Occurrence = "any"

@@ -1,0 +1,65 @@
+"""GET and POST /api/v1/projects/{name}/virtual-events, DELETE .../{event}."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from footfall.storage.store import Store
+from footfall.workspace.projects import Project
+from query_api.access import Access
+from query_api.body import read_json
+from query_api.catalogue import read_catalogue
+from query_api.options import QueryOptions
+from query_api.routes.front import Front, problem_response, read_body
+from query_api.spec.virtual_event import VirtualEvent
+from query_api.store_reader import StoreReader
+from query_api.virtual_events import delete_virtual_event, list_virtual_events, save_virtual_event
+
+
+def build_virtual_event_routes(
+    front: Front, access: Access, store: Store, *, clock: Callable[[], int], options: QueryOptions
+) -> APIRouter:
+    """A project's virtual events; `clock` gives epoch milliseconds."""
+    router = APIRouter(prefix="/api/v1/projects/{name}/virtual-events", include_in_schema=False)
+
+    def opened(request: Request, name: str) -> Project:
+        return access.project(access.grant(request.headers.get("authorization")), name)
+
+    @router.get("")
+    async def show(request: Request, name: str) -> Response:
+        def work() -> dict[str, Any]:
+            return {"virtual_events": list_virtual_events(access.workspace, opened(request, name).name)}
+
+        return await front.answer("projects/virtual-events", work)
+
+    @router.post("")
+    async def save(request: Request, name: str) -> Response:
+        try:
+            body = await read_body(request)
+        except Exception as error:  # noqa: BLE001 - becomes an answer
+            return problem_response(error)
+
+        def work() -> dict[str, Any]:
+            project = opened(request, name)
+            virtual = VirtualEvent.model_validate(read_json(body))
+            catalogue = read_catalogue(store, project.name)
+            reader = StoreReader(store, options.limits)
+            return save_virtual_event(
+                access.workspace, project, virtual, catalogue=catalogue, reader=reader, now=clock()
+            )
+
+        return await front.answer("projects/virtual-events", work, status=201)
+
+    @router.delete("/{event}")
+    async def delete(request: Request, name: str, event: str) -> Response:
+        def work() -> dict[str, Any]:
+            return delete_virtual_event(access.workspace, opened(request, name).name, event)
+
+        return await front.answer("projects/virtual-events", work)
+
+    return router
