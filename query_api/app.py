@@ -23,8 +23,8 @@ from query_api.meters import Meters
 from query_api.openapi import describe
 from query_api.options import QueryOptions
 from query_api.problems import MethodNotAllowed, NotFound
+from query_api.routes.console import build_console_routes
 from query_api.routes.front import Front, problem_response
-from query_api.routes.landing import build_landing_routes
 from query_api.routes.people import build_people_routes
 from query_api.routes.projects import build_project_routes
 from query_api.routes.queries import build_query_routes
@@ -75,7 +75,7 @@ def build_app(
     app.include_router(build_project_routes(front, access, store, log, data_until))
     app.include_router(build_virtual_event_routes(front, access, store, clock=clock, options=options))
     app.include_router(build_upkeep_routes(meters, store, workspace, data_until))
-    app.include_router(build_landing_routes())
+    app.include_router(build_console_routes())
     app.add_exception_handler(HTTPException, _no_route)
     app.openapi = describe  # type: ignore[method-assign]  # FastAPI's documented way
     return app

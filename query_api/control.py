@@ -1,4 +1,4 @@
-"""Creating projects."""
+"""Projects: which there are, and making one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, StrictBool, StrictInt, model_validator
 
 from footfall.workspace.projects import STRATEGIES, IdentityRules, InvalidProject, Project
-from footfall.workspace.workspace import ProjectExists, Workspace
+from footfall.workspace.workspace import Grant, ProjectExists, Workspace
 from query_api.problems import Conflict, Fault, refused
 from query_api.spec.conditions import MAX_TEXT
 from query_api.spec.strict import Strict, refuse_not_implemented
@@ -36,6 +36,17 @@ class ProjectSpec(Strict):
     week_start: Literal["monday", "sunday"] = "monday"
     keyless: StrictBool = False
     identity: IdentitySpec = IdentitySpec()
+
+
+def list_projects(workspace: Workspace, grant: Grant) -> dict[str, Any]:
+    """`{"projects": [{"name", "timezone", "week_start"}]}`: those that the key opens, by name."""
+    opened = [project for project in workspace.projects() if grant.opens(project.name)]
+    return {
+        "projects": [
+            {"name": project.name, "timezone": project.timezone, "week_start": project.week_start}
+            for project in opened
+        ]
+    }
 
 
 def create_project(workspace: Workspace, spec: ProjectSpec) -> dict[str, Any]:

@@ -148,6 +148,13 @@ _LEDGER: Final = _object(
         "data_until": _TEXT,
     }
 )
+_PROJECTS: Final = _object(
+    {
+        "projects": _list(
+            _object({"name": _TEXT, "timezone": _TEXT, "week_start": {"enum": ["monday", "sunday"]}})
+        )
+    }
+)
 _KEYS: Final = _object({"name": _TEXT, "write_key": _TEXT, "secret_key": _TEXT})
 _STATUS: Final = {"type": "object", "properties": {"status": _TEXT}}
 
@@ -214,16 +221,19 @@ def _other_paths() -> dict[str, Any]:
     event = _parameter("event", "path", "The virtual event's name.")
     metrics = _operation("For Prometheus.", _TEXT, public=True)
     metrics["responses"]["200"]["content"] = {"text/plain": {"schema": _TEXT}}
-    landing = _operation("What a browser shows here.", _TEXT, public=True)
-    landing["responses"]["200"]["content"] = {"text/html": {"schema": _TEXT}}
+    console = _operation("The console: a page for browsers.", _TEXT, public=True)
+    console["responses"]["200"]["content"] = {"text/html": {"schema": _TEXT}}
     return {
-        "/": {"get": landing},
+        "/": {"get": console},
         "/api/v1/users/{id}": {"get": _operation("A person with the profile.", _PERSON, [person, project])},
         "/api/v1/users/{id}/events": {
             "get": _operation("A person's events, newest first.", _TIMELINE, [person, project, before, limit])
         },
         "/api/v1/catalogue": {"get": _operation("Events and properties seen so far.", _CATALOGUE, [project])},
-        "/api/v1/projects": {"post": _operation("Make a project.", _KEYS, body="ProjectSpec", status="201")},
+        "/api/v1/projects": {
+            "get": _operation("The projects that the key opens.", _PROJECTS),
+            "post": _operation("Make a project.", _KEYS, body="ProjectSpec", status="201"),
+        },
         "/api/v1/projects/{name}/ledger": {
             "get": _operation("What was received and what became of it.", _LEDGER, [name])
         },

@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "footfall.settings": frozenset(),
     "collector": EVENTS | {"footfall.eventlog", "footfall.workspace"},
     "processor": EVENTS | {"footfall.eventlog", "footfall.storage", "footfall.workspace"},
+    "web": frozenset(),
     "query_api": EVENTS | {"footfall.eventlog", "footfall.storage", "footfall.workspace"},
     "footfall_sdk": frozenset(),
 }
@@ -65,7 +66,7 @@ def test_a_part_imports_only_what_is_below_it(part: str) -> None:
 def test_every_part_has_a_layer() -> None:
     parts = {
         part_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
-        for folder in ("footfall", "collector", "processor", "query_api")
+        for folder in ("footfall", "collector", "processor", "query_api", "web")
         for path in (ROOT / folder).rglob("*.py")
     }
     assert parts == set(MAY_IMPORT) - {"footfall_sdk"} | {"footfall.cli", "footfall.__init__"}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("collector", "footfall", "processor", "query_api")
+PACKAGES = ("collector", "footfall", "processor", "query_api", "web")
 LOCKS = ("run", "dev")
 
 
@@ -52,15 +52,18 @@ def test_the_wheel_holds_every_module(wheel: zipfile.ZipFile) -> None:
     assert modules <= set(wheel.namelist())
 
 
-def test_the_wheel_holds_the_scanner_the_page_and_the_migrations(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_holds_the_scanner_the_console_and_the_migrations(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
-    assert {"query_api/scan/_scan.so", "query_api/routes/landing.html"} <= names
+    assert "query_api/scan/_scan.so" in names
+    web = {path.relative_to(ROOT).as_posix() for path in (ROOT / "web").rglob("*") if path.suffix != ".pyc"}
+    pages = {name for name in web if (ROOT / name).is_file()}
+    assert {"web/index.html", "web/app/main.js", "web/vendor/licenses/echarts-LICENSE"} <= pages <= names
     migrations = {
         path.relative_to(ROOT).as_posix() for path in (ROOT / "footfall/storage/migrations").glob("*.sql")
     }
     assert migrations
     assert migrations <= names
-    assert {f"{package}/py.typed" for package in PACKAGES} <= names
+    assert {f"{package}/py.typed" for package in PACKAGES if package != "web"} <= names
 
 
 def test_the_wheel_fits_every_python_of_its_platform(wheel: zipfile.ZipFile) -> None:

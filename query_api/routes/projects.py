@@ -1,4 +1,4 @@
-"""POST /api/v1/projects and GET /api/v1/projects/{name}/ledger."""
+"""GET and POST /api/v1/projects, and GET /api/v1/projects/{name}/ledger."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from footfall.eventlog.log import Log
 from footfall.storage.store import Store
 from query_api.access import Access
 from query_api.body import read_json
-from query_api.control import ProjectSpec, create_project
+from query_api.control import ProjectSpec, create_project, list_projects
 from query_api.ledger import read_ledger
 from query_api.routes.front import Front, problem_response, read_body
 
@@ -21,8 +21,15 @@ from query_api.routes.front import Front, problem_response, read_body
 def build_project_routes(
     front: Front, access: Access, store: Store, log: Log, data_until: Callable[[], int]
 ) -> APIRouter:
-    """Making projects, and the proof that nothing vanishes from one."""
+    """Which projects there are, making them, and the proof that nothing vanishes from one."""
     router = APIRouter(prefix="/api/v1/projects", include_in_schema=False)
+
+    @router.get("")
+    async def list_all(request: Request) -> Response:
+        def work() -> dict[str, Any]:
+            return list_projects(access.workspace, access.grant(request.headers.get("authorization")))
+
+        return await front.answer("projects", work)
 
     @router.post("")
     async def create(request: Request) -> Response:
