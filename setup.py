@@ -27,7 +27,9 @@ FLAGS = [
     "-Wextra",
     "-Werror",
 ]
-SOURCES = [f"query_api/scan/{name}.c" for name in ("scan", "sort", "walk", "matching", "found")]
+_FILES = ("store", "sort", "scan", "walk", "matching", "found", "retention", "intervals")
+SOURCES = [f"query_api/scan/{name}.c" for name in _FILES]
+HEADERS = [f"query_api/scan/{name}.h" for name in ("scan", "retention")]
 # glibc of 2014 (manylinux2014): the oldest that any supported dependency runs on.
 LINUX_GLIBC = "2.17"
 
@@ -69,6 +71,6 @@ class AnyPythonWheel(bdist_wheel):
 
 
 setup(
-    ext_modules=[Extension("query_api.scan._scan", sources=SOURCES, depends=["query_api/scan/scan.h"])],
+    ext_modules=[Extension("query_api.scan._scan", sources=SOURCES, depends=HEADERS)],
     cmdclass={"build_ext": ZigBuildExt, "bdist_wheel": AnyPythonWheel},
 )

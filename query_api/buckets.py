@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -135,6 +136,11 @@ class Calendar:
             first = self.local(bucket.start).date()
             start = self.first_instant(_earlier(first, Span(value=count, unit=interval)))
         return self.buckets(Period(start, bucket.start), interval)[-count:]
+
+    def after(self, bucket: Bucket, interval: Unit, count: int) -> list[Bucket]:
+        """The `count` buckets after a bucket, ascending; fewer where the calendar ends."""
+        following = (found for found in self._walk(bucket.end, interval) if found.start >= bucket.end)
+        return list(islice(following, count))
 
     def _walk(self, start: int, interval: Unit) -> Iterator[Bucket]:
         """Buckets one after the other, from one that holds `start` or lies before it."""

@@ -52,6 +52,12 @@ _STEP: Final = _object(
         "median_seconds": _NUMBER_OR_NULL,
     }
 )
+_COHORTS: Final = {
+    "rows": _list(
+        _object({"bucket": _TEXT, "size": _COUNT, "values": _list(_COUNT), "partial": {"type": "boolean"}})
+    ),
+    "mean": _list({"type": "number"}),
+}
 _ANY_LIST: Final = _list({"type": "object"})
 _RESULTS: Final[dict[str, dict[str, Any]]] = {
     "trends": _object(
@@ -75,6 +81,7 @@ _RESULTS: Final[dict[str, dict[str, Any]]] = {
             "correlate": _ANY_LIST,
         }
     ),
+    "retention": _object({**_COHORTS, "groups": _list(_object({"key": _KEY, **_COHORTS}))}),
 }
 """What each analysis answers under `result`."""
 

@@ -36,7 +36,7 @@ from query_api.analyses.funnel_figures import (
     trend_of,
     trend_rows,
 )
-from query_api.analyses.funnel_groups import CodedValues, Group, Rows, build_groups, event_codes
+from query_api.analyses.funnel_groups import Group, build_groups, event_codes
 from query_api.analyses.funnel_values import (
     MAX_LISTED,
     HashedValues,
@@ -44,20 +44,19 @@ from query_api.analyses.funnel_values import (
     Values,
     ValuesMovedError,
     hash_sql,
-    look_up,
     missing_keys,
 )
+from query_api.analyses.value_groups import CodedValues, Rows, profiles_sql, values_of_users
 from query_api.buckets import Period
 from query_api.group_keys import REST, GroupKeys
 from query_api.problems import TooExpensive
-from query_api.scan import NO_VALUE, Block, FunnelPlan, FunnelScan, scan_funnel
+from query_api.scan import Block, FunnelPlan, FunnelScan, scan_funnel
 from query_api.scope import Scope
 from query_api.spec.breakdown import OTHER, Part
 from query_api.spec.funnel import FunnelSpec, FunnelUsersSpec
 from query_api.spec.selector import Selector
 from query_api.sql.events import PERSON, TIME, EventSql
 from query_api.store_reader import StoreReader
-from query_api.value_codes import ValueCodes
 
 MAX_ACTORS_LISTED = 200_000
 _ANY_TRACK_EVENT = Selector(event=None)
@@ -143,14 +142,6 @@ def texts_sql(sql: EventSql, spec: FunnelSpec, parts: Sequence[Part]) -> str:
     return (
         f"SELECT {hash_sql(key)} AS value, any({key})\nFROM {_source(sql, spec)}\nWHERE {_reads(sql, spec)}\n"
         "GROUP BY value"
-    )
-
-
-def profiles_sql(sql: EventSql, parts: Sequence[Part], columns: str) -> str:
-    """Of all current profiles: the person and the value's hash, or the texts by hash."""
-    key = sql.key(parts)
-    return (
-        f"SELECT {columns} FROM {sql.profiles(f'SELECT user_key, {key} AS text, {hash_sql(key)} AS value')}"
     )
 
 
@@ -242,20 +233,6 @@ def scan_with_values(spec: FunnelSpec, scope: Scope, reader: StoreReader, parts:
     return scan(spec, scope, reader, parts, HashedValues(missing, keys, read_texts))
 
 
-def _of_users(
-    scope: Scope, reader: StoreReader, parts: Sequence[Part], actors: NDArray[np.uint64]
-) -> CodedValues:
-    """The current profile's value of each actor."""
-    if not parts:
-        return CodedValues(parts, np.full(len(actors), NO_VALUE, np.uint32), [])
-    sql, codes = EventSql(scope), ValueCodes()
-    query = sql.parameters.query(profiles_sql(sql, parts, "user_key, value"))
-    blocks = [(keys, codes.encode(values)) for keys, values in reader.stream(query)]
-    by_hash = sql.parameters.query(f"{profiles_sql(sql, parts, 'value, any(text)')} GROUP BY value")
-    texts = codes.texts(lambda: dict(reader.rows(by_hash).rows))
-    return CodedValues(parts, look_up(actors, blocks), texts)
-
-
 @dataclass(frozen=True, slots=True)
 class Found:
     """All that the figures are made of: the actors as a whole, and the groups with the scan they refer to."""
@@ -273,7 +250,7 @@ def find(spec: FunnelSpec, scope: Scope, reader: StoreReader) -> Found:
     event_parts, user_parts = _parts(spec)
     scanned = scan_with_values(spec, scope, reader, event_parts)
     of_event = CodedValues(event_parts, event_codes(spec.breakdown, scanned.scan), scanned.texts)
-    of_user = _of_users(scope, reader, user_parts, scanned.scan.keys)
+    of_user = values_of_users(scope, reader, user_parts, scanned.scan.keys)
     keys = GroupKeys.of(spec.breakdown.parts, scope.catalogue)
     groups = build_groups(
         spec.breakdown, scanned.scan, of_event, of_user, keys=keys, limit=spec.breakdown_limit

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from query_api.analyses.funnel_groups import Group, Rows
+from query_api.analyses.funnel_groups import Group
+from query_api.analyses.value_groups import Rows
 from query_api.buckets import Bucket
 from query_api.scan import FunnelScan
 from query_api.scope import Scope

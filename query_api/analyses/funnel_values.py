@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from query_api.group_keys import GroupKeys, join_key
 from query_api.scan import NO_VALUE
 from query_api.sql.parameters import Parameters
-from query_api.value_codes import Codes, ValueCodes, ranks_of
+from query_api.value_codes import MISSING, Codes, ValueCodes, ranks_of
 
 MAX_LISTED = 5_000
 """So many values SQL can look up by their text."""
@@ -31,7 +31,9 @@ class ValuesMovedError(Exception):
 
 
 class Values(Protocol):
-    """How values become codes."""
+    """How values become codes. `nothing` is what is streamed for a missing value."""
+
+    nothing: int
 
     def column(self, key: str, parameters: Parameters) -> str:
         """SQL of what is streamed for a row, from SQL of its key."""
@@ -52,6 +54,8 @@ class Values(Protocol):
 
 class ListedValues:
     """Values that are known before the rows are read."""
+
+    nothing = NO_VALUE
 
     def __init__(self, found: Sequence[str], missing: frozenset[str], keys: GroupKeys) -> None:
         """`found` are all values; those in `missing` count as none."""
@@ -77,6 +81,8 @@ class ListedValues:
 
 class HashedValues:
     """Any number of values."""
+
+    nothing = MISSING
 
     def __init__(
         self, missing: frozenset[str], keys: GroupKeys, read_texts: Callable[[], Mapping[int, str]]

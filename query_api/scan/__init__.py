@@ -1,7 +1,8 @@
 """The sequence scanner: walks each actor's events once and says how deep into a funnel they got, and when.
 
 ClickHouse filters and projects; what depends on the order of a person's events happens here (ADR 0003).
-`funnel_plan` has what goes in and comes out, `native` is what runs, `oracle` is what it means.
+`funnel_plan` has what goes in and comes out, `native` is what runs, `oracle` is what it means;
+`retention_plan` and `native_retention` are the same for retention (ADR 0008).
 """
 
 from __future__ import annotations
@@ -16,15 +17,24 @@ from query_api.scan.funnel_plan import (
     Order,
 )
 from query_api.scan.native import ScannerMissing, scan_funnel
+from query_api.scan.native_retention import scan_retention, tally
+from query_api.scan.retention_plan import ENTERS, NAMED, RETURNS, RetentionPlan, RetentionScan
 
 __all__ = [
+    "ENTERS",
     "MAX_STEPS",
+    "NAMED",
     "NEVER",
     "NO_VALUE",
+    "RETURNS",
     "Block",
     "FunnelPlan",
     "FunnelScan",
     "Order",
+    "RetentionPlan",
+    "RetentionScan",
     "ScannerMissing",
     "scan_funnel",
+    "scan_retention",
+    "tally",
 ]

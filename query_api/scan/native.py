@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from query_api.scan.funnel_plan import EARLIEST_MS, LATEST_MS, Block, FunnelPlan, FunnelScan
 
-_BUCKETS = 512
+BUCKETS = 512
 _NO_END = np.iinfo(np.int64).max
 _ORDERS = {"ordered": 0, "strict": 1, "any": 2}
-_NO_MEMORY, _BAD_TIME, _BAD_CODE = 1, 2, 3
+NO_MEMORY, BAD_TIME, BAD_CODE = 1, 2, 3
 _EVENTS_A_THREAD = 200_000  # below, a second thread costs more than it saves
 
 _u32, _u64, _i64 = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_int64
@@ -138,16 +138,16 @@ class _Scanner:
             raise ValueError(f"a block has {len(block)} columns, this plan reads {self._plan.columns}")
         if len({len(column) for column in block}) != 1:
             raise ValueError(f"a block's columns differ in length: {[len(column) for column in block]}")
-        keys = _column(block[0], np.uint64, "keys")
-        times = _column(block[1], np.int64, "times")
+        keys = contiguous(block[0], np.uint64, "keys")
+        times = contiguous(block[1], np.int64, "times")
         masks = _mask_column(block[2])
-        values = _column(block[3], np.uint32, "values") if self._plan.with_values else None
-        partitions = _column(block[-1], np.uint32, "partitions") if self._plan.partitioned else None
+        values = contiguous(block[3], np.uint32, "values") if self._plan.with_values else None
+        partitions = contiguous(block[-1], np.uint32, "partitions") if self._plan.partitioned else None
         status = self._library.scan_feed(
-            self._handle, _address(keys), _address(times), _address(masks), masks.itemsize, _address(values),
-            _address(partitions), len(keys),
+            self._handle, address_of(keys), address_of(times), address_of(masks), masks.itemsize,
+            address_of(values), address_of(partitions), len(keys),
         )  # fmt: skip
-        if status == _BAD_TIME:
+        if status == BAD_TIME:
             bad = times[(times < EARLIEST_MS) | (times > LATEST_MS)][0]
             raise ValueError(f"times: {bad} ms is outside the years 1900 to 2457")
         self._check(status)
@@ -157,13 +157,13 @@ class _Scanner:
         """With at most so many threads."""
         if self.events <= _EVENTS_A_THREAD:
             threads = 1
-        ranks = _column(self._plan.ranks(), np.uint32, "ranks") if self._plan.ranks else None
-        edges = [_BUCKETS * i // threads for i in range(threads + 1)]
+        ranks = contiguous(self._plan.ranks(), np.uint32, "ranks") if self._plan.ranks else None
+        edges = [BUCKETS * i // threads for i in range(threads + 1)]
         found = [_Found() for _ in range(threads)]
 
         def walk_range(i: int) -> int:
             status: int = self._library.scan_walk(
-                self._handle, _address(ranks), 0 if ranks is None else len(ranks), edges[i], edges[i + 1],
+                self._handle, address_of(ranks), 0 if ranks is None else len(ranks), edges[i], edges[i + 1],
                 ctypes.byref(found[i]),
             )  # fmt: skip
             return status
@@ -187,7 +187,7 @@ class _Scanner:
         plan, n, m = self._plan, found.rows, found.bucket_rows_count
 
         def take(address: int | None, count: int, dtype: type[np.generic]) -> NDArray[Any]:
-            return _own(address, count, np.dtype(dtype), self._library.scan_release)
+            return own_memory(address, count, np.dtype(dtype), self._library.scan_release)
 
         return FunnelScan(
             keys=take(found.keys, n, np.uint64),
@@ -205,12 +205,12 @@ class _Scanner:
         )
 
     def _check(self, status: int) -> None:
-        if status == _NO_MEMORY:
+        if status == NO_MEMORY:
             raise MemoryError(
                 f"the funnel's events need more than {self._memory_bytes >> 20} MiB: choose a shorter range, "
                 "narrower steps or a sample"
             )
-        if status == _BAD_CODE:
+        if status == BAD_CODE:
             raise ValueError("ranks: a value's code has no rank")
         if status:
             raise RuntimeError(f"the scanner failed with status {status}")
@@ -240,7 +240,7 @@ def _join(parts: list[FunnelScan], events: int) -> FunnelScan:
     )
 
 
-def _own(
+def own_memory(
     address: int | None, count: int, dtype: np.dtype[Any], release: Callable[[int], None]
 ) -> NDArray[Any]:
     """An array over C memory that frees it when nobody uses it any more."""
@@ -252,7 +252,8 @@ def _own(
     return owned
 
 
-def _column(column: NDArray[Any], dtype: type[np.generic], name: str) -> NDArray[Any]:
+def contiguous(column: NDArray[Any], dtype: type[np.generic], name: str) -> NDArray[Any]:
+    """The column as C reads it; ValueError where it is of another type."""
     if column.dtype != dtype:
         raise ValueError(f"{name}: {np.dtype(dtype)}, not {column.dtype}")
     return np.ascontiguousarray(column)
@@ -264,7 +265,8 @@ def _mask_column(column: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(column)
 
 
-def _address(column: NDArray[Any] | None) -> int | None:
+def address_of(column: NDArray[Any] | None) -> int | None:
+    """Where a column's memory begins; None for none."""
     return None if column is None else column.ctypes.data
 
 
@@ -287,4 +289,11 @@ def load_library() -> ctypes.CDLL:
     library.scan_destroy.restype = None
     library.scan_release.argtypes = (pointer,)
     library.scan_release.restype = None
+    library.retention_create.argtypes = (pointer, pointer)
+    library.retention_feed.argtypes = (pointer, pointer, pointer, pointer, pointer, _u64)
+    library.retention_walk.argtypes = (pointer, pointer, _u64, _u32, _u32, pointer, pointer)
+    library.retention_tally.argtypes = (pointer, pointer, pointer, _u64, _u32, _u32, pointer)
+    library.retention_tally.restype = None
+    library.retention_destroy.argtypes = (pointer,)
+    library.retention_destroy.restype = None
     return library

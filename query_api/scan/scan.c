@@ -8,48 +8,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_CHUNK_RECORDS = 32, LARGEST_CHUNK_RECORDS = 2048 };
-
 FOOTFALL_API scan_status scan_create(const scan_plan *plan, scanner **created) {
     scanner *s = calloc(1, sizeof *s);
     if (s == NULL) return SCAN_NO_MEMORY;
     s->plan = *plan;
-    s->record_words = 2;
-    if (plan->with_values || plan->mask_bits > PACKED_MASK_BITS) s->record_words = 3;
-    if (plan->partitioned || plan->mask_bits > PACKED_MASK_BITS + 32) s->record_words = 4;
+    s->store = (record_store){.record_words = 2, .memory_bytes = plan->memory_bytes};
+    if (plan->with_values || plan->mask_bits > PACKED_MASK_BITS) s->store.record_words = 3;
+    if (plan->partitioned || plan->mask_bits > PACKED_MASK_BITS + 32) s->store.record_words = 4;
     *created = s;
     return SCAN_OK;
 }
 
-static void free_chunks(bucket *b) {
-    while (b->newest != NULL) {
-        chunk *next = b->newest->next;
-        free(b->newest);
-        b->newest = next;
-    }
-}
-
 FOOTFALL_API void scan_destroy(scanner *s) {
     if (s == NULL) return;
-    for (int i = 0; i < BUCKETS; i++) free_chunks(&s->buckets[i]);
+    free_store(&s->store);
     free(s);
-}
-
-static chunk *add_chunk(scanner *s, bucket *b) {
-    uint32_t words = FIRST_CHUNK_RECORDS * s->record_words;
-    if (b->newest != NULL) {
-        words = b->newest->capacity * 2;
-        uint32_t largest = LARGEST_CHUNK_RECORDS * s->record_words;
-        if (words > largest) words = largest;
-    }
-    uint64_t bytes = sizeof(chunk) + (uint64_t)words * sizeof(uint64_t);
-    if (s->allocated_bytes + bytes > s->plan.memory_bytes) return NULL;
-    chunk *added = malloc(bytes);
-    if (added == NULL) return NULL;
-    s->allocated_bytes += bytes;
-    *added = (chunk){.next = b->newest, .used = 0, .capacity = words};
-    b->newest = added;
-    return added;
 }
 
 static INLINE uint64_t read_mask(const void *masks, uint32_t width, uint64_t i) {
@@ -73,14 +46,8 @@ static INLINE scan_status feed_events(scanner *s, const uint64_t *keys, const in
         if (time >> TIME_BITS) return SCAN_BAD_TIME;
         if (mask == 0) continue;
         if (words == 4 && partitions != NULL && partitions[i] == NO_VALUE && !(mask & ~step_bits)) continue;
-        bucket *b = &s->buckets[keys[i] >> (64 - BUCKET_BITS)];
-        chunk *c = b->newest;
-        if (c == NULL || c->used == c->capacity) {
-            c = add_chunk(s, b);
-            if (c == NULL) return SCAN_NO_MEMORY;
-        }
-        uint64_t *record = c->words + c->used;
-        record[0] = keys[i];
+        uint64_t *record = add_record(&s->store, keys[i], words);
+        if (record == NULL) return SCAN_NO_MEMORY;
         record[1] = time << PACKED_MASK_BITS | (mask & ((1 << PACKED_MASK_BITS) - 1));
         if (words >= 3) {
             uint32_t value = values == NULL ? NO_VALUE : values[i];
@@ -88,8 +55,6 @@ static INLINE scan_status feed_events(scanner *s, const uint64_t *keys, const in
             record[2] = (uint64_t)value << 32 | (mask >> PACKED_MASK_BITS & UINT32_MAX);
         }
         if (words == 4) record[3] = (mask >> (PACKED_MASK_BITS + 32)) << 32 | (partitions ? partitions[i] : 0);
-        c->used += words;
-        b->records++;
     }
     return SCAN_OK;
 }
@@ -98,7 +63,7 @@ FOOTFALL_API scan_status scan_feed(scanner *s, const uint64_t *keys, const int64
                                    uint32_t mask_width, const uint32_t *values, const uint32_t *partitions,
                                    uint64_t n) {
 #define FEED(width, words)                                                                                             \
-    if (mask_width == (width) && s->record_words == (words))                                                           \
+    if (mask_width == (width) && s->store.record_words == (words))                                                           \
         return feed_events(s, keys, times, masks, values, partitions, n, width, words)
     FEED(1, 2);
     FEED(2, 2);
@@ -119,8 +84,7 @@ static void free_walker(walker *w) {
     free(w->instants);
     free(w->masks);
     free(w->taken);
-    free(w->sorted);
-    free(w->spare);
+    free_sorter(&w->sorted);
 }
 
 /* A walked bucket is empty afterwards. On an error the found rows are still the caller's to release. */
@@ -129,14 +93,15 @@ FOOTFALL_API scan_status scan_walk(scanner *s, const uint32_t *ranks, uint64_t r
     memset(found, 0, sizeof *found);
     const scan_plan *plan = &s->plan;
     if (ranks != NULL && s->code_count > rank_count) return SCAN_BAD_CODE;
-    walker w = {.plan = plan, .ranks = ranks, .found = found, .record_words = s->record_words};
+    walker w = {.plan = plan, .ranks = ranks, .found = found};
+    w.sorted.record_words = s->store.record_words;
     w.step_bits = (UINT64_C(1) << plan->steps) - 1;
     w.always_general = plan->order != ORDERED || plan->bucket_count > 0;
     scan_status status = SCAN_OK;
     for (uint32_t i = first_bucket; i < end_bucket && status == SCAN_OK; i++) {
-        bucket *b = &s->buckets[i];
+        bucket *b = &s->store.buckets[i];
         if (b->records == 0) continue;
-        status = sort_bucket(&w, b);
+        status = sort_bucket(&w.sorted, b);
         free_chunks(b);
         if (status == SCAN_OK) status = walk_actors(&w, b->records);
         b->records = 0;

@@ -1,10 +1,12 @@
 /* What the scanner's files share. The meaning is in oracle.py; the reasons are in docs/adr/0003-native-scanner.md.
  *
- *   scan.c      the calls that Python makes; events wait in buckets by key
+ *   store.c     events wait as records of a few words, in buckets by key
  *   sort.c      a bucket's records, sorted by actor, partition, time
+ *   scan.c      funnels: the calls that Python makes
  *   walk.c      one actor's events, walked once: attempts, the chosen one, touches
  *   matching.c  events of one instant have no order: which steps can they serve?
  *   found.c     the rows of the answer
+ *   retention.c retention: the calls that Python makes, what an actor did in which interval (retention.h)
  */
 #ifndef FOOTFALL_SCAN_H
 #define FOOTFALL_SCAN_H
@@ -75,8 +77,7 @@ typedef struct {
     uint64_t capacity, bucket_capacity;
 } scan_found;
 
-/* An event waits as 2, 3 or 4 words: key; time << 20 | low mask bits; value << 32 | middle mask bits;
- * high mask bits << 32 | partition. */
+/* Records wait in chunks. The first word of a record is its actor's key; the others are the owner's affair. */
 typedef struct chunk {
     struct chunk *next;
     uint32_t used, capacity; /* in words */
@@ -89,11 +90,25 @@ typedef struct {
 } bucket;
 
 typedef struct {
-    scan_plan plan;
-    uint32_t record_words;
-    uint64_t code_count; /* the largest value code + 1 */
+    uint32_t record_words; /* 2 to 4 */
+    uint64_t memory_bytes; /* what the records may take */
     uint64_t allocated_bytes;
     bucket buckets[BUCKETS];
+} record_store;
+
+/* One bucket's records in order; the memory is used again for the next bucket. */
+typedef struct {
+    uint32_t record_words;
+    uint64_t *records, *spare;
+    uint64_t capacity, spare_capacity; /* in words */
+} sorter;
+
+/* An event of a funnel waits as 2, 3 or 4 words: key; time << 20 | low mask bits; value << 32 | middle mask bits;
+ * high mask bits << 32 | partition. */
+typedef struct {
+    scan_plan plan;
+    uint64_t code_count; /* the largest value code + 1 */
+    record_store store;
 } scanner;
 
 /* All the events of one instant that fit a step. `masks` holds those that can matter to a matching. */
@@ -127,7 +142,6 @@ typedef struct {
     const uint32_t *ranks;
     scan_found *found;
     uint64_t step_bits;
-    uint32_t record_words;
     bool always_general;
     bool has_barriers; /* this actor */
     event *events;
@@ -137,11 +151,14 @@ typedef struct {
     uint64_t *masks;
     uint8_t *taken;
     uint64_t event_capacity, instant_capacity;
-    uint64_t *sorted, *spare;
-    uint64_t sorted_capacity, spare_capacity; /* in words */
+    sorter sorted;
 } walker;
 
-scan_status sort_bucket(walker *w, bucket *b);
+chunk *add_chunk(record_store *s, bucket *b);
+void free_chunks(bucket *b);
+void free_store(record_store *s);
+scan_status sort_bucket(sorter *s, bucket *b);
+void free_sorter(sorter *s);
 scan_status walk_actors(walker *w, uint64_t records);
 uint32_t reduce_masks(const event *events, uint32_t count, uint64_t step_bits, uint32_t steps, uint64_t *masks);
 uint32_t deepest_level(const uint64_t *masks, uint32_t count, uint8_t *taken, uint32_t level, uint32_t steps,
@@ -155,6 +172,21 @@ scan_status add_row(walker *w, uint64_t key, uint32_t partition, const attempt *
                     uint32_t step_value);
 scan_status add_bucket(walker *w, uint32_t index, uint32_t level);
 bool grow(void **memory, uint64_t *capacity, uint64_t wanted, size_t width);
+
+/* Room for one more record of the key; NULL if the store's memory is used up. */
+static INLINE uint64_t *add_record(record_store *s, uint64_t key, const uint32_t words) {
+    bucket *b = &s->buckets[key >> (64 - BUCKET_BITS)];
+    chunk *c = b->newest;
+    if (c == NULL || c->used == c->capacity) {
+        c = add_chunk(s, b);
+        if (c == NULL) return NULL;
+    }
+    uint64_t *record = c->words + c->used;
+    c->used += words;
+    b->records++;
+    record[0] = key;
+    return record;
+}
 
 /* ranks == NULL: codes are ranks. A missing value ranks last. */
 static INLINE uint32_t rank_of(const uint32_t *ranks, uint32_t value) {

@@ -42,12 +42,12 @@ static INLINE void merge(uint64_t *records, uint64_t *spare, uint64_t middle, ui
     }
 }
 
-static INLINE scan_status sort_slot(walker *w, uint64_t *records, uint64_t n, const uint32_t words) {
+static INLINE scan_status sort_slot(sorter *s, uint64_t *records, uint64_t n, const uint32_t words) {
     if (n <= INSERTION_RECORDS) {
         insertion_sort(records, n, words);
         return SCAN_OK;
     }
-    if (!grow((void **)&w->spare, &w->spare_capacity, n * words, sizeof *w->spare)) return SCAN_NO_MEMORY;
+    if (!grow((void **)&s->spare, &s->spare_capacity, n * words, sizeof *s->spare)) return SCAN_NO_MEMORY;
     for (uint64_t i = 0; i < n; i += INSERTION_RECORDS) {
         uint64_t run = n - i < INSERTION_RECORDS ? n - i : INSERTION_RECORDS;
         insertion_sort(records + i * words, run, words);
@@ -55,7 +55,7 @@ static INLINE scan_status sort_slot(walker *w, uint64_t *records, uint64_t n, co
     for (uint64_t width = INSERTION_RECORDS; width < n; width *= 2) {
         for (uint64_t i = 0; i + width < n; i += 2 * width) {
             uint64_t both = n - i < 2 * width ? n - i : 2 * width;
-            merge(records + i * words, w->spare, width, both, words);
+            merge(records + i * words, s->spare, width, both, words);
         }
     }
     return SCAN_OK;
@@ -65,7 +65,7 @@ static INLINE uint32_t slot_of(uint64_t key, uint32_t bits) {
     return bits == 0 ? 0 : (uint32_t)(key << BUCKET_BITS >> (64 - bits));
 }
 
-static INLINE scan_status sort_records(walker *w, bucket *b, uint32_t *ends, uint32_t bits, const uint32_t words) {
+static INLINE scan_status sort_records(sorter *s, bucket *b, uint32_t *ends, uint32_t bits, const uint32_t words) {
     uint32_t slots = 1u << bits;
     for (const chunk *c = b->newest; c != NULL; c = c->next) {
         for (uint32_t i = 0; i < c->used; i += words) ends[slot_of(c->words[i], bits)]++;
@@ -78,29 +78,34 @@ static INLINE scan_status sort_records(walker *w, bucket *b, uint32_t *ends, uin
     }
     for (const chunk *c = b->newest; c != NULL; c = c->next) {
         for (uint32_t i = 0; i < c->used; i += words) {
-            copy_record(w->sorted + (uint64_t)ends[slot_of(c->words[i], bits)]++ * words, c->words + i, words);
+            copy_record(s->records + (uint64_t)ends[slot_of(c->words[i], bits)]++ * words, c->words + i, words);
         }
     }
     start = 0;
     for (uint32_t slot = 0; slot < slots; slot++) {
-        scan_status status = sort_slot(w, w->sorted + (uint64_t)start * words, ends[slot] - start, words);
+        scan_status status = sort_slot(s, s->records + (uint64_t)start * words, ends[slot] - start, words);
         if (status != SCAN_OK) return status;
         start = ends[slot];
     }
     return SCAN_OK;
 }
 
-/* Leaves the bucket's records in w->sorted. */
-scan_status sort_bucket(walker *w, bucket *b) {
-    uint32_t words = w->record_words, bits = 0;
+/* Leaves the bucket's records in s->records. */
+scan_status sort_bucket(sorter *s, bucket *b) {
+    uint32_t words = s->record_words, bits = 0;
     if (b->records >= UINT32_MAX) return SCAN_NO_MEMORY; /* 64 GB in one bucket */
     while (bits < MOST_SLOT_BITS && b->records >> (bits + RECORDS_A_SLOT_BITS)) bits++;
-    if (!grow((void **)&w->sorted, &w->sorted_capacity, b->records * words, sizeof *w->sorted)) return SCAN_NO_MEMORY;
+    if (!grow((void **)&s->records, &s->capacity, b->records * words, sizeof *s->records)) return SCAN_NO_MEMORY;
     uint32_t *ends = calloc((size_t)1 << bits, sizeof *ends);
     if (ends == NULL) return SCAN_NO_MEMORY;
-    scan_status status = words == 2   ? sort_records(w, b, ends, bits, 2)
-                         : words == 3 ? sort_records(w, b, ends, bits, 3)
-                                      : sort_records(w, b, ends, bits, 4);
+    scan_status status = words == 2   ? sort_records(s, b, ends, bits, 2)
+                         : words == 3 ? sort_records(s, b, ends, bits, 3)
+                                      : sort_records(s, b, ends, bits, 4);
     free(ends);
     return status;
+}
+
+void free_sorter(sorter *s) {
+    free(s->records);
+    free(s->spare);
 }

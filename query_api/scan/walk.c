@@ -387,7 +387,7 @@ static inline uint32_t partition_of(const uint64_t *records, uint32_t i, uint32_
 }
 
 static scan_status walk_actor(walker *w, const uint64_t *records, uint32_t n) {
-    const uint32_t words = w->record_words;
+    const uint32_t words = w->sorted.record_words;
     if (!make_room(w, n)) return SCAN_NO_MEMORY;
     uint64_t any = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -412,9 +412,9 @@ static scan_status walk_actor(walker *w, const uint64_t *records, uint32_t n) {
 
 /* Walks the actors of the sorted bucket. */
 scan_status walk_actors(walker *w, uint64_t records) {
-    const uint32_t words = w->record_words;
+    const uint32_t words = w->sorted.record_words;
     for (uint64_t i = 0; i < records;) {
-        const uint64_t *own = w->sorted + i * words;
+        const uint64_t *own = w->sorted.records + i * words;
         uint64_t n = 1;
         while (i + n < records && own[n * words] == own[0]) n++;
         scan_status status = walk_actor(w, own, (uint32_t)n);

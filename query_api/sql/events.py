@@ -96,10 +96,13 @@ class EventSql:
         first, last = (f"fromUnixTimestamp64Milli({self.parameters.integer(edge)}, 'UTC')" for edge in edges)
         return f"time >= {first} AND time < {last}"
 
-    def reads(self, selectors: Sequence[Selector], period: Period) -> str:
-        """WHERE of all rows that may match a selector: project, period, names, conditions, the sample."""
+    def reads(self, selectors: Sequence[Selector], period: Period, *, filtered: bool = True) -> str:
+        """WHERE of all rows that may match a selector: project, period, names, conditions, the sample.
+
+        Not `filtered`: also rows that fail the query's own conditions.
+        """
         tests = [self.of_project(), self.within(period), self.named(selectors)]
-        if self.scope.where:
+        if self.scope.where and filtered:
             tests.append(self.conditions.all_of(self.scope.where))
         if (carrier := self._actor_property()) is not None:
             tests.append(self.property(carrier).present)

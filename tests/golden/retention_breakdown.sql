@@ -1,0 +1,57 @@
+-- retention {"range": {"from": "2026-10-01", "to": "2026-10-02"}, "start": {"event": "login"}, "return": {"event": null}, "periods": 1, "interval": "week", "mode": "on_or_after", "breakdown": ["channel", {"property": "city", "of": "user"}]}
+
+-- the rows that are scanned
+--   p0 = ['login']
+--   p1 = [1]
+--   p2 = 'golden'
+--   p3 = 1790524800000
+--   p4 = 10413791999000
+--   p5 = 'login'
+SELECT dictGetOrDefault('overrides_map', 'user_key', if(alias_key = 0, user_key, alias_key), user_key) AS actor,
+    toUnixTimestamp64Milli(time) AS ms,
+    CAST(bitOr(if((type = 'track'), 2, 0), transform(event, {p0:Array(String)}, {p1:Array(UInt64)}, toUInt64(0))), 'UInt8') AS mask
+FROM events
+WHERE project = {p2:String}
+        AND time >= fromUnixTimestamp64Milli({p3:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({p4:Int64}, 'UTC')
+        AND (event IN ({p5:String}) OR type = 'track') AND
+    mask != 0;
+
+-- the breakdown's values
+--   p2 = 'golden'
+--   p3 = 1790524800000
+--   p5 = 'login'
+--   p6 = 1791129600000
+SELECT DISTINCT ifNull(concat('=', `p_channel`), '') AS text
+FROM events
+WHERE project = {p2:String}
+        AND time >= fromUnixTimestamp64Milli({p3:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({p6:Int64}, 'UTC')
+        AND event IN ({p5:String}) AND
+    (event IN ({p5:String}))
+LIMIT 5001;
+
+-- the rows with their value; few values come as codes
+--   p0 = ['login']
+--   p1 = [1]
+--   p2 = 'golden'
+--   p3 = 1790524800000
+--   p4 = 10413791999000
+--   p5 = 'login'
+--   p6 = 1791129600000
+--   p7 = ''
+SELECT dictGetOrDefault('overrides_map', 'user_key', if(alias_key = 0, user_key, alias_key), user_key) AS actor,
+    toUnixTimestamp64Milli(time) AS ms,
+    CAST(bitOr(if((type = 'track'), 2, 0), transform(event, {p0:Array(String)}, {p1:Array(UInt64)}, toUInt64(0))), 'UInt8') AS mask,
+    if(bitAnd(mask, 1) != 0 AND time >= fromUnixTimestamp64Milli({p3:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({p6:Int64}, 'UTC'), if(ifNull(concat('=', `p_channel`), '') IN ({p7:String}), 0, greatest(sipHash64(ifNull(concat('=', `p_channel`), '')), 1)), 0) AS value
+FROM events
+WHERE project = {p2:String}
+        AND time >= fromUnixTimestamp64Milli({p3:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({p4:Int64}, 'UTC')
+        AND (event IN ({p5:String}) OR type = 'track') AND
+    mask != 0;
+
+-- the breakdown's values of users
+--   p2 = 'golden'
+--   p8 = 'city'
+SELECT user_key, value FROM (SELECT user_key, ifNull(concat('=', if(mapContains(profile, {p8:String}), profile[{p8:String}], NULL)), '') AS text, greatest(sipHash64(ifNull(concat('=', if(mapContains(profile, {p8:String}), profile[{p8:String}], NULL)), '')), 1) AS value FROM (
+    SELECT user_key, argMax(properties, version) AS profile, argMax(deleted, version) AS is_deleted
+    FROM profiles WHERE project = {p2:String} GROUP BY user_key
+) WHERE NOT is_deleted);
