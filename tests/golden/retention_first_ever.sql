@@ -13,11 +13,14 @@
 --   p9 = 1790784000000
 SELECT if(mapContains(properties, {p0:String}), greatest(sipHash64(ifNull(if(mapContains(properties, {p0:String}), properties[{p0:String}], NULL), '')), 1), 0) AS actor,
     toUnixTimestamp64Milli(time) AS ms,
-    CAST(bitOr(bitOr(if((event IN ({p1:String}) AND ifNull(`p_channel` = {p2:String}, 0)) AND ifNull(toDecimal256(`p_amount`, 30) >= toDecimal256({p3:String}, 30), 0), 1, 0), if((event IN ({p4:String}, {p1:String})) AND ifNull(toDecimal256(`p_amount`, 30) >= toDecimal256({p3:String}, 30), 0), 2, 0)), if(event IN ({p1:String}), 4, 0)), 'UInt8') AS mask
+    CAST(bitOr(bitOr(if((event IN ({p1:String}) AND ifNull(`p_channel` = {p2:String}, 0)) AND
+    ifNull(toDecimal256(`p_amount`, 30) >= toDecimal256({p3:String}, 30), 0), 1, 0), if((event IN ({p4:String}, {p1:String})) AND
+    ifNull(toDecimal256(`p_amount`, 30) >= toDecimal256({p3:String}, 30), 0), 2, 0)), if(event IN ({p1:String}), 4, 0)), 'UInt8') AS mask
 FROM events
 WHERE project = {p5:String}
         AND time >= fromUnixTimestamp64Milli({p6:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({p7:Int64}, 'UTC')
         AND event IN ({p4:String}, {p1:String})
         AND mapContains(properties, {p0:String})
-        AND sipHash64(if(if(mapContains(properties, {p0:String}), greatest(sipHash64(ifNull(if(mapContains(properties, {p0:String}), properties[{p0:String}], NULL), '')), 1), 0) = 0, toUInt64(abs(toUnixTimestamp64Milli(time))), if(mapContains(properties, {p0:String}), greatest(sipHash64(ifNull(if(mapContains(properties, {p0:String}), properties[{p0:String}], NULL), '')), 1), 0))) % 1000000 < {p8:Int64} AND (time >= fromUnixTimestamp64Milli({p9:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({p7:Int64}, 'UTC') OR event IN ({p1:String})) AND
+        AND sipHash64(if(if(mapContains(properties, {p0:String}), greatest(sipHash64(ifNull(if(mapContains(properties, {p0:String}), properties[{p0:String}], NULL), '')), 1), 0) = 0, toUInt64(abs(toUnixTimestamp64Milli(time))), if(mapContains(properties, {p0:String}), greatest(sipHash64(ifNull(if(mapContains(properties, {p0:String}), properties[{p0:String}], NULL), '')), 1), 0))) % 1000000 < {p8:Int64}
+        AND (time >= fromUnixTimestamp64Milli({p9:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({p7:Int64}, 'UTC') OR event IN ({p1:String})) AND
     mask != 0;
