@@ -16,6 +16,7 @@ from tests.query_world import SECRET, WRITE, Event, World
 
 TRENDS: dict[str, Any] = {"series": [{"event": "buy"}]}
 FUNNEL: dict[str, Any] = {"steps": [{"event": "register"}, {"event": "buy"}]}
+RETENTION: dict[str, Any] = {"start": {"event": "register"}, "return": {"event": "buy"}}
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +121,44 @@ CASES: list[tuple[str, dict[str, Any], str, str, str | None]] = [
     ("funnel/users", {**FUNNEL, "cell": {"step": 2}}, "cell.step", "invalid_value", None),
     ("funnel/users", {**FUNNEL, "cell": {"step": 1, "outcome": "droped"}}, "cell.outcome", "unknown_value", "dropped"),
     ("funnel/users", {**FUNNEL, "cell": {"step": 1, "key": ["a"]}}, "cell.key", "invalid_value", None),
+    ("retention", {}, "start", "missing_field", None),
+    ("retention", {"start": {"event": "a"}}, "return", "missing_field", None),
+    ("retention", {**RETENTION, "retrun": {"event": "buy"}}, "retrun", "unknown_field", "return"),
+    ("retention", {**RETENTION, "return_": {"event": "buy"}}, "return_", "unknown_field", "return"),
+    ("retention", {**RETENTION, "total_intervals": 7}, "total_intervals", "unknown_field", "periods"),
+    ("retention", {**RETENTION, "start": {"evnt": "a"}}, "start.evnt", "unknown_field", "event"),
+    ("retention", {**RETENTION, "return": {"event": "a", "where": [{"property": "x", "op": "is"}]}}, "return.where[0].op", "unknown_value", "eq"),
+    ("retention", {**RETENTION, "start": {"event": "a", "occurrence": "first_ever"}}, "start.occurrence", "invalid_value", None),
+    ("retention", {**RETENTION, "interval": "weekly"}, "interval", "unknown_value", "week"),
+    ("retention", {**RETENTION, "interval": "quarter"}, "interval", "unknown_value", "month"),
+    ("retention", {**RETENTION, "interval": {"calendar": "trading"}}, "interval", "not_implemented", None),
+    ("retention", {**RETENTION, "interval": 7}, "interval", "unknown_value", None),
+    ("retention", {**RETENTION, "periods": -1}, "periods", "invalid_value", None),
+    ("retention", {**RETENTION, "periods": "7"}, "periods", "invalid_value", None),
+    ("retention", {**RETENTION, "periods": 10_001}, "periods", "invalid_value", None),
+    ("retention", {**RETENTION, "periods": 10_000, "range": {"from": "2020-01-01", "to": "2026-01-01"}}, "periods", "invalid_value", None),
+    ("retention", {**RETENTION, "interval": "hour", "range": {"from": "1950-01-01", "to": "2026-01-01"}}, "interval", "invalid_value", None),
+    ("retention", {**RETENTION, "entry": "first_time"}, "entry", "unknown_value", "first_ever"),
+    ("retention", {**RETENTION, "entry": "any"}, "entry", "unknown_value", "recurring"),
+    ("retention", {**RETENTION, "mode": "on_or_afer"}, "mode", "unknown_value", "on_or_after"),
+    ("retention", {**RETENTION, "mode": "unbounded"}, "mode", "unknown_value", "on_or_after"),
+    ("retention", {**RETENTION, "min_occurrences": 0}, "min_occurrences", "invalid_value", None),
+    ("retention", {**RETENTION, "min_occurrence": 2}, "min_occurrence", "unknown_field", "min_occurrences"),
+    ("retention", {**RETENTION, "day_mode": "rolling"}, "day_mode", "unknown_value", "rolling_24h"),
+    ("retention", {**RETENTION, "day_mode": "rolling_24h", "interval": "week"}, "day_mode", "invalid_value", None),
+    ("retention", {**RETENTION, "value": {"sum": "amount"}}, "value", "not_implemented", None),
+    ("retention", {**RETENTION, "breakdown": {"property": "a", "of": "usr"}}, "breakdown[0].of", "unknown_value", "user"),
+    ("retention", {**RETENTION, "breakdown": [{"property": "a", "of": "user"}], "actor": {"property": "b"}}, "breakdown", "not_implemented", None),
+    ("retention", {**RETENTION, "sample": 2}, "sample", "invalid_value", None),
+    ("retention/users", {**RETENTION}, "cell", "missing_field", None),
+    ("retention/users", {**RETENTION, "cell": {"period": 1}}, "cell.bucket", "missing_field", None),
+    ("retention/users", {**RETENTION, "cell": {"bucket": "1999-01-01"}}, "cell.bucket", "unknown_value", None),
+    ("retention/users", {**RETENTION, "cell": {"bucket": "2026-11-24", "period": 8}}, "cell.period", "invalid_value", None),
+    ("retention/users", {**RETENTION, "cell": {"bucket": "2026-11-30", "period": 1}}, "cell.period", "invalid_value", None),
+    ("retention/users", {**RETENTION, "cell": {"bucket": "2026-11-24", "perod": 1}}, "cell.perod", "unknown_field", "period"),
+    ("retention/users", {**RETENTION, "cell": {"bucket": "2026-11-24", "outcome": "dropped"}}, "cell.outcome", "unknown_value", "lost"),
+    ("retention/users", {**RETENTION, "cell": {"bucket": "2026-11-24", "key": ["a"]}}, "cell.key", "invalid_value", None),
+    ("retention/users", {**RETENTION, "sample": 0.5, "cell": {"bucket": "2026-11-24"}}, "sample", "invalid_value", None),
 ]  # fmt: skip
 
 
@@ -239,7 +278,7 @@ async def test_other_urls_are_problems_too(world: World) -> None:
     assert (await world.get("/nowhere", status=404))["code"] == "not_found"
     assert (await world.get("/api/v1/query/trends", status=405))["code"] == "method_not_allowed"
     assert (await world.post("/api/v1/query/funel", {}, status=404))["code"] == "unknown_analysis"
-    assert (await world.post("/api/v1/query/retention", {}, status=422))["code"] == "not_implemented"
+    assert (await world.post("/api/v1/query/lifecycle", {}, status=422))["code"] == "not_implemented"
     assert (await world.get("/api/v1/catalogue?projekt=x", status=422))["nearest"] == "project"
 
 
