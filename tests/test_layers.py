@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "footfall.eventlog": EVENTS,
     "footfall.storage": EVENTS,
     "footfall.workspace": EVENTS,
+    "footfall.importing": EVENTS | {"footfall.eventlog", "footfall.workspace"},
     "footfall.settings": frozenset(),
     "collector": EVENTS | {"footfall.eventlog", "footfall.workspace"},
     "processor": EVENTS | {"footfall.eventlog", "footfall.storage", "footfall.workspace"},

@@ -11,6 +11,7 @@ from footfall import __version__
 from footfall.cli.child import SupervisorLink
 from footfall.cli.demo import demo
 from footfall.cli.fail import fail
+from footfall.cli.import_command import import_
 from footfall.cli.simulate import simulate
 from footfall.settings import InvalidSettings, Settings, read_settings
 
@@ -70,6 +71,7 @@ def up(
 
 app.command()(demo)
 app.command()(simulate)
+app.command("import")(import_)
 
 
 @app.command()

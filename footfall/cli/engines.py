@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened_log(settings: Settings) -> Iterator[Log]:
-    """The limit of bytes is shared by the workers' partitions."""
+def opened_log(settings: Settings, max_bytes: int | None = None) -> Iterator[Log]:
+    """`max_bytes` of a partition; by default the limit is shared by the workers' partitions."""
     from footfall.eventlog.opening import open_log
 
     with _naming("log_url"):
-        log = open_log(settings.log_url, max_bytes=settings.log_max_bytes // settings.collect_workers)
+        log = open_log(
+            settings.log_url, max_bytes=max_bytes or settings.log_max_bytes // settings.collect_workers
+        )
     with closing(log):
         yield log
 

@@ -61,6 +61,21 @@ def hold_home(home: Path, *, patience_seconds: float = 0.0) -> HeldHome:
     return HeldHome(descriptor)
 
 
+def is_held(home: Path) -> bool:
+    """Whether a Footfall runs on this home."""
+    try:
+        descriptor = os.open(home / "lock", os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _runs(pid: str) -> bool:
     try:
         os.kill(int(pid), 0)

@@ -23,15 +23,18 @@ def event_ids(
     records: Sequence[Record | None],
     elements: Callable[[], Sequence[bytes | msgspec.Raw]],
     keyed_hash: KeyedHash,
+    ordinal_of: Callable[[bytes], int] | None = None,
 ) -> list[str]:
     """The ids of a project's records in one request, 32 hex digits each, "" for refused ones (None).
 
     `elements` gives their JSON, and is only asked if some record has neither `event_id` nor `_track_id`.
+    `ordinal_of` counts equal records, by the text that makes them equal: 0, 1, ...; by default those of
+    this call.
     """
     scope = project.encode()
     by_client = keyed_hash.event_ids_behind(scope, b"client")
     by_track = keyed_hash.event_ids_behind(scope, b"track")
-    seen: dict[bytes, int] = {}
+    number_of = ordinal_of or _counter()
     raw: Sequence[bytes | msgspec.Raw] = ()
     ids: list[str] = []
     for index, record in enumerate(records):
@@ -44,9 +47,18 @@ def event_ids(
         else:
             raw = raw or elements()
             text = _canonical(raw[index])
-            seen[text] = ordinal = seen.get(text, -1) + 1
-            ids.append(keyed_hash.event_id(scope, b"record", text, b"%d" % ordinal).hex())
+            ids.append(keyed_hash.event_id(scope, b"record", text, b"%d" % number_of(text)).hex())
     return ids
+
+
+def _counter() -> Callable[[bytes], int]:
+    seen: dict[bytes, int] = {}
+
+    def count(text: bytes) -> int:
+        seen[text] = ordinal = seen.get(text, -1) + 1
+        return ordinal
+
+    return count
 
 
 def _track_text(record: Record) -> bytes:

@@ -86,9 +86,10 @@ class _SensorsRecordWithMore(SensorsRecord, forbid_unknown_fields=False):
 class Door(NamedTuple):
     """How a way in reads records."""
 
-    name: str  # the word in log records: "native" | "sensors"
+    name: str  # the word in log records: "native" | "sensors" | "import"
     record: type[_CheckedRecord]
     tolerant: type[_CheckedRecord] | None  # takes unknown fields too
+    network: bool = True  # else times are as they are written, and of any age
 
     def batch_decoder(self) -> msgspec.json.Decoder[list[_CheckedRecord]]:
         return msgspec.json.Decoder(list[self.record])  # type: ignore[name-defined]
@@ -96,6 +97,9 @@ class Door(NamedTuple):
 
 NATIVE = Door("native", NativeRecord, None)
 SENSORS = Door("sensors", SensorsRecord, _SensorsRecordWithMore)
+IMPORT = Door("import", NativeRecord, None, network=False)
+SENSORS_EXPORT = Door("import", SensorsRecord, _SensorsRecordWithMore, network=False)
+"""Files: records of ours, and those that Sensors Analytics gave out."""
 
 
 class Claim(NamedTuple):
@@ -140,7 +144,7 @@ class Judge:
             if array.count(b"{") > _MOST_BRACES:
                 return None
         elif (known := self._usual.decode(array)) is not None:
-            if next(_unusual(known, received_at, self._known.names, check_properties=False), None) is None:
+            if next(self._unusual(known, received_at, check_properties=False), None) is None:
                 self._usual.hit()
                 return Verdicts(array, known, [], {}, 0)  # type: ignore[arg-type]  # list is invariant
             self._usual.missed()
@@ -153,13 +157,21 @@ class Judge:
         if large and max(map(len, split_array(array)), default=0) > limits.RECORD_BYTES:
             return None
         verdicts = Verdicts(array, records, [], {}, 0)  # type: ignore[arg-type]  # list is invariant
-        for index in _unusual(records, received_at, self._known.names, check_properties=True):
+        for index in self._unusual(records, received_at, check_properties=True):
             self._judge_unusual(index, records[index], received_at, verdicts)
         self._usual.learn(verdicts.records, self._known.names)
         return verdicts
 
+    def _unusual(
+        self, records: Sequence[Record], received_at: int, *, check_properties: bool
+    ) -> Iterator[int]:
+        names = self._known.names
+        if self.door.network:
+            return _unusual(records, received_at, names, check_properties=check_properties)
+        return _unusual_of_file(records, names, check_properties=check_properties)
+
     def _judge_unusual(self, index: int, record: Record, received_at: int, verdicts: Verdicts) -> None:
-        fault = fault_of(record, received_at, self._known)
+        fault = fault_of(record, received_at, self._known, network=self.door.network)
         if fault is not None:
             verdicts.refusals.append(Refusal(index, fault.reason.value, fault.field, fault.message))
             verdicts.records[index] = None
@@ -251,14 +263,34 @@ def _unusual(
             yield index
 
 
-def fault_of(record: Record, received_at: int, known: KnownNames) -> Fault | None:
+def _unusual_of_file(records: Sequence[Record], names: set[str], *, check_properties: bool) -> Iterator[int]:
+    """The same for what is imported, whose times may be of any age."""
+    for index, record in enumerate(records):
+        time = record.time
+        if not (
+            record.type == "track"
+            and record.event in names
+            and record.distinct_id is not None
+            and type(time) is int
+            and _PLAIN_MS <= time < END_MS
+            and record.project is None
+            and (not check_properties or names.issuperset(record.properties))
+        ):
+            yield index
+
+
+_PLAIN_MS = 10**11
+"""Larger numbers are milliseconds."""
+
+
+def fault_of(record: Record, received_at: int, known: KnownNames, *, network: bool = True) -> Fault | None:
     """What is wrong with the contents of a record whose form is right."""
     return (
         _missing_field(record)
         or _bad_name(record, known)
         or _bad_operation(record)
         or _bad_claim(record.properties)
-        or _bad_time(record, received_at)
+        or _bad_time(record, received_at, network=network)
     )
 
 
@@ -320,20 +352,20 @@ def _claim(record: Record) -> Claim | None:
     return Claim(project, token) if project or token else None
 
 
-def _bad_time(record: Record, received_at: int) -> Fault | None:
+def _bad_time(record: Record, received_at: int, *, network: bool) -> Fault | None:
     field = "time" if record.properties.get("$time") is None else "properties.$time"
     try:
         written = written_time(record)
         if isinstance(written, bool | list):
             raise InvalidTime(f"{field} must be a number or a string")
-        time = event_time(record, received_at).time
+        time = event_time(record, received_at, network=network).time
     except InvalidTime as error:
         return Fault(Reason.INVALID_TIME, field, str(error))
     if not 0 <= time < END_MS:
         return Fault(
             Reason.INVALID_TIME, field, f"{field}, corrected by the client's clock, is not in 1970-2286"
         )
-    if record.time_free:
+    if record.time_free or not network:
         return None
     if received_at - time > limits.OLDEST_MS:
         days = (received_at - time) // 86_400_000
