@@ -87,7 +87,7 @@ async def test_a_mapping_that_fits_nothing_is_refused_before_it_starts(
         ('event = "buy"\ndistinct_id = "custmer_no"\ntime = "time"', "did you mean 'customer_no'?"),
         ('event = "buy"\ndistinct = "customer_no"\ntime = "time"', "did you mean 'distinct_id'?"),
         ('event = "buy"\ntime = "time"', "distinct_id ="),
-        (NEEDED.replace("event", "event_column").replace("buy", "code") + "[properties]", "none of the first 1"),
+        (NEEDED.replace("event = \"buy", "event_column = \"code") + "[properties]", "none of the first"),
         ('event = "buy"\ndistinct_id = "customer_no"\ntime = "vip"', "'yes' is no time"),
         (
             'event = "buy"\ndistinct_id = "customer_no"\ntime = {column = "time", format = "%d.%m.%Y"}',
