@@ -27,9 +27,9 @@ FLAGS = [
     "-Wextra",
     "-Werror",
 ]
-_FILES = ("store", "sort", "scan", "walk", "matching", "found", "retention", "intervals")
+_FILES = ("store", "sort", "scan", "walk", "matching", "found", "retention", "intervals", "paths")
 SOURCES = [f"query_api/scan/{name}.c" for name in _FILES]
-HEADERS = [f"query_api/scan/{name}.h" for name in ("scan", "retention")]
+HEADERS = [f"query_api/scan/{name}.h" for name in ("scan", "retention", "paths")]
 # glibc of 2014 (manylinux2014): the oldest that any supported dependency runs on.
 LINUX_GLIBC = "2.17"
 

@@ -15,6 +15,7 @@ from query_api.catalogue import Catalogue, Source, source_of
 from query_api.problems import Fault, field_path, refused
 from query_api.spec.breakdown import Part
 from query_api.spec.conditions import Leaf, Operator
+from query_api.spec.paths import Cleaning
 from query_api.spec.query import PropertyActor, QuerySpec, SessionActor
 from query_api.spec.selector import Selector
 from query_api.spec.strict import Strict
@@ -33,14 +34,33 @@ def check_patterns(spec: Strict, reader: StoreReader) -> None:
     faults = []
     for path, model in walk(spec):
         if isinstance(model, Leaf) and model.op == "matches":
-            try:
-                reader.rows(Query("SELECT match('', {pattern:String})", {"pattern": model.value}))
-            except QueryRefused as error:
-                why = str(error).partition("error: ")[2].partition(". Look at")[0] or "it cannot be compiled"
-                message = f"not a regular expression as RE2 knows them: {why}"
-                faults.append(Fault(field_path((*path, "value")), "invalid_value", message, model.value))
+            faults += _faults(field_path((*path, "value")), model.value, reader)
+        if isinstance(model, Cleaning):
+            faults += _faults(field_path((*path, "pattern")), model.pattern, reader)
+            faults = faults or _faults_of_replacement(field_path((*path, "replace")), model, reader)
     if faults:
         raise refused(faults)
+
+
+def _faults(field: str, pattern: str, reader: StoreReader) -> list[Fault]:
+    try:
+        reader.rows(Query("SELECT match('', {pattern:String})", {"pattern": pattern}))
+    except QueryRefused as error:
+        why = str(error).partition("error: ")[2].partition(". Look at")[0] or "it cannot be compiled"
+        message = f"not a regular expression as RE2 knows them: {why}"
+        return [Fault(field, "invalid_value", message, pattern)]
+    return []
+
+
+def _faults_of_replacement(field: str, rule: Cleaning, reader: StoreReader) -> list[Fault]:
+    """A replacement may name the pattern's groups, and no others."""
+    sql = "SELECT replaceRegexpAll('', {pattern:String}, {replace:String})"
+    try:
+        reader.rows(Query(sql, {"pattern": rule.pattern, "replace": rule.replace}))
+    except QueryRefused:
+        message = "text, in which \\0 is what matched and \\1 to \\9 are the pattern's groups, if it has them"
+        return [Fault(field, "invalid_value", message, rule.replace)]
+    return []
 
 
 def check_spans(spec: Strict, calendar: Calendar, now: int) -> None:

@@ -82,6 +82,36 @@ _RESULTS: Final[dict[str, dict[str, Any]]] = {
         }
     ),
     "retention": _object({**_COHORTS, "groups": _list(_object({"key": _KEY, **_COHORTS}))}),
+    "paths": _object(
+        {
+            "nodes": _list(
+                _object(
+                    {
+                        "id": _TEXT,
+                        "name": _TEXT,
+                        "step": _COUNT,
+                        "users": _COUNT,
+                        "sessions": _COUNT,
+                        "continuing": _COUNT,
+                        "exits": _COUNT,
+                    }
+                )
+            ),
+            "links": _list(
+                _object(
+                    {
+                        "source": _TEXT,
+                        "target": _TEXT,
+                        "count": _COUNT,
+                        "users": _COUNT,
+                        "average_seconds": {"type": "number"},
+                    }
+                )
+            ),
+            "sessions": _COUNT,
+            "other": _COUNT,
+        }
+    ),
 }
 """What each analysis answers under `result`."""
 

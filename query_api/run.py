@@ -23,6 +23,7 @@ from query_api.access import Access
 from query_api.advice import check_patterns, check_spans, used_virtual_events, warn_of_unknown_names
 from query_api.analyses.analysis import Analysis, Page
 from query_api.analyses.funnel import FUNNEL
+from query_api.analyses.paths import PATHS
 from query_api.analyses.retention import RETENTION
 from query_api.analyses.trends import TRENDS
 from query_api.answers import instant
@@ -40,7 +41,12 @@ from query_api.store_reader import StoreReader
 from query_api.virtual_events import read_virtual_events
 from query_api.walk import walk
 
-ANALYSES: Mapping[str, Analysis] = {"trends": TRENDS, "funnel": FUNNEL, "retention": RETENTION}
+ANALYSES: Mapping[str, Analysis] = {
+    "trends": TRENDS,
+    "funnel": FUNNEL,
+    "retention": RETENTION,
+    "paths": PATHS,
+}
 """Every analysis by the name in its URL."""
 
 

@@ -15,7 +15,7 @@ from query_api.run import ANALYSES, Prepared, Queries
 from query_api.spec.spellings import nearest
 
 PLANNED = (
-    "paths", "lifecycle", "stickiness", "distribution", "interval", "attribution", "ltv",
+    "lifecycle", "stickiness", "distribution", "interval", "attribution", "ltv",
     "sessions", "user_properties", "sql",
 )  # fmt: skip
 """Analyses of the contract that are not built yet."""

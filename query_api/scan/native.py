@@ -296,4 +296,11 @@ def load_library() -> ctypes.CDLL:
     library.retention_tally.restype = None
     library.retention_destroy.argtypes = (pointer,)
     library.retention_destroy.restype = None
+    library.paths_create.argtypes = (pointer, pointer)
+    library.paths_feed.argtypes = (*[pointer] * 7, _u64)
+    library.paths_names.argtypes = (pointer, pointer)
+    library.paths_names.restype = pointer
+    library.paths_walk.argtypes = (pointer, pointer, pointer, _u32, _u32, _u32, pointer)
+    library.paths_destroy.argtypes = (pointer,)
+    library.paths_destroy.restype = None
     return library

@@ -1,11 +1,12 @@
 /* What the scanner's files share. The meaning is in oracle.py; the reasons are in docs/adr/0003-native-scanner.md.
  *
  *   store.c     events wait as records of a few words, in buckets by key
- *   sort.c      a bucket's records, sorted by actor, partition, time
+ *   sort.c      a bucket's records, sorted by actor, partition or session, time
  *   scan.c      funnels: the calls that Python makes
  *   walk.c      one actor's events, walked once: attempts, the chosen one, touches
  *   matching.c  events of one instant have no order: which steps can they serve?
  *   found.c     the rows of the answer
+ *   paths.c     paths: all of it (paths.h)
  *   retention.c retention: the calls that Python makes, what an actor did in which interval (retention.h)
  */
 #ifndef FOOTFALL_SCAN_H
@@ -38,7 +39,7 @@ static const int64_t NEVER = INT64_MIN;
 static const uint32_t NO_VALUE = UINT32_MAX;
 static const int64_t EARLIEST_MS = -2208988800000; /* 1900-01-01, where ClickHouse's DateTime64 begins */
 
-typedef enum { SCAN_OK = 0, SCAN_NO_MEMORY = 1, SCAN_BAD_TIME = 2, SCAN_BAD_CODE = 3 } scan_status;
+typedef enum { SCAN_OK = 0, SCAN_NO_MEMORY = 1, SCAN_BAD_TIME = 2, SCAN_BAD_CODE = 3, SCAN_TOO_MANY_NAMES = 4 } scan_status;
 typedef enum { ORDERED = 0, STRICT = 1, ANY = 2 } scan_order;
 
 /* Fields as in funnel_plan.FunnelPlan; the layout is repeated in native.py. Pointers are borrowed until destroy. */
@@ -96,9 +97,14 @@ typedef struct {
     bucket buckets[BUCKETS];
 } record_store;
 
+/* Records are in order by key, then by the low half of word 3 and word 1; or, where ties have an order, by words 3,
+ * 1 and 2. */
+typedef enum { TIES_HAVE_NONE = 0, TIES_HAVE_AN_ORDER = 1 } record_order;
+
 /* One bucket's records in order; the memory is used again for the next bucket. */
 typedef struct {
     uint32_t record_words;
+    record_order order;
     uint64_t *records, *spare;
     uint64_t capacity, spare_capacity; /* in words */
 } sorter;
