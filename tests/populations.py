@@ -47,14 +47,14 @@ class Person:
     traits: frozenset[str]
 
 
-def make_person(seed: int, size: int) -> Person:
+def make_person(seed: int, size: int, *, comes_back: bool = False) -> Person:
     """A person of `size` events; some are merged, some tied, some repeated, some sent again."""
     rng = random.Random(seed)
     identity = rng.choice(
         ("anonymous", "login", "signup", "signup", "both_ids", "two_devices", "shared", "nobody")
     )
     device, login = f"device-{seed}", f"login-{seed}"
-    instants = _make_instants(rng)
+    instants = _make_visits(rng) if comes_back else _make_instants(rng)
     records = [_make_event(rng, instants, identity, device, login) for _ in range(size)]
     records += _make_links(rng, instants, identity, device, login)
     for n, record in enumerate(records):
@@ -84,6 +84,12 @@ def _make_instants(rng: random.Random) -> list[int]:
     offsets = (-unit, -1, 0, 0, 0, 1, unit, unit, unit + 1)
     instants = [anchor + rng.choice(offsets) for _ in range(rng.randint(1, 4))]
     return [*instants, rng.choice(ANCHORS)] if rng.random() < 0.2 else instants
+
+
+def _make_visits(rng: random.Random) -> list[int]:
+    """Hours or days after one anchor, give or take a millisecond."""
+    anchor, unit = rng.choice(ANCHORS), rng.choice((HOUR, DAY, DAY))
+    return [anchor + rng.randint(-1, 4) * unit + rng.choice((-1, 0, 0, 1)) for _ in range(rng.randint(2, 5))]
 
 
 def _make_event(
@@ -160,6 +166,12 @@ populations = st.integers(1, 40).flatmap(
 """Up to 40 persons, each as what `make_person` takes; two with one seed are one person twice, sent again."""
 
 
+returners = st.integers(8, 40).flatmap(
+    lambda n: st.lists(st.tuples(st.integers(0, 2**32), st.integers(3, 9)), min_size=n, max_size=n)
+)
+"""Persons for `make_person(..., comes_back=True)`: enough of them that some really do."""
+
+
 def delivered(people: Sequence[Person]) -> tuple[list[Record], list[Record]]:
     """The records of the two deliveries, in the order in which they are sent."""
     first = [record for person in people for record in person.deliveries[0]]
@@ -210,6 +222,10 @@ FUNNEL_BREAKDOWNS: Sequence[Any] = (
     {"properties": ["channel"], "attribution": "all_steps"},
     {"properties": ["vip"], "attribution": "first_touch"},
 )
+INTERVALS = (
+    ("hour", 2), ("hour", 30), ("day", 0), ("day", 2), ("day", 3), ("day", 4), ("day", 7), ("day", 66),
+    ("week", 2), ("week", 11), ("month", 1), ("month", 3),
+)  # fmt: skip
 
 
 @st.composite
@@ -263,3 +279,32 @@ def trends_bodies(draw: st.DrawFn) -> Body:
         "timezone": draw(st.sampled_from(ZONES)),
         "week_start": draw(st.sampled_from(("monday", "sunday"))),
     }
+
+
+@st.composite
+def retention_bodies(draw: st.DrawFn) -> tuple[Body, int | None]:
+    """Every option, and when it is asked (None: when all is over): intervals begin and end with no data."""
+    interval, periods = draw(st.sampled_from(INTERVALS))
+    anything = {"event": None}
+    start = draw(st.sampled_from((*SELECTORS[:3], anything, *SELECTORS)))
+    body = {
+        "start": start,
+        "return": draw(st.sampled_from((start, anything, anything, *SELECTORS[:3], *SELECTORS))),
+        "interval": interval,
+        "periods": periods,
+        "entry": draw(st.sampled_from(("recurring", "first_in_range", "first_matching", "first_ever"))),
+        "mode": draw(st.sampled_from(("on", "on_or_after"))),
+        "min_occurrences": draw(st.sampled_from((1, 1, 1, 2, 3))),
+        "range": draw(st.sampled_from((RANGE, RANGE, *RANGES))),
+        "where": draw(st.sampled_from(([], [], *WHERE))),
+        "breakdown": draw(st.sampled_from(([], [], ["channel"], ["channel", "vip"], ["amount"], ["event"]))),
+        "breakdown_limit": draw(st.sampled_from((2, 25))),
+        "timezone": draw(st.sampled_from(ZONES)),
+        "week_start": draw(st.sampled_from(("monday", "sunday"))),
+    }
+    if interval == "day" and draw(st.booleans()):
+        body["day_mode"] = "rolling_24h"
+    if draw(st.integers(0, 5)) == 0:
+        body["actor"] = {"property": "step_value"}
+    days, edge = draw(st.integers(0, 9)), draw(st.sampled_from((-1, 0, 1, 12 * HOUR)))
+    return body, draw(st.sampled_from((None, None, draw(st.sampled_from(ANCHORS)) + days * DAY + edge)))

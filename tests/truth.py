@@ -19,6 +19,7 @@ from footfall.workspace import Project
 from tests.populations import Body, Person, Record, delivered
 from tests.reference.events import Event, read_events
 from tests.reference.funnel import funnel
+from tests.reference.retention import retention
 from tests.reference.trends import trends
 from tests.system import System, open_system
 
@@ -37,6 +38,15 @@ class Footfall:
         self._numbers = itertools.count(1)
         # Who claims a device first is told by the clock: it must not be set back, nor answers change with it.
         system.clock.freeze(max(system.clock(), AFTER_ALL))
+
+    @contextmanager
+    def asked_at(self, now: int | None) -> Iterator[int]:
+        """Questions are asked at that instant, None: now. Nothing may be sent meanwhile."""
+        clock = self._system.clock
+        before = clock()
+        clock.freeze(before if now is None else now)
+        yield clock()
+        clock.freeze(before)
 
     def new_project(self) -> tuple[str, str]:
         """A project of its own and its write key."""
@@ -113,6 +123,39 @@ def compare_funnel(footfall: Footfall, project: str, events: Sequence[Event], bo
         assert_equal(people_in(footfall, project, body, cell), lost, "users who dropped")
 
 
+def compare_retention(
+    footfall: Footfall, project: str, events: Sequence[Event], body: Body, now: int | None = None
+) -> dict[str, Any]:
+    """Likewise, asked at `now`; also the people of the fullest cells. Returns the model's answer."""
+    with told(f"retention of {project} at {now}", body), footfall.asked_at(now) as asked:
+        found = footfall.ask("retention", {**body, "project": project, "refresh": True})["result"]
+        expected = retention(events, body, timezone=TIMEZONE, now=asked)
+        for part in ("rows", "mean", "groups"):
+            assert_equal(found[part], expected[part], part)
+        if "actor" not in body:
+            _compare_retained(footfall, project, body, expected)
+    return expected
+
+
+def _compare_retained(footfall: Footfall, project: str, body: Body, expected: Mapping[str, Any]) -> None:
+    """Of all, and of the last group, the fullest cell but cohorts: who is retained, and who is lost."""
+    people = expected["people"]
+    for key in {(), *(tuple(group["key"]) for group in expected["groups"][-1:])}:
+        later = [cell for cell in people if cell[1] > 0 and cell[2] == key]
+        for row, period, _ in sorted(later, key=lambda cell: -len(people[cell]))[:1]:
+            cell = {"bucket": expected["rows"][row]["bucket"], "period": period, "key": as_json(key)}
+            retained, everybody = people[row, period, key], people[row, 0, key]
+            lost = sorted(set(everybody) - set(retained))
+            for outcome, who in (("retained", retained), ("lost", lost)):
+                found = people_in(footfall, project, body, {**cell, "outcome": outcome}, "retention")
+                assert_equal(found, who, f"users {outcome} in {cell}")
+
+
+def as_json(key: Sequence[Any]) -> list[Any]:
+    """A key of the model as a body has it."""
+    return [float(part) if isinstance(part, Decimal) else part for part in key]
+
+
 @contextmanager
 def told(what: str, body: Body) -> Iterator[None]:
     """A difference says what was asked."""
@@ -123,9 +166,11 @@ def told(what: str, body: Body) -> Iterator[None]:
         raise
 
 
-def people_in(footfall: Footfall, project: str, body: Body, cell: Body) -> list[str]:
+def people_in(
+    footfall: Footfall, project: str, body: Body, cell: Body, analysis: str = "funnel"
+) -> list[str]:
     """Who is behind a cell; as many as its total says."""
-    users = footfall.ask("funnel/users", {**body, "project": project, "cell": cell, "limit": 1000})
+    users = footfall.ask(f"{analysis}/users", {**body, "project": project, "cell": cell, "limit": 1000})
     assert_equal(users["total"], len(users["users"]), f"total of {cell}")
     return sorted(user["user_id"] for user in users["users"])
 
