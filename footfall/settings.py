@@ -81,7 +81,25 @@ class Settings(BaseSettings):
         default=16 * MIB, ge=1024, le=1 << 30, description="Biggest body, unpacked."
     )
     query_seconds: float = Field(default=60.0, gt=0, le=3600, description="Time limit of one question.")
-    query_memory_bytes: int = Field(default=4 << 30, ge=64 * MIB, description="Memory limit of one question.")
+    query_memory_bytes: int | None = Field(
+        default=None,
+        ge=64 * MIB,
+        description="Memory limit of one question; else a share of the machine's, 4 GiB at most.",
+    )
+    query_rows: int = Field(
+        default=2_000_000_000, ge=0, description="Rows that one question may read; 0 for any number."
+    )
+    query_disk_bytes: int = Field(
+        default=16 << 30, ge=0, description="What one question may put aside on disk; 0 for any size."
+    )
+    query_concurrency: int = Field(default=4, ge=1, le=256, description="Questions that run at once.")
+    query_project_concurrency: int = Field(
+        default=3, ge=1, le=256, description="Questions of one project that run at once."
+    )
+    query_queue: int = Field(default=64, ge=0, le=100_000, description="Questions that may wait.")
+    query_project_queue: int = Field(
+        default=32, ge=0, le=100_000, description="Questions of one project that may wait."
+    )
     drain_seconds: float = Field(
         default=20.0, gt=0, le=600, description="Time to process what waits when stopped."
     )

@@ -53,11 +53,12 @@ def build_app(
     `registry` is shown at /metrics whole, so that it can hold what others of the process count.
     """
     options = options or QueryOptions()
-    gate = Gate(options.concurrency, options.queue)
+    gate = Gate(options, store.cancel)
     meters = Meters(
         registry or CollectorRegistry(),
-        lambda: gate.inside,
+        lambda: gate.running,
         lambda: max(0, clock() - data_until()) / 1000,
+        lambda: gate.waiting,
     )
     front = Front(gate, meters)
     access = Access(workspace)
@@ -66,7 +67,7 @@ def build_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        gate.close()
+        await gate.close()
 
     # No /docs: its page loads scripts from elsewhere, which a bank's network does not.
     app = FastAPI(title="Footfall", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)

@@ -13,7 +13,11 @@ class Meters:
     """The query API's metrics, and whatever else its process keeps in the same registry."""
 
     def __init__(
-        self, registry: CollectorRegistry, running: Callable[[], int], behind_seconds: Callable[[], float]
+        self,
+        registry: CollectorRegistry,
+        running: Callable[[], int],
+        behind_seconds: Callable[[], float],
+        waiting: Callable[[], int] = lambda: 0,
     ) -> None:
         self._registry = registry
         self.requests = Counter(
@@ -35,9 +39,15 @@ class Meters:
         self.rows_read = Counter(
             "footfall_query_rows_read", "Rows that queries read in the store.", registry=self._registry
         )
-        Gauge("footfall_query_running", "Queries that run or wait.", registry=self._registry).set_function(
+        self.shared = Counter(
+            "footfall_query_shared", "Answers that an equal query was computing.", registry=self._registry
+        )
+        Gauge("footfall_query_running", "Queries that run now.", registry=self._registry).set_function(
             running
         )
+        Gauge(
+            "footfall_query_waiting", "Queries that wait for their turn.", registry=self._registry
+        ).set_function(waiting)
         Gauge(
             "footfall_query_behind_seconds",
             "How long ago the moment is up to which everything accepted is in the answers.",

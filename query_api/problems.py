@@ -7,7 +7,8 @@ Problem (application/problem+json)
 ├── Forbidden          a key that does not open this
 ├── NotFound           no such project, person or page
 ├── Conflict           a project of that name exists
-├── TooExpensive       a query over its budget: says what to narrow
+├── TooExpensive       a query over its budget: says which, and what to narrow
+├── TooManyQueries     the project has its share of the queue already: says when to come again
 └── Busy               too many queries at once, the store is away, or the scanner was not built
 Everything else is a bug: 500, logged, without details for the client.
 """
@@ -25,7 +26,13 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from footfall.eventlog.log import LogError
-from footfall.storage.store import QueryTooExpensive, StoreError, StoreUnavailable
+from footfall.storage.store import (
+    Budget,
+    QueryCancelled,
+    QueryTooExpensive,
+    StoreError,
+    StoreUnavailable,
+)
 from query_api.answers import number_text
 from query_api.scan import ScannerMissing
 from query_api.spec.conditions import FORMS
@@ -69,11 +76,20 @@ class Problem(Exception):  # noqa: N818 - as RFC 9457 calls it
     status: int
     code: str
 
-    def __init__(self, detail: str, *, code: str | None = None, faults: Sequence[Fault] = ()) -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        code: str | None = None,
+        faults: Sequence[Fault] = (),
+        retry_after: int | None = None,
+    ) -> None:
+        """`retry_after`: in so many seconds it is worth coming again."""
         super().__init__(detail)
         self.detail = detail
         self.code = code or self.code
         self.faults = tuple(faults)
+        self.retry_after = retry_after
 
     def as_json(self) -> dict[str, Any]:
         """The body of application/problem+json; the first fault's fields are repeated at the top."""
@@ -84,6 +100,8 @@ class Problem(Exception):  # noqa: N818 - as RFC 9457 calls it
             "detail": self.detail,
             "code": self.code,
         }
+        if self.retry_after is not None:
+            body["retry_after_seconds"] = self.retry_after
         if self.faults:
             body |= self.faults[0].as_json() | {"code": self.code}
             body["errors"] = [fault.as_json() for fault in self.faults]
@@ -99,6 +117,7 @@ TITLES: Final = {
     409: "Exists already",
     413: "Body too large",
     422: "The query says something that cannot be done",
+    429: "Too many queries",
     500: "A bug of ours",
     503: "Try again soon",
 }
@@ -138,7 +157,38 @@ class Conflict(Problem):
 
 
 class TooExpensive(Problem):
+    """A query that went over its budget. `narrow`: the fields of the query that would make it cheaper."""
+
     status, code = 422, "too_expensive"
+    budget: str | None = None
+    limit: float | None = None
+    narrow: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, budget: Budget | None, limit: float | None) -> TooExpensive:
+        """The problem of a query over this budget; `limit` is in the budget's unit."""
+        if budget is None or limit is None:
+            return cls(f"the query went over its budget: {_NARROW}")
+        problem = cls(f"the query went over its budget of {_BUDGETS[budget](limit)}: {_NARROW}")
+        problem.budget, problem.limit = budget, limit
+        return problem
+
+    def as_json(self) -> dict[str, Any]:
+        told = {"budget": self.budget, "limit": self.limit, "narrow": list(self.narrow)}
+        return super().as_json() | {name: value for name, value in told.items() if value}
+
+
+_NARROW = "ask for a shorter range, fewer events or a coarser breakdown, or give sample"
+_BUDGETS: Final[dict[Budget, Callable[[float], str]]] = {
+    "seconds": lambda limit: f"{limit:g} seconds",
+    "memory_bytes": lambda limit: f"{int(limit) >> 20:,} MiB of memory",
+    "rows": lambda limit: f"{int(limit):,} rows to read",
+    "disk_bytes": lambda limit: f"{int(limit) >> 20:,} MiB on disk",
+}
+
+
+class TooManyQueries(Problem):
+    status, code = 429, "too_many_queries"
 
 
 class Busy(Problem):
@@ -253,15 +303,14 @@ _TABLE: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callabl
     (Problem, lambda problem: problem),
     (ValidationError, invalid_query),
     (PydanticCustomError, lambda error: refused([fault_of(error, "")])),
+    (QueryTooExpensive, lambda error: TooExpensive.of(error.budget, None)),
+    (MemoryError, lambda _: TooExpensive.of("memory_bytes", None)),
+    (QueryCancelled, lambda _: Busy("the query was ended by the engine", code="cancelled", retry_after=1)),
     (
-        (QueryTooExpensive, MemoryError),
-        lambda _: TooExpensive(
-            "the query went over its budget of time or memory: narrow the range, events or breakdown, "
-            "or sample"
-        ),
+        (StoreUnavailable, LogError),
+        lambda _: Busy("the store cannot be reached now", code="unavailable", retry_after=2),
     ),
-    ((StoreUnavailable, LogError), lambda _: Busy("the store cannot be reached now", code="unavailable")),
-    (ScannerMissing, lambda error: Busy(str(error), code="scanner_missing")),
+    (ScannerMissing, lambda error: Busy(str(error), code="scanner_missing", retry_after=60)),
     (StoreError, lambda _: Bug("the store refused our SQL; the server's log says why", code="query_refused")),
     (Exception, lambda _: Bug("something unexpected happened; the server's log says what")),
 )

@@ -1,15 +1,15 @@
 """The one path of every query: key, spec, project, catalogue, cache, limits, comparison, explanation.
 
-Everything here blocks and runs in a thread of the gate; nothing but an analysis knows what it computes.
+Everything here blocks and runs in a thread: at the desk what is quick, else in the gate, with a ticket.
+Nothing but an analysis knows what it computes.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -26,18 +26,21 @@ from query_api.analyses.funnel import FUNNEL
 from query_api.analyses.paths import PATHS
 from query_api.analyses.retention import RETENTION
 from query_api.analyses.trends import TRENDS
+from query_api.answer_cache import AnswerCache, Computed
 from query_api.answers import instant
 from query_api.body import read_json
 from query_api.buckets import Calendar, Period, WeekStart
 from query_api.catalogue import Catalogues
 from query_api.options import QueryOptions
 from query_api.people import describe_people
-from query_api.problems import Fault, InvalidQuery, fault_of, refused
+from query_api.problems import Fault, InvalidQuery, TooExpensive, fault_of, field_path, refused
 from query_api.scope import Scope
 from query_api.spec.conditions import Leaf
-from query_api.spec.query import QuerySpec
+from query_api.spec.query import QuerySpec, UsersFields
+from query_api.spec.selector import Selector
 from query_api.spec.virtual_event import VirtualEvent
 from query_api.store_reader import StoreReader
+from query_api.ticket import Ticket
 from query_api.virtual_events import read_virtual_events
 from query_api.walk import walk
 
@@ -62,15 +65,15 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Computed:
-    """What the cache keeps of an answer."""
+class Asked:
+    """A request at an instant: what its answer depends on is pinned. Times are epoch milliseconds."""
 
-    result: Any
-    comparison: Any
-    rows_read: int
-    bytes_read: int
-    warnings: tuple[str, ...]
-    changes_at: int | None = None  # until then, in epoch milliseconds; None: until data comes
+    prepared: Prepared
+    periods: tuple[Period, ...]
+    now: int
+    data_until: int
+    key: str  # equal for requests with equal answers
+    started: float  # perf_counter
 
 
 class Queries:
@@ -93,7 +96,7 @@ class Queries:
         self._data_until = data_until
         self._clock = clock
         self._options = options
-        self._cache = AnswerCache(options.cached_answers)
+        self._cache = AnswerCache(options.cached_answers, options.cached_bytes)
         self._catalogues = Catalogues(store)
 
     def prepare(self, name: str, body: bytes, authorization: str | None, *, users: bool = False) -> Prepared:
@@ -108,28 +111,50 @@ class Queries:
         virtual = read_virtual_events(self._access.workspace, project.name)
         return Prepared(name, analysis, spec, project, virtual)
 
-    def answer(self, prepared: Prepared) -> dict[str, Any]:
-        """`{"result", "comparison", "meta"}`."""
+    def ask(self, prepared: Prepared) -> Asked:
+        """The request, now."""
         started = time.perf_counter()
-        data_until, version = self._data_until(), self._version()
-        now, spec = self._clock(), prepared.spec
-        periods = _periods(spec, _calendar(spec, prepared.project), now)
+        # In this order: what is processed in between is in the answer and not yet promised.
+        data_until, version, now = self._data_until(), self._version(), self._clock()
+        periods = _periods(prepared.spec, _calendar(prepared.spec, prepared.project), now)
         key = _cache_key(prepared, periods, now, version)
-        computed = None if spec.refresh else self._cache.get(key, now)
-        cached = computed is not None
-        if computed is None:
-            computed = self._compute(prepared, periods, now)
-            self._cache.put(key, computed)
-        meta = self._meta(prepared, computed, started, data_until, cached=cached)
+        return Asked(prepared, periods, now, data_until, key, started)
+
+    def known(self, asked: Asked) -> Computed | None:
+        """The answer, if it was computed before and would be the same now."""
+        return None if asked.prepared.spec.refresh else self._cache.get(asked.key, asked.now)
+
+    def compute(self, asked: Asked, ticket: Ticket | None = None) -> Computed:
+        """The answer, which is kept."""
+        reader = StoreReader(self._store, self._options.limits, ticket)
+        with _saying_what_to_narrow(asked.prepared.spec), reader.within_budget():
+            computed = self._compute(asked, reader)
+        self._cache.put(asked.key, computed)
+        return computed
+
+    def show(self, asked: Asked, computed: Computed, *, cached: bool) -> dict[str, Any]:
+        """`{"result", "comparison", "meta"}`."""
+        meta = self._meta(asked, computed, cached=cached)
         return {"result": computed.result, "comparison": computed.comparison, "meta": meta}
 
-    def people(self, prepared: Prepared) -> dict[str, Any]:
+    def answer(self, prepared: Prepared) -> dict[str, Any]:
+        """All of it at once, for callers without a gate."""
+        asked = self.ask(prepared)
+        computed = self.known(asked)
+        if computed is not None:
+            return self.show(asked, computed, cached=True)
+        return self.show(asked, self.compute(asked), cached=False)
+
+    def people(self, prepared: Prepared, ticket: Ticket | None = None) -> dict[str, Any]:
         """`{"users": [...], "total", "next_cursor", "meta"}`."""
-        started = time.perf_counter()
-        data_until, spec, now = self._data_until(), prepared.spec, self._clock()
-        reader = StoreReader(self._store, self._options.limits)
-        periods = _periods(spec, _calendar(spec, prepared.project), now)
-        scope = self._scope(prepared, periods, now, reader)
+        asked = self.ask(prepared)
+        reader = StoreReader(self._store, self._options.limits, ticket)
+        with _saying_what_to_narrow(prepared.spec), reader.within_budget():
+            return self._people(asked, reader)
+
+    def _people(self, asked: Asked, reader: StoreReader) -> dict[str, Any]:
+        prepared, spec = asked.prepared, asked.prepared.spec
+        scope = self._scope(prepared, asked.periods, asked.now, reader)
         page = Page(_read_cursor(spec.cursor), spec.limit)
         keys, total = prepared.analysis.select_people(spec, scope, reader, page)
         people = describe_people(reader, prepared.project, scope.catalogue, keys, spec.properties)
@@ -138,7 +163,7 @@ class Queries:
             "users": people,
             "total": total,
             "next_cursor": _write_cursor(keys[-1]) if len(keys) == spec.limit and keys else None,
-            "meta": self._meta(prepared, computed, started, data_until, cached=False),
+            "meta": self._meta(asked, computed, cached=False),
         }
 
     def explain(self, prepared: Prepared) -> dict[str, Any]:
@@ -160,13 +185,14 @@ class Queries:
             notes.append("The comparison runs the same queries over its own period.")
         return {"analysis": prepared.name, "queries": queries, "notes": notes + reader.warnings}
 
-    def _compute(self, prepared: Prepared, periods: tuple[Period, ...], now: int) -> Computed:
-        reader = StoreReader(self._store, self._options.limits)
-        scope = self._scope(prepared, periods, now, reader)
+    def _compute(self, asked: Asked, reader: StoreReader) -> Computed:
+        prepared, periods = asked.prepared, asked.periods
+        scope = self._scope(prepared, periods, asked.now, reader)
         result = prepared.analysis.answer(prepared.spec, scope, reader)
         comparison, scopes = None, [scope]
         if len(periods) > 1:
             scopes.append(replace(scope, period=periods[1]))
+            reader.check()
             comparison = prepared.analysis.answer(prepared.spec, scopes[1], reader)
         changes = [prepared.analysis.changes_at(prepared.spec, each) for each in scopes]
         return Computed(
@@ -198,15 +224,13 @@ class Queries:
             virtual_events=prepared.virtual_events,
         )
 
-    def _meta(
-        self, prepared: Prepared, computed: Computed, started: float, data_until: int, *, cached: bool
-    ) -> dict[str, Any]:
-        sample = prepared.spec.sample
+    def _meta(self, asked: Asked, computed: Computed, *, cached: bool) -> dict[str, Any]:
+        prepared, sample = asked.prepared, asked.prepared.spec.sample
         return {
-            "elapsed_ms": round((time.perf_counter() - started) * 1000, 3),
+            "elapsed_ms": round((time.perf_counter() - asked.started) * 1000, 3),
             "rows_read": computed.rows_read,
             "bytes_read": computed.bytes_read,
-            "data_until": instant(data_until),
+            "data_until": instant(asked.data_until),
             "cached": cached,
             "sample": None if sample is None else float(sample),
             "timezone": prepared.spec.timezone or prepared.project.timezone,
@@ -218,33 +242,6 @@ class Queries:
         return tuple((part, self._log.position(part).committed) for part in self._log.partitions())
 
 
-class AnswerCache:
-    """The last answers, by everything that they depend on."""
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._lock = threading.Lock()
-        self._answers: OrderedDict[str, Computed] = OrderedDict()
-
-    def get(self, key: str, now: int) -> Computed | None:
-        """The answer, if it is still what would be said at the instant `now`."""
-        with self._lock:
-            found = self._answers.get(key)
-            if found is not None and found.changes_at is not None and now >= found.changes_at:
-                del self._answers[key]
-                return None
-            if found is not None:
-                self._answers.move_to_end(key)
-            return found
-
-    def put(self, key: str, computed: Computed) -> None:
-        with self._lock:
-            self._answers[key] = computed
-            self._answers.move_to_end(key)
-            while len(self._answers) > self._capacity:
-                self._answers.popitem(last=False)
-
-
 def _cache_key(prepared: Prepared, periods: tuple[Period, ...], now: int, version: object) -> str:
     virtual = used_virtual_events(prepared.spec, prepared.virtual_events)
     leaves = (model for part in (prepared.spec, *virtual.values()) for _, model in walk(part))
@@ -252,6 +249,29 @@ def _cache_key(prepared: Prepared, periods: tuple[Period, ...], now: int, versio
     spec = prepared.spec.model_dump(exclude={"refresh", "range", "compare"})
     # repr, not JSON: it tells the number 1.5 from the text "1.5".
     return repr((prepared.name, spec, virtual, prepared.project, periods, now if relative else None, version))
+
+
+@contextmanager
+def _saying_what_to_narrow(spec: QuerySpec) -> Iterator[None]:
+    """A query over its budget is told which of its fields would make it cheaper."""
+    try:
+        yield
+    except TooExpensive as problem:
+        problem.narrow = tuple(_narrowable(spec))
+        raise
+
+
+def _narrowable(spec: QuerySpec) -> Iterator[str]:
+    yield "range"
+    if spec.compare is not None:
+        yield "compare"
+    for path, model in walk(spec):
+        if isinstance(model, Selector) and model.event is None:
+            yield field_path((*path, "event"))
+    if getattr(spec, "breakdown", None):
+        yield "breakdown"
+    if spec.sample is None and not isinstance(spec, UsersFields):
+        yield "sample"
 
 
 def _calendar(spec: QuerySpec, project: Project) -> Calendar:

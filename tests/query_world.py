@@ -72,7 +72,7 @@ class World:
 
     def __init__(
         self,
-        store: Store,
+        store: Any,  # a Store, or what stands before one
         project: str,
         directory: Path,
         *,
@@ -89,7 +89,7 @@ class World:
         self._writer = self.log.open_writer(0)
         self.now = NOW
         self.types: dict[tuple[str, str], str] = {}
-        self._app = build_app(
+        self.app = build_app(
             store,
             self.workspace,
             self.log,
@@ -99,7 +99,7 @@ class World:
             options=options,
         )
         self.client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(self._app),
+            transport=httpx.ASGITransport(self.app),
             base_url="http://test",
             headers={"Authorization": f"Bearer {SECRET}"},
         )
@@ -108,12 +108,22 @@ class World:
         """Ends the app's threads, each of which keeps three descriptors of the engine's, and the files."""
 
         async def end() -> None:
-            async with self._app.router.lifespan_context(self._app):
+            async with self.app.router.lifespan_context(self.app):
                 await self.client.aclose()
 
         asyncio.run(end())
         self.log.close()
         self.workspace.close()
+
+    def metrics(self) -> str:
+        """What Prometheus reads."""
+
+        async def read() -> str:
+            transport = httpx.ASGITransport(app=self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                return (await client.get("/metrics")).text
+
+        return asyncio.run(read())
 
     def key(self, distinct_id: str) -> int:
         if identifies_nobody(distinct_id):

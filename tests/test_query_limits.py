@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,8 +18,6 @@ from footfall.storage.store import (
     Store,
     StoreUnavailable,
 )
-from query_api.gate import Gate
-from query_api.problems import Busy
 from query_api.scan import ScannerMissing
 from tests.query_world import Event, World
 
@@ -64,33 +60,6 @@ async def test_trouble_with_the_store_is_named_without_details(
     assert (response.status_code, response.json()["code"]) == (status, code)
     assert "secret" not in response.text
     assert ("retry-after" in response.headers) == (status == 503)
-
-
-async def test_beyond_its_queue_the_gate_says_to_come_again() -> None:
-    gate, go = Gate(concurrency=1, queue=1), threading.Event()
-    running = [asyncio.ensure_future(gate.run(go.wait)) for _ in range(2)]
-    await asyncio.sleep(0)
-    with pytest.raises(Busy):
-        await gate.run(go.wait)
-    go.set()
-    assert await asyncio.gather(*running) == [True, True]
-    assert await gate.run(lambda: 7) == 7
-    gate.close()
-
-
-async def test_a_query_whose_client_left_keeps_its_place_until_it_ends() -> None:
-    gate, go = Gate(concurrency=1, queue=0), threading.Event()
-    left = asyncio.ensure_future(gate.run(go.wait))
-    await asyncio.sleep(0)
-    left.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await left
-    with pytest.raises(Busy):
-        await gate.run(go.wait)
-    go.set()
-    while gate.inside:
-        await asyncio.sleep(0.001)
-    gate.close()
 
 
 async def test_the_cache_tells_a_number_from_its_text(world: World) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from footfall.storage.migrate import MigrationAltered, migrate, read_migrations,
 from footfall.storage.opening import open_store
 from footfall.storage.store import (
     Query,
+    QueryCancelled,
     QueryLimits,
     QueryRefused,
     QueryTooExpensive,
@@ -316,6 +318,55 @@ def test_a_query_ends_at_its_memory_limit(store: Store) -> None:
     query = Query("SELECT length(groupArray(number)) FROM numbers(50_000_000)")
     with pytest.raises(QueryTooExpensive, match="MEMORY_LIMIT"):
         store.rows(query, QueryLimits(memory_bytes=50 << 20))
+
+
+def test_a_query_ends_when_it_has_read_its_rows(store: Store, new_name: Callable[[str], str]) -> None:
+    table = new_name("numbers")
+    make_numbers(store, table)
+    store.insert(table, numbers(*range(1000)), "t")
+    query = Query(f"SELECT sum(n) FROM {table}")
+    with pytest.raises(QueryTooExpensive) as caught:
+        store.rows(query, QueryLimits(rows=999))
+    assert caught.value.budget == "rows"
+    assert store.rows(query, QueryLimits(rows=1000)).rows == [(499_500,)]
+
+
+def test_a_query_ends_when_it_has_put_aside_what_it_may(store: Store) -> None:
+    query = Query("SELECT count() FROM (SELECT number, count() FROM numbers(5_000_000) GROUP BY number)")
+    with pytest.raises(QueryTooExpensive) as caught:
+        store.rows(query, QueryLimits(memory_bytes=400 << 20, threads=2, disk_bytes=1 << 20))
+    assert caught.value.budget == "disk_bytes"
+
+
+ENDLESS = Query("SELECT number FROM numbers(100_000_000_000) WHERE sipHash64(number) = 7")
+
+
+@pytest.mark.parametrize("way", ["rows", "stream"])
+def test_cancel_ends_the_queries_of_its_tag_and_no_others(store: Store, way: str) -> None:
+    def run(tag: str) -> StoreError | None:
+        try:
+            limits = QueryLimits(threads=1, tag=tag)
+            list(store.stream(ENDLESS, limits)) if way == "stream" else store.rows(ENDLESS, limits)
+        except StoreError as error:
+            return error
+        return None
+
+    def tags() -> set[str]:
+        found = store.rows(Query("SELECT Settings['log_comment'] FROM system.processes")).rows
+        return {row[0] for row in found}
+
+    with ThreadPoolExecutor(2) as pool:
+        futures = {tag: pool.submit(run, tag) for tag in ("tag1", "tag2")}
+        while not {"tag1", "tag2"} <= tags():
+            time.sleep(0.01)
+        store.cancel("none")
+        store.cancel("tag1")
+        assert isinstance(futures["tag1"].result(timeout=60), QueryCancelled)
+        assert "tag2" in tags()
+        store.cancel("tag2")
+        assert isinstance(futures["tag2"].result(timeout=60), QueryCancelled)
+    with pytest.raises(ValueError, match="letters and digits"):
+        store.cancel("x' OR 1 --")
 
 
 def test_a_big_group_by_goes_on_on_disk(store: Store) -> None:

@@ -11,6 +11,7 @@ from footfall.cli.child import SupervisorLink
 from footfall.cli.descriptors import allow_descriptors
 from footfall.cli.engines import opened_log, opened_store, opened_workspace
 from footfall.cli.log_lines import set_up_logging
+from footfall.cli.memory import memory_share
 from footfall.cli.processor_thread import ProcessorThread
 from footfall.cli.serving import QuietServer, serve
 from footfall.events.keys import KeyedHash
@@ -28,6 +29,20 @@ class ProcessorFailed(Exception):  # noqa: N818 - reads as what it is
     """The processor's thread ended by itself: this process must be started again."""
 
 
+def query_options_of(settings: Settings) -> QueryOptions:
+    """What queries may use on this machine."""
+    return QueryOptions(
+        seconds=settings.query_seconds,
+        memory_bytes=settings.query_memory_bytes or memory_share(settings.query_concurrency),
+        rows=settings.query_rows,
+        disk_bytes=settings.query_disk_bytes,
+        concurrency=settings.query_concurrency,
+        project_concurrency=settings.query_project_concurrency,
+        queue=settings.query_queue,
+        project_queue=settings.query_project_queue,
+    )
+
+
 def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink) -> None:
     """Returns when it was asked to end. StoreError, ScannerMissing at the start, ProcessorFailed later."""
     load_library()  # now: without it, somebody's first funnel would fail instead of the start
@@ -36,7 +51,7 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
     installation_key = read_installation_key(settings)
     keyed_hash, sealer = KeyedHash(installation_key), Sealer(installation_key)
     registry = CollectorRegistry()
-    query_options = QueryOptions(seconds=settings.query_seconds, memory_bytes=settings.query_memory_bytes)
+    query_options = query_options_of(settings)
     with ExitStack() as stack:
         workspace = stack.enter_context(opened_workspace(settings))
         log = stack.enter_context(opened_log(settings))

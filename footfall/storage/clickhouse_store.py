@@ -23,8 +23,10 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from footfall.storage.store import (
+    Budget,
     Parameter,
     Query,
+    QueryCancelled,
     QueryLimits,
     QueryRefused,
     QueryTooExpensive,
@@ -34,26 +36,30 @@ from footfall.storage.store import (
 )
 
 # Error codes of ClickHouse. Everything else that has a code is our SQL's fault.
-_TOO_EXPENSIVE = frozenset({
-    158,  # TOO_MANY_ROWS
-    159,  # TIMEOUT_EXCEEDED
-    160,  # TOO_SLOW
-    191,  # SET_SIZE_LIMIT_EXCEEDED
-    241,  # MEMORY_LIMIT_EXCEEDED
-    307,  # TOO_MANY_BYTES
-    396,  # TOO_MANY_ROWS_OR_BYTES
-})  # fmt: skip
+_TOO_EXPENSIVE: dict[int, Budget] = {
+    158: "rows",  # TOO_MANY_ROWS
+    159: "seconds",  # TIMEOUT_EXCEEDED
+    160: "seconds",  # TOO_SLOW
+    191: "rows",  # SET_SIZE_LIMIT_EXCEEDED
+    241: "memory_bytes",  # MEMORY_LIMIT_EXCEEDED
+    307: "rows",  # TOO_MANY_BYTES
+    396: "disk_bytes",  # TOO_MANY_ROWS_OR_BYTES: of temporary files, the only such limit that is set
+}
+_CANCELLED = 394  # QUERY_WAS_CANCELLED
 _UNAVAILABLE = frozenset({
     74, 75, 76, 77,  # CANNOT_READ_FROM, CANNOT_WRITE_TO, CANNOT_OPEN, CANNOT_CLOSE a file
     201, 202,  # QUOTA_EXCEEDED, TOO_MANY_SIMULTANEOUS_QUERIES
     209, 210, 225,  # SOCKET_TIMEOUT, NETWORK_ERROR, NO_ZOOKEEPER
     242, 243, 252,  # TABLE_IS_READ_ONLY, NOT_ENOUGH_SPACE, TOO_MANY_PARTS
-    279, 319, 394,  # ALL_CONNECTION_TRIES_FAILED, UNKNOWN_STATUS_OF_INSERT, QUERY_WAS_CANCELLED
+    279, 319,  # ALL_CONNECTION_TRIES_FAILED, UNKNOWN_STATUS_OF_INSERT
     999, 1000, 1001,  # KEEPER_EXCEPTION, POCO_EXCEPTION, STD_EXCEPTION
 })  # fmt: skip
 
 # A tenth to a seventh less time for a whole funnel than by default (bench/); a block holds some MB.
 _FEW_LARGE_BLOCKS = {"max_block_size": 65_536, "preferred_block_size_bytes": 8 << 20}
+
+# All queries together are too much for the engine: not the fault of the one that is told.
+_OF_ALL = ("(total) memory limit exceeded", "User memory limit exceeded")
 
 _CODE = re.compile(r"Code: (\d+)")
 
@@ -106,6 +112,12 @@ class ClickHouseStore:
         ):
             for block in blocks:
                 yield tuple(_as_numpy(column, place) for place, column in enumerate(block, start=1))
+
+    def cancel(self, tag: str) -> None:
+        if not tag.isalnum():
+            raise ValueError(f"a tag is of letters and digits, not {tag!r}")
+        # The server's own queries have no comment of ours, and chDB knows no query ids of ours.
+        self.command(f"KILL QUERY WHERE Settings['log_comment'] = '{tag}' ASYNC")
 
     def command(self, sql: str) -> None:
         with _errors_as_ours(), self._connections.borrow() as client:
@@ -174,17 +186,22 @@ def _as_numpy(column: Sequence[Any], place: int) -> np.ndarray[Any, Any]:
     return np.frombuffer(column, dtype=column.typecode)
 
 
-def _settings(limits: QueryLimits | None) -> dict[str, int | float]:
+def _settings(limits: QueryLimits | None) -> dict[str, int | float | str]:
     """The engine's names for what one query may use. Beyond half its memory it goes on on disk."""
     limits = limits or QueryLimits()
-    settings: dict[str, int | float] = {
+    settings: dict[str, int | float | str] = {
         "max_execution_time": limits.seconds,
         "max_memory_usage": limits.memory_bytes,
         "max_bytes_before_external_group_by": limits.memory_bytes // 2,
         "max_bytes_before_external_sort": limits.memory_bytes // 2,
     }
-    if limits.threads:
-        settings["max_threads"] = limits.threads
+    optional: dict[str, int | str] = {
+        "max_threads": limits.threads,
+        "max_rows_to_read": limits.rows,
+        "max_temporary_data_on_disk_size_for_query": limits.disk_bytes,
+        "log_comment": limits.tag,
+    }
+    settings |= {name: value for name, value in optional.items() if value}
     return settings
 
 
@@ -228,6 +245,9 @@ def _errors_as_ours() -> Iterator[None]:
 def _store_error(message: str, code: int | None) -> StoreError:
     if code is None and (found := _CODE.search(message)):
         code = int(found[1])
-    if code is None or code in _UNAVAILABLE:
+    if code == _CANCELLED:
+        return QueryCancelled(message)
+    if code is None or code in _UNAVAILABLE or any(words in message for words in _OF_ALL):
         return StoreUnavailable(message)
-    return QueryTooExpensive(message) if code in _TOO_EXPENSIVE else QueryRefused(message)
+    budget = _TOO_EXPENSIVE.get(code)
+    return QueryRefused(message) if budget is None else QueryTooExpensive(message, budget)

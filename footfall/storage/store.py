@@ -7,13 +7,14 @@ Laws, each a test in tests/test_store_laws.py that runs on every engine:
 3. Any text round-trips through `Query.parameters`, also tabs, newlines, NUL, quotes, braces.
 4. `stream` gives the same rows as `rows`, in blocks, and holds at most a few blocks in memory.
 5. One Store may be used from several threads at once, and within an open stream.
+6. `cancel` ends the queries of one tag, streams too, and no others; what it ends raises QueryCancelled.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +40,9 @@ class QueryLimits:
     seconds: float = 60.0
     memory_bytes: int = 4 << 30
     threads: int = 0  # 0: as many as the machine has
+    rows: int = 0  # to read; 0: any number
+    disk_bytes: int = 0  # that sorts and groups may put aside on disk; 0: any number
+    tag: str = ""  # what `cancel` knows the query by; of letters and digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,8 @@ class StoreError(Exception):
     """Anything a store may raise.
 
     StoreError
-    ├── StoreUnavailable   the engine cannot be reached: retry with the same token
+    ├── StoreUnavailable   the engine cannot be reached, or has no memory left: retry with the same token
+    │   └── QueryCancelled somebody ended it
     ├── QueryTooExpensive  a limit of QueryLimits was hit
     └── QueryRefused       the engine says that the SQL is wrong: our bug
     """
@@ -65,8 +70,20 @@ class StoreUnavailable(StoreError):  # noqa: N818
     """The engine cannot be reached."""
 
 
+class QueryCancelled(StoreUnavailable):
+    """The query was ended by `cancel`, or by the engine's operator."""
+
+
+Budget = Literal["seconds", "memory_bytes", "rows", "disk_bytes"]
+"""The limits of QueryLimits that a query can go over, by their fields."""
+
+
 class QueryTooExpensive(StoreError):  # noqa: N818
-    """A limit was hit: time, memory or rows."""
+    """A limit was hit; `budget` says which, if the engine does."""
+
+    def __init__(self, message: str, budget: Budget | None = None) -> None:
+        super().__init__(message)
+        self.budget = budget
 
 
 class QueryRefused(StoreError):  # noqa: N818
@@ -90,6 +107,10 @@ class Store(Protocol):
         Another type (also Nullable, LowCardinality, Bool, DateTime) is QueryRefused: cast it in the query.
         Closing or dropping the generator cancels the query.
         """
+        ...
+
+    def cancel(self, tag: str) -> None:
+        """Asks the engine to end every query that runs with this tag now; does not wait until they did."""
         ...
 
     def command(self, sql: str) -> None:

@@ -185,6 +185,7 @@ def scan(
     found = scan_funnel(
         blocks(), _plan(spec, scope, values), memory_bytes=reader.memory_bytes, threads=reader.threads
     )
+    reader.check()
     return Scanned(found, values.texts() if values is not None else ())
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from starlette.requests import Request
@@ -17,8 +18,15 @@ from query_api.gate import Gate
 from query_api.meters import Meters
 from query_api.problems import BodyTooLarge, Problem, problem_of
 
-RETRY_AFTER_SECONDS = 2
+Answer = TypeVar("Answer")
+CLIENT_LEFT = 499
+"""The status that metrics count where nobody waits for the answer any more."""
+
 _logger = structlog.get_logger("query_api")
+
+
+class ClientLeft(Exception):  # noqa: N818 - reads as what it is
+    """Nobody waits for the answer any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +37,22 @@ class Front:
     meters: Meters
 
     async def answer(self, route: str, work: Callable[[], Any], *, status: int = 200) -> Response:
-        """`work` runs in a thread; what it returns becomes JSON, what it raises a problem."""
+        """`work`, which is quick, runs at the desk; what it returns becomes JSON, its failure a problem."""
+
+        async def ask() -> bytes:
+            return await self.gate.at_desk(lambda: write_json(work()))
+
+        return await self.respond(route, ask, status=status)
+
+    async def respond(
+        self, route: str, ask: Callable[[], Awaitable[bytes]], *, status: int = 200
+    ) -> Response:
+        """What `ask` gives is the body; what it raises becomes a problem."""
         started = time.perf_counter()
         try:
-            value = await self.gate.run(work)
-            response = Response(write_json(value), status, media_type="application/json")
+            response = Response(await ask(), status, media_type="application/json")
+        except ClientLeft:
+            response = Response(status_code=CLIENT_LEFT)
         except Exception as error:  # noqa: BLE001 - the one place where every failure becomes an answer
             response = problem_response(error)
         self.meters.requests.labels(route, str(response.status_code)).inc()
@@ -52,14 +71,34 @@ async def read_body(request: Request) -> bytes:
     return b"".join(chunks)
 
 
+async def while_wanted(request: Request, asking: Awaitable[Answer]) -> Answer:
+    """The answer; ClientLeft, and the asking cancelled, if the client goes away before. The body was read."""
+    working = asyncio.ensure_future(asking)
+    leaving = asyncio.ensure_future(_until_left(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientLeft("the client went away")
+        return working.result()
+    finally:
+        leaving.cancel()
+        working.cancel()
+        await asyncio.gather(leaving, working, return_exceptions=True)
+
+
+async def _until_left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
 def problem_response(error: Exception) -> Response:
     """application/problem+json for any failure; bugs are logged with their trace."""
     problem: Problem = problem_of(error)
     if problem.status == 500:
         _logger.error("a query failed", exc_info=error)
     headers = {}
-    if problem.status == 503:
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if problem.retry_after is not None:
+        headers["Retry-After"] = str(problem.retry_after)
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     body = write_json(problem.as_json())
