@@ -37,7 +37,6 @@ from footfall.storage.rows import (
     build_events_table,
     build_table,
 )
-from footfall.storage.store import Store
 from footfall.workspace import open_workspace
 from footfall.workspace.projects import Project
 from query_api.app import build_app

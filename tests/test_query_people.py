@@ -11,6 +11,7 @@ import pytest
 
 from footfall import __version__
 from footfall.workspace import Project
+from query_api.run import ANALYSES
 from tests.system import SECRET_KEY, WRITE_KEY, System
 
 NOW = 1_796_000_000_000  # 2026-11-30T00:53:20Z
@@ -259,10 +260,10 @@ async def test_the_page_of_a_browser_can_load_nothing(system: System) -> None:
 async def test_openapi_describes_every_route(system: System) -> None:
     document = (await system.query_api.get("/openapi.json")).json()
     routes = {
-        "/api/v1/query/trends", "/api/v1/query/trends/users", "/api/v1/query/trends/explain",
-        "/api/v1/query/funnel", "/api/v1/query/funnel/users", "/api/v1/query/funnel/explain",
+        *(f"/api/v1/query/{name}{end}" for name in ANALYSES for end in ("", "/users", "/explain")),
         "/api/v1/users/{id}", "/api/v1/users/{id}/events", "/api/v1/catalogue",
-        "/api/v1/projects", "/api/v1/projects/{name}/ledger", "/healthz", "/readyz", "/metrics", "/",
+        "/api/v1/projects", "/api/v1/projects/{name}/ledger",
+        "/api/v1/projects/{name}/virtual-events", "/api/v1/projects/{name}/virtual-events/{event}", "/healthz", "/readyz", "/metrics", "/",
     }  # fmt: skip
     assert set(document["paths"]) == routes
     text = str(document)

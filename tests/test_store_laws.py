@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -332,9 +333,12 @@ def test_a_query_ends_when_it_has_read_its_rows(store: Store, new_name: Callable
 
 
 def test_a_query_ends_when_it_has_put_aside_what_it_may(store: Store) -> None:
-    query = Query("SELECT count() FROM (SELECT number, count() FROM numbers(5_000_000) GROUP BY number)")
+    groups = "SELECT number % 3_000_000 AS k, groupArray(number) FROM numbers(6_000_000) GROUP BY k"
+    query = Query(f"SELECT count() FROM ({groups})")
+    limits = QueryLimits(memory_bytes=200 << 20, threads=2)
+    assert store.rows(query, limits).rows == [(3_000_000,)]
     with pytest.raises(QueryTooExpensive) as caught:
-        store.rows(query, QueryLimits(memory_bytes=400 << 20, threads=2, disk_bytes=1 << 20))
+        store.rows(query, replace(limits, disk_bytes=1 << 20))
     assert caught.value.budget == "disk_bytes"
 
 

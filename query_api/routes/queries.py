@@ -45,6 +45,11 @@ def build_query_routes(front: Front, queries: Queries) -> APIRouter:
 
         return await front.respond(f"query/{analysis}", ask)
 
+    def compute(asked: Asked, ticket: Ticket) -> Computed:
+        computed = queries.compute(asked, ticket)
+        front.meters.rows_read.inc(computed.rows_read)
+        return computed
+
     async def answer(prepared: Prepared) -> bytes:
         """From the cache, from an equal query that runs, or computed now."""
 
@@ -58,12 +63,10 @@ def build_query_routes(front: Front, queries: Queries) -> APIRouter:
         if computed is None:
             # Who wants a fresh answer has a computation of their own.
             key = f"{asked.key} {id(asked)}" if prepared.spec.refresh else asked.key
-            project = prepared.project.name
             computed, is_known = await flights.join(
-                key, lambda: gate.run(project, lambda ticket: queries.compute(asked, ticket))
+                key, lambda: gate.run(prepared.project.name, lambda ticket: compute(asked, ticket))
             )
             front.meters.shared.inc(is_known)
-            front.meters.rows_read.inc(0 if is_known else computed.rows_read)
         found = computed
         return await gate.at_desk(lambda: write_json(queries.show(asked, found, cached=is_known)))
 
