@@ -1,60 +1,26 @@
-"""Bindings as they flow: what the records of a block claim, what is known of the ids, and whose person
-changes.
+"""Bindings as they flow: what is known of the ids that a block names, and whose person changes.
 
-A local memory follows the `bindings` table, whose only writer the processor is: a filter says at once which
-ids were never bound, and what was looked up lately is kept.
+A local memory follows the tables `bindings` and `rulings`, whose only writer the processor is: a filter says
+at once which ids were never bound, and what was looked up lately is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-from footfall.events.identity import NO_TIES, Binding, ResolutionRules, Ties, person_of, tie
-from footfall.events.keys import NOBODY, event_key
-from footfall.events.record import Record, telling
-from footfall.storage.rows import BindingRow
-from footfall.storage.store import Parameter, Query, Store
+from footfall.events.identity import NO_TIES, Binding, ResolutionRules, Ruling, Ties, tie
+from footfall.events.keys import NOBODY
+from footfall.events.persons import Merges, TiesSource, neighbourhood, owners
+from footfall.storage.rows import BindingRow, DecisionRow, RulingRow
+from footfall.storage.store import Query, Store
+from footfall.storage.ties import StoredTies
 from footfall.workspace.projects import MAX_SHARED_DEVICE_LIMIT
 from processor.blocks import Plan
-from processor.event_block import Request, Rows
-from processor.id_keys import IdKeys
+from processor.claims import Claims, as_binding, as_ruling
+from processor.decisions import Change, decision_rows
 from processor.key_filter import KeyFilter
 from processor.recent import Recent
-
-ANONYMOUS_IDENTITIES = (
-    "$identity_anonymous_id",
-    "$identity_cookie_id",
-    "$identity_android_uuid",
-    "$identity_android_id",
-    "$identity_ios_uuid",
-    "$identity_idfv",
-    "$identity_mp_id",
-    "$identity_harmony_uuid",
-)
-"""Declared identities that stand for a device or browser: what `track_id_bind` binds to the login."""
-
-_IDENTITY_TYPES = ("track_signup", "track_id_bind")
-_LOOKUP = 10_000
-
-_BINDINGS_OF_IDS = """
-SELECT anonymous_key, login_key, trusted, toUnixTimestamp64Milli(received_at), seq, event_key
-FROM bindings WHERE anonymous_key IN {keys:Array(UInt64)} AND NOT (
-    log_partition = {own_partition:UInt16} AND log_offset BETWEEN {own_first:UInt64} AND {own_last:UInt64}
-)"""
-
-_LOGINS_AMONG_IDS = """
-SELECT DISTINCT login_key, trusted
-FROM bindings WHERE login_key IN {keys:Array(UInt64)} AND NOT (
-    log_partition = {own_partition:UInt16} AND log_offset BETWEEN {own_first:UInt64} AND {own_last:UInt64}
-)"""
-
-_IDS_OF_LOGINS = """
-SELECT login_key, anonymous_key, any(login_id)
-FROM bindings WHERE login_key IN {keys:Array(UInt64)} AND NOT (
-    log_partition = {own_partition:UInt16} AND log_offset BETWEEN {own_first:UInt64} AND {own_last:UInt64}
-) GROUP BY login_key, anonymous_key"""
 
 
 class People(NamedTuple):
@@ -62,9 +28,12 @@ class People(NamedTuple):
 
     persons: Mapping[int, int]  # id key -> person's key, where they differ
     bindings: Sequence[BindingRow]  # not known before
+    rulings: Sequence[RulingRow]
+    decisions: Sequence[DecisionRow]  # made or changed by the block
     moved: Mapping[int, tuple[int, int]]  # id key -> (person before this block, person now)
-    ties: Mapping[int, Ties]  # of the ids that the new bindings name, with them
-    projects: Mapping[int, str]  # by id key, of those
+    ties: Mapping[int, Ties]  # of the ids that the new bindings and the rulings name, with them
+    projects: Mapping[int, str]  # by id key, of those and of those that moved
+    merges: Merges
 
     @property
     def overrides(self) -> dict[int, int]:
@@ -72,85 +41,23 @@ class People(NamedTuple):
         return {key: after for key, (_, after) in self.moved.items()}
 
 
-def find_claims(requests: Sequence[Request], rows: Rows, id_keys: IdKeys) -> list[BindingRow]:
-    """The bindings that the records make, each (anonymous, login, trusted) once, by the first of them."""
-    first: dict[tuple[str, str, str, bool], int] = {}
-    places = [(r.header.project, r.header.trusted, r.header.received_at) for r in requests]
-    for row, record in enumerate(rows.records):
-        if record.login_id or record.type in _IDENTITY_TYPES or "$is_login_id" in record.properties:
-            project, trusted, received_at = places[rows.request_of[row]]
-            for anonymous_id, login_id in _pairs(record):
-                pair = (project, anonymous_id, login_id, trusted)
-                known = first.setdefault(pair, row)
-                if known != row and received_at <= places[rows.request_of[known]][2]:
-                    first[pair] = min(known, row, key=lambda each: _order(requests, rows, each))
-    claims: dict[tuple[int, int, bool], BindingRow] = {}
-    for (project, anonymous_id, login_id, _), row in first.items():
-        anonymous = (id_keys.key(project, anonymous_id), anonymous_id)
-        claim = _claim(requests, rows, row, anonymous, (id_keys.key(project, login_id), login_id))
-        if claim.login_key != NOBODY:
-            known_claim = claims.setdefault((claim.anonymous_key, claim.login_key, claim.trusted), claim)
-            if _as_binding(claim).order < _as_binding(known_claim).order:
-                claims[claim.anonymous_key, claim.login_key, claim.trusted] = claim
-    return list(claims.values())
+class Member(NamedTuple):
+    """An id and whose it is."""
+
+    project: str
+    person: int
+    person_id: str | None  # the login behind the person, if a binding told it
 
 
-def _order(requests: Sequence[Request], rows: Rows, row: int) -> tuple[int, int, int]:
-    """As Binding.order."""
-    received_at = requests[rows.request_of[row]].header.received_at
-    return (received_at, rows.seq[row], event_key(rows.event_ids[row]))
+class _Said(NamedTuple):
+    """What the block says, by the keys of the ids that it names."""
 
+    bindings: Mapping[int, Sequence[Binding]]
+    rulings: Mapping[int, Sequence[Ruling]]
+    projects: Mapping[int, str]
 
-def _claim(
-    requests: Sequence[Request], rows: Rows, row: int, anonymous: tuple[int, str], login: tuple[int, str]
-) -> BindingRow:
-    """An id that identifies nobody never binds: then the record only says that its login is one."""
-    header, partition, offset = requests[rows.request_of[row]]
-    if anonymous[0] == NOBODY:
-        anonymous = login
-    return BindingRow(
-        project=header.project,
-        anonymous_key=anonymous[0],
-        login_key=login[0],
-        anonymous_id=anonymous[1],
-        login_id=login[1],
-        received_at=header.received_at,
-        seq=rows.seq[row],
-        event_key=event_key(rows.event_ids[row]),
-        trusted=header.trusted,
-        log_partition=partition,
-        log_offset=offset,
-    )
-
-
-def _pairs(record: Record) -> Iterable[tuple[str, str]]:
-    """(anonymous id, login id) for each link that a record makes; equal ids only say: this is a login."""
-    login = telling(record.login_id)
-    if record.type == "track_signup":
-        yield record.original_id or "", telling(record.distinct_id) or login
-    if login:
-        yield record.anonymous_id or login, login
-    if record.properties.get("$is_login_id") is True:
-        own = telling(record.distinct_id) or login
-        yield own, own
-    if record.type == "track_id_bind":
-        identities = record.identities or {}
-        bound = next(_told_ids(identities.get("$identity_login_id")), login)
-        for name in ANONYMOUS_IDENTITIES:
-            for device in _told_ids(identities.get(name)):
-                if bound:
-                    yield device, bound
-
-
-def _told_ids(identity: Any) -> Iterator[str]:
-    """The ids that a declared identity, one or a list of them, tells somebody by."""
-    for each in identity if isinstance(identity, list) else [identity]:
-        if isinstance(each, str) and telling(each):
-            yield each
-
-
-def _as_binding(row: BindingRow) -> Binding:
-    return Binding(row.anonymous_key, row.login_key, row.trusted, row.received_at, row.seq, row.event_key)
+    def of_project(self, project: str) -> set[int]:
+        return {key for key, each in self.projects.items() if each == project}
 
 
 class BindingBook:
@@ -164,44 +71,53 @@ class BindingBook:
         self._rules_of = rules_of
         self._bound = KeyFilter()
         self._recent: Recent[int, Ties] = Recent(capacity)
+        self._merges: Merges | None = None
+        self._merge_projects: dict[int, str] = {}
 
     def rebuild(self) -> None:
         """Reads which ids are bound from the store."""
         self._bound = KeyFilter()
         self._recent = Recent(self._recent.capacity)
+        self._merges = None  # read with the first block, which may have to leave out itself
         for anonymous, login in self._store.stream(Query("SELECT anonymous_key, login_key FROM bindings")):
             self._bound.add(anonymous.tolist())
             self._bound.add(login.tolist())
+        for (subject,) in self._store.stream(Query("SELECT subject_key FROM rulings")):
+            self._bound.add(subject.tolist())
 
-    def settle(self, plan: Plan, ids: Mapping[str, Collection[int]], claims: Sequence[BindingRow]) -> People:
+    def settle(self, plan: Plan, ids: Mapping[str, Collection[int]], claims: Claims) -> People:
         """The persons of these ids (by project), once the claims are taken in."""
-        asked = {key for keys in ids.values() for key in keys}
-        asked.update(key for claim in claims for key in (claim.anonymous_key, claim.login_key))
-        known = self.ties_of(plan, asked)
-        claims = [_of_use(claim, known) for claim in claims]
-        new = [claim for claim in claims if not _is_known(_as_binding(claim), known)]
-        rules_of = cache(self._rules_of)
-        rules: dict[int, ResolutionRules] = {}
-        for project, keys in ids.items():
-            rules.update(dict.fromkeys(keys, rules_of(project)))
-        named: dict[int, list[Binding]] = {}
-        projects: dict[int, str] = {}
-        for row in new:
-            for key in {row.anonymous_key, row.login_key}:
-                named.setdefault(key, []).append(_as_binding(row))
-                projects[key] = row.project
-                rules[key] = rules_of(row.project)
-        ties = {key: tie(key, known.get(key, NO_TIES), bindings) for key, bindings in named.items()}
+        known = self.ties_of(plan, _named(ids, claims))
+        bindings = [_of_use(claim, known) for claim in claims.bindings]
+        bindings = [claim for claim in bindings if not _is_known(as_binding(claim), known)]
+        claims = claims._replace(bindings=bindings)
+        said = _by_key(claims)
+        ties = {
+            key: tie(key, known.get(key, NO_TIES), said.bindings.get(key, ()), said.rulings.get(key, ()))
+            for key in said.projects
+        }
+        merges = self._known_merges(plan)
+        later = merges.with_rulings(map(as_ruling, claims.rulings))
+        sources = _Known(self, plan), _Known(self, plan, ties, bindings)
+        remerged = self._remerged(merges, later, claims.rulings, sources[1])
         persons: dict[int, int] = {}
         moved: dict[int, tuple[int, int]] = {}
-        for key in asked & rules.keys():
-            before = person_of(key, known.get(key, NO_TIES), rules[key]) if key in known else key
-            after = person_of(key, ties[key], rules[key]) if key in ties else before
-            if after != key:
-                persons[key] = after
-            if after != before:
-                moved[key] = (before, after)
-        return People(persons, new, moved, ties, projects)
+        changes: list[Change] = []
+        projects = dict(said.projects)
+        for project in ids.keys() | set(said.projects.values()) | set(remerged.values()):
+            moving = said.of_project(project) | {key for key, each in remerged.items() if each == project}
+            wanted = known.keys() & set(ids.get(project, ()))
+            change = _compare(project, self._rules_of(project), (wanted, moving), sources)
+            for key in {*wanted, *change.moving}:
+                old = merges.root(change.owners_before.get(key, key))
+                new = later.root(change.owners_after.get(key, key))
+                if new != key:
+                    persons[key] = new
+                if new != old:
+                    moved[key], projects[key] = (old, new), project
+            changes.append(change)
+        decisions = decision_rows(self._store, plan.version, claims, changes, (merges, later))
+        return People(persons, bindings, claims.rulings, decisions, moved, ties, projects, later)
 
     def ties_of(self, plan: Plan, keys: Collection[int]) -> dict[int, Ties]:
         """The ties of those ids that have any, without what an earlier try of this block stored."""
@@ -213,65 +129,147 @@ class BindingBook:
                 unknown.append(key)
             else:
                 found[key] = ties
-        for start in range(0, len(unknown), _LOOKUP):
-            asked = unknown[start : start + _LOOKUP]
-            looked_up = self._look_up(plan, asked)
-            for key in asked:
+        if unknown:
+            looked_up = self.stored(plan).ties_of(unknown)
+            for key in unknown:
                 self._recent[key] = found[key] = looked_up.get(key, NO_TIES)
         return found
 
-    def _look_up(self, plan: Plan, keys: Sequence[int]) -> dict[int, Ties]:
-        named: dict[int, list[Binding]] = {}
-        for values in self._store.rows(Query(_BINDINGS_OF_IDS, {"keys": keys, **plan.own})).rows:
-            binding = Binding(*values)
-            named.setdefault(binding.anonymous_key, []).append(binding)
-        for login_key, trusted in self._store.rows(Query(_LOGINS_AMONG_IDS, {"keys": keys, **plan.own})).rows:
-            named.setdefault(login_key, []).append(Binding(login_key, login_key, trusted, 0, 0, 0))
-        return {key: tie(key, NO_TIES, bindings) for key, bindings in named.items()}
+    def stored(self, plan: Plan) -> StoredTies:
+        """What the store knows without this block."""
+        return StoredTies(self._store.rows, plan.own)
 
     def members(self, plan: Plan, people: People, persons: Mapping[int, str]) -> dict[int, Member]:
         """The ids of these persons (key -> project), as far as bindings name them, and the persons
         themselves.
         """
-        names: dict[int, str] = {}
-        candidates = dict(persons)
-        for row in self._named_by(plan, list(persons)):
-            login_key, anonymous_key, login_id = row
-            names[login_key] = login_id
-            candidates[anonymous_key] = persons[login_key]
-        for claim in people.bindings:
-            if claim.login_key in persons:
-                names[claim.login_key] = claim.login_id
-                candidates[claim.anonymous_key] = claim.project
-        rules_of = cache(self._rules_of)
-        known = {**self.ties_of(plan, candidates.keys() - people.ties.keys()), **people.ties}
-        return {
-            key: Member(
-                project,
-                person := person_of(key, known.get(key, NO_TIES), rules_of(project)),
-                names.get(person),
-            )
-            for key, project in candidates.items()
-        }
-
-    def _named_by(self, plan: Plan, logins: Sequence[int]) -> Iterable[tuple[int, int, str]]:
-        for start in range(0, len(logins), _LOOKUP):
-            asked: dict[str, Parameter] = {"keys": logins[start : start + _LOOKUP], **plan.own}
-            yield from self._store.rows(Query(_IDS_OF_LOGINS, asked)).rows
+        after = _Known(self, plan, people.ties, people.bindings)
+        logins = {login: person for person in persons for login in people.merges.logins_of(person)}
+        names = self.stored(plan).names_of(persons.keys())
+        for row in people.bindings:
+            if row.login_key in persons:
+                names[row.login_key] = row.login_id
+        by_project: dict[str, set[int]] = {}
+        for login, person in logins.items():
+            by_project.setdefault(persons[person], set()).add(login)
+        for login, devices in after.devices_of(logins.keys()).items():
+            by_project[persons[logins[login]]] |= devices
+        found: dict[int, Member] = {}
+        for project, keys in by_project.items():
+            rules = self._rules_of(project)
+            owned = owners(neighbourhood(keys, after, rules), rules)
+            for key in keys:
+                person = people.merges.root(owned.get(key, key))
+                found[key] = Member(project, person, names.get(person))
+        return found
 
     def remember(self, people: People) -> None:
-        """The block's bindings are stored now."""
+        """The block's bindings and rulings are stored now."""
         self._bound.add(people.ties)
         for key, ties in people.ties.items():
             self._recent[key] = ties
+        self._merges = people.merges
+        self._note_merge_projects(people.rulings)
+
+    def _known_merges(self, plan: Plan) -> Merges:
+        if self._merges is None:
+            stored = self.stored(plan)
+            self._merges = stored.merges()
+            self._merge_projects = stored.projects_of_merges()
+        return self._merges
+
+    def _note_merge_projects(self, rulings: Iterable[RulingRow]) -> None:
+        for row in rulings:
+            if row.kind in ("merge", "unmerge"):
+                self._merge_projects.update({row.subject_key: row.project, row.login_key: row.project})
+
+    def _remerged(
+        self, merges: Merges, later: Merges, rulings: Sequence[RulingRow], after: TiesSource
+    ) -> dict[int, str]:
+        """Logins whose person changes by merges, and the ids that bindings name with them: key -> project."""
+        logins = merges.differences(later) if later is not merges else set()
+        if not logins:
+            return {}
+        projects = dict(self._merge_projects)
+        for row in rulings:
+            projects.update({row.subject_key: row.project, row.login_key: row.project})
+        found = {login: projects[login] for login in logins}
+        for login, devices in after.devices_of(logins).items():
+            found.update(dict.fromkeys(devices, projects[login]))
+        return found
 
 
-class Member(NamedTuple):
-    """An id and whose it is."""
+class _Known:
+    """A TiesSource: the book's memory, with what a block adds."""
 
-    project: str
-    person: int
-    person_id: str | None  # the login behind the person, if a binding told it
+    def __init__(
+        self,
+        book: BindingBook,
+        plan: Plan,
+        ties: Mapping[int, Ties] | None = None,
+        bindings: Sequence[BindingRow] = (),
+    ) -> None:
+        self._book = book
+        self._plan = plan
+        self._ties = ties or {}
+        self._bindings = bindings
+
+    def ties_of(self, keys: Collection[int]) -> Mapping[int, Ties]:
+        known = self._book.ties_of(self._plan, [key for key in keys if key not in self._ties])
+        return known | {key: self._ties[key] for key in keys if key in self._ties}
+
+    def devices_of(self, logins: Collection[int]) -> Mapping[int, set[int]]:
+        found = self._book.stored(self._plan).devices_of(logins) if logins else {}
+        for row in self._bindings:
+            if row.login_key in logins and row.anonymous_key not in (row.login_key, NOBODY):
+                found.setdefault(row.login_key, set()).add(row.anonymous_key)
+        return found
+
+
+def _compare(
+    project: str,
+    rules: ResolutionRules,
+    keys: tuple[set[int], set[int]],
+    sources: tuple[TiesSource, TiesSource],
+) -> Change:
+    """`keys`: of wanted ids, and of those whose owner may have changed, from which more may follow.
+
+    `sources`: before and after.
+    """
+    (wanted, moving), (before, after) = keys, sources
+    reach = moving
+    while rules.one_to_one and moving:
+        old, new = (neighbourhood(reach, source, rules).keys() for source in (before, after))
+        if old | new <= reach:
+            break
+        reach = reach | old | new
+    ties_before = neighbourhood(reach, before, rules) if reach else {}
+    ties_after = neighbourhood(reach | wanted, after, rules) if reach or wanted else {}
+    owners_after = owners(ties_after, rules)
+    owners_before = owners_after | {key: key for key in reach} | owners(ties_before, rules)
+    return Change(project, rules, reach, ties_before, ties_after, owners_before, owners_after)
+
+
+def _named(ids: Mapping[str, Collection[int]], claims: Claims) -> set[int]:
+    named = {key for keys in ids.values() for key in keys}
+    named.update(key for row in claims.bindings for key in (row.anonymous_key, row.login_key))
+    named.update(row.subject_key for row in claims.rulings)
+    return named
+
+
+def _by_key(claims: Claims) -> _Said:
+    bound: dict[int, list[Binding]] = {}
+    ruled: dict[int, list[Ruling]] = {}
+    projects: dict[int, str] = {}
+    for row in claims.bindings:
+        for key in {row.anonymous_key, row.login_key} - {NOBODY}:
+            bound.setdefault(key, []).append(as_binding(row))
+            projects[key] = row.project
+    for ruling in claims.rulings:
+        if ruling.kind in ("bind", "unbind"):
+            ruled.setdefault(ruling.subject_key, []).append(as_ruling(ruling))
+            projects[ruling.subject_key] = ruling.project
+    return _Said(bound, ruled, projects)
 
 
 def _of_use(claim: BindingRow, known: Mapping[int, Ties]) -> BindingRow:
@@ -280,6 +278,8 @@ def _of_use(claim: BindingRow, known: Mapping[int, Ties]) -> BindingRow:
     One more login would change nothing, and an app that sends the same device id everywhere would bind it to
     every customer.
     """
+    if as_binding(claim).names_nobody:
+        return claim
     logins = known.get(claim.anonymous_key, NO_TIES).logins
     if len(logins) <= MAX_SHARED_DEVICE_LIMIT or (claim.login_key, claim.trusted) in logins:
         return claim
@@ -290,6 +290,8 @@ def _of_use(claim: BindingRow, known: Mapping[int, Ties]) -> BindingRow:
 
 def _is_known(claim: Binding, known: Mapping[int, Ties]) -> bool:
     """Whether the claim says nothing new."""
+    if claim.names_nobody:
+        return known.get(claim.anonymous_key or claim.login_key, NO_TIES).claims_nobody
     if claim.anonymous_key == claim.login_key:
         ties = known.get(claim.login_key, NO_TIES)
         return ties.is_trusted_login if claim.trusted else ties.is_login

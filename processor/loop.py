@@ -17,13 +17,12 @@ from prometheus_client import CollectorRegistry
 
 from footfall.crash_points import reach
 from footfall.eventlog.log import Log, LogError
-from footfall.events.identity import ResolutionRules
 from footfall.events.keys import KeyedHash
 from footfall.events.log_record import MalformedLogRecord, read_header
 from footfall.storage.rows import build_table
 from footfall.storage.sealing import Sealer
 from footfall.storage.store import Store, StoreError
-from footfall.workspace import Project
+from footfall.workspace import IdentityRules, Project
 from processor.blocks import (
     Damaged,
     LogReplacedError,
@@ -179,12 +178,9 @@ class Processor:
                 pass
         return self._last_data_until  # an unreadable record says no time: do not promise more than before
 
-    def _rules_of(self, project: str) -> ResolutionRules:
+    def _rules_of(self, project: str) -> IdentityRules:
         known = self._project_of(project)
-        if known is None:
-            return ResolutionRules()
-        rules = known.identity
-        return ResolutionRules(rules.bindings == "trusted", rules.shared_device_limit)
+        return IdentityRules() if known is None else known.identity
 
     def _recover(self) -> None:
         if self._recovered:

@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 import structlog
 
-from footfall.events.identity import ResolutionRules
 from footfall.events.keys import NOBODY, KeyedHash
 from footfall.storage.rows import (
     EventRows,
@@ -28,7 +27,8 @@ from footfall.storage.rows import (
 )
 from footfall.storage.sealing import Sealer
 from footfall.storage.store import Store, StoreError
-from processor.bindings import BindingBook, People, find_claims
+from footfall.workspace import IdentityRules
+from processor.bindings import BindingBook, People
 from processor.blocks import Plan
 from processor.catalogue import (
     Catalogue,
@@ -37,6 +37,7 @@ from processor.catalogue import (
     property_rows,
     with_first_seen,
 )
+from processor.claims import find_claims
 from processor.dead_letters import dead_letter_rows
 from processor.duplicates import SeenEvents, day_of, event_keys
 from processor.event_block import EventBlock, PropertyTypes, Request, Rows, build_block, cut
@@ -112,17 +113,17 @@ class BlockPreparer:
         keyed_hash: KeyedHash,
         sealer: Sealer,
         *,
-        rules_of: Callable[[str], ResolutionRules],
+        rules_of: Callable[[str], IdentityRules],
         dedup_days: int,
         spent: Callable[[str, float], None] | None = None,
     ) -> None:
-        """`spent(step, seconds)` hears what each step of the pipeline took."""
+        """`rules_of` a project; `spent(step, seconds)` hears what each step of the pipeline took."""
         self._store = store
         self._sealer = sealer
         self._spent = spent
-        self._id_keys = IdKeys(keyed_hash)
+        self._id_keys = IdKeys(keyed_hash, nobody_of=lambda project: rules_of(project).is_nobody)
         self._seen = SeenEvents(store, dedup_days)
-        self._book = BindingBook(store, rules_of)
+        self._book = BindingBook(store, lambda project: rules_of(project).resolution)
         self._catalogue = Catalogue(store)
         self._profiles = Profiles(store, self._book)
         self._processed = 0
@@ -160,6 +161,8 @@ class BlockPreparer:
         """`days` are the requests'."""
         first: dict[str, Sequence[Any]] = {
             "bindings": derived.people.bindings,
+            "rulings": derived.people.rulings,
+            "binding_decisions": derived.people.decisions,
             "overrides": [
                 OverrideRow(key, person, plan.version)
                 for key, person in sorted(derived.people.overrides.items())
@@ -247,7 +250,7 @@ class BlockPreparer:
             )
         )
         event_blocks, table = self._run_events(plan, requests, events, people=people, types=types)
-        asked = [*(profile_operations(sets) if sets else ()), *(profile_operations(unsets) if unsets else ())]
+        asked = [row for part in (sets, unsets) if part for row in profile_operations(part, self._id_keys)]
         asked_items = item_operations(items) if items else []
         blocks = [*event_blocks, *(block for block in (sets, items) if block is not None)]
         return _Derived(

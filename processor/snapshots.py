@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from footfall.events.keys import NOBODY, event_key
-from footfall.events.record import carried_id
 from footfall.storage.rows import ItemOperationRow, ItemRow, ProfileOperationRow, ProfileRow
 from footfall.storage.store import Parameter, Query, Store
 from processor.bindings import BindingBook, People
 from processor.blocks import Plan
 from processor.event_block import EventBlock
+from processor.id_keys import IdKeys
 from processor.key_filter import KeyFilter
 from processor.profiles import Operation, fold_profile, json_of
 from processor.values import text_of
@@ -38,7 +38,7 @@ WHERE project IN {projects:Array(String)} AND item_type IN {types:Array(String)}
 )"""
 
 
-def profile_operations(block: EventBlock) -> list[ProfileOperationRow]:
+def profile_operations(block: EventBlock, id_keys: IdKeys) -> list[ProfileOperationRow]:
     """What the profile records of a block ask for; ids that identify nobody have no profile."""
     properties = _by_row(block)
     rows = []
@@ -55,7 +55,7 @@ def profile_operations(block: EventBlock) -> list[ProfileOperationRow]:
             ProfileOperationRow(
                 project=header.project,
                 id_key=id_key,
-                distinct_id=carried_id(record),
+                distinct_id=id_keys.carried_id(header.project, record),
                 operation=operation,
                 property=name,
                 value="" if operation == "unset" else value,

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from footfall.events.identity import NO_TIES, Binding, ResolutionRules, person_of, resolve, tie
 from footfall.events.keys import KeyedHash
-from footfall.events.nobody import NOBODY_IDS, identifies_nobody
+from footfall.events.nobody import NOBODY_IDS, folded
+from footfall.events.persons import neighbourhood, owners
 from footfall.storage.columns import PROPERTY_COLUMNS
 from footfall.storage.store import Parameter, Query
+from footfall.storage.ties import StoredTies
 from footfall.workspace.projects import Project
 from query_api.answers import instant
 from query_api.catalogue import Catalogue
@@ -29,20 +30,19 @@ from query_api.sql.events import PERSON, TIME
 from query_api.store_reader import StoreReader
 
 MAX_IDS_SHOWN = 1_000
-_NOBODY_PATTERN = rf"(?i)^[\s\pZ]*(?:[0:.-]*|{'|'.join(map(re.escape, NOBODY_IDS))})[\s\pZ]*$"
-_NOBODY = "'" + _NOBODY_PATTERN.replace("\\", "\\\\") + "'"
+_IS_SOMEBODY = (
+    "(NOT match({id}, {nobody:String}) OR has({somebody:Array(String)}, lowerUTF8(trimBoth({id}))))"
+)
 _CARRIED = (
-    f"multiIf(NOT match(login_id, {_NOBODY}), login_id, "
-    f"NOT match(distinct_id, {_NOBODY}), distinct_id, anonymous_id)"
+    f"multiIf({_IS_SOMEBODY.replace('{id}', 'login_id')}, login_id, "
+    f"{_IS_SOMEBODY.replace('{id}', 'distinct_id')}, distinct_id, anonymous_id)"
 )
 """As footfall.events.record.carried_id, of rows that somebody is behind."""
 _CARRIED_KEY = "if(alias_key = 0, user_key, alias_key)"
 
-_BINDINGS = """
-SELECT DISTINCT anonymous_key, login_key, trusted, toUnixTimestamp64Milli(received_at), seq, event_key,
-    anonymous_id, login_id
-FROM bindings
-WHERE project = {project:String} AND ({column} IN {keys:Array(UInt64)})
+_DEVICE_IDS = """
+SELECT anonymous_key, any(anonymous_id) FROM bindings
+WHERE project = {project:String} AND anonymous_key IN {keys:Array(UInt64)} GROUP BY anonymous_key
 """
 
 _ACTIVITY = f"""
@@ -119,34 +119,12 @@ def show_person(
 
 def find_person(reader: StoreReader, project: Project, keyed_hash: KeyedHash, distinct_id: str) -> int:
     """The key of the person behind an id, known or not. Raises NotFound for an id that identifies nobody."""
-    if identifies_nobody(distinct_id):
+    if project.identity.is_nobody(distinct_id):
         raise NotFound(f"{distinct_id[:100]!r} identifies nobody", code="unknown_user")
     key = keyed_hash.id_key(project.name, distinct_id)
-    bindings = [binding for binding, _, _ in _read_bindings(reader, project, [key])]
-    return person_of(key, tie(key, NO_TIES, bindings), _rules(project))
-
-
-def _rules(project: Project) -> ResolutionRules:
-    identity = project.identity
-    return ResolutionRules(identity.bindings == "trusted", identity.shared_device_limit)
-
-
-_NamedBinding = tuple[Binding, str, str]  # with the two ids
-
-
-def _read_bindings(reader: StoreReader, project: Project, keys: Sequence[int]) -> list[_NamedBinding]:
-    """Every binding that names one of the keys."""
-    if not keys:
-        return []
-    parameters: dict[str, Parameter] = {"project": project.name, "keys": list(keys)}
-    found: dict[Binding, _NamedBinding] = {}
-    for column in ("anonymous_key", "login_key"):
-        for *values, anonymous_id, login_id in reader.rows(
-            Query(_BINDINGS.replace("{column}", column), parameters)
-        ).rows:
-            binding = Binding(*values)
-            found[binding] = (binding, anonymous_id, login_id)
-    return list(found.values())
+    stored, rules = StoredTies(reader.rows), project.identity.resolution
+    owner = owners(neighbourhood([key], stored, rules), rules).get(key, key)
+    return stored.merges(project.name).root(owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,24 +137,24 @@ class _Ids:
 
 
 def _read_ids(reader: StoreReader, project: Project, keys: Sequence[int]) -> _Ids:
-    """From the bindings of the persons' logins to all bindings of the ids that these name."""
-    wanted = set(keys)
-    of_logins = [named for named in _read_bindings(reader, project, keys) if named[0].login_key in wanted]
-    named_ids = {binding.anonymous_key for binding, _, _ in of_logins}
-    all_bindings = {
-        named[0]: named for named in (*of_logins, *_read_bindings(reader, project, sorted(named_ids)))
-    }
-    persons = resolve(all_bindings, _rules(project))
+    """From the persons' logins to all bindings of the ids that these name."""
+    stored, rules = StoredTies(reader.rows), project.identity.resolution
+    merges = stored.merges(project.name)
+    person_of = {login: person for person in keys for login in merges.logins_of(person)}
+    named = {device for devices in stored.devices_of(person_of).values() for device in devices}
+    ties = neighbourhood(named | set(keys), stored, rules)
+    mine = {device: login for device, login in owners(ties, rules).items() if login in person_of}
+    login_ids = stored.names_of(person_of)
     texts: dict[int, set[str]] = {}
-    login_ids: dict[int, str] = {}
-    stamps = set(wanted)
-    for binding, anonymous_id, login_id in all_bindings.values():
-        if binding.login_key in wanted:
-            login_ids[binding.login_key] = login_id
-        owner = persons.get(binding.anonymous_key)
-        if owner in wanted:
-            texts.setdefault(owner, set()).add(anonymous_id)
-            stamps |= {binding.anonymous_key, binding.login_key}
+    for login, login_id in login_ids.items():
+        texts.setdefault(person_of[login], set()).add(login_id)
+    parameters: dict[str, Parameter] = {"project": project.name, "keys": sorted(mine)}
+    for device, text in reader.rows(Query(_DEVICE_IDS, parameters)).rows if mine else ():
+        texts.setdefault(person_of[mine[device]], set()).add(text)
+    # A row carries the stamp of the day it was processed: any login that ever stood for one of the ids.
+    stamps = set(person_of) | set(mine)
+    stamps |= {login for key in (*mine, *keys) for login, _ in ties[key].logins}
+    stamps |= {each for key in (*stamps,) for each in merges.ever_one_with(key)}
     return _Ids(texts, login_ids, stamps)
 
 
@@ -189,7 +167,7 @@ def _read_people(reader: StoreReader, project: Project, keys: Sequence[int]) -> 
     for key, user_id, profile in reader.rows(Query(_PROFILES, parameters)).rows:
         people[key].profile = profile
         people[key].user_id = user_id
-    stamped = parameters | {"stamps": sorted(ids.stamps)}
+    stamped = parameters | {"stamps": sorted(ids.stamps)} | _told_from_nobody(project)
     for key, carried, own, first, last in reader.rows(Query(_ACTIVITY, stamped)).rows:
         person = people[key]
         person.ids.update(carried)
@@ -201,6 +179,14 @@ def _read_people(reader: StoreReader, project: Project, keys: Sequence[int]) -> 
             person.user_id = ids.login_ids[key]
             person.ids.add(person.user_id)
     return people
+
+
+def _told_from_nobody(project: Project) -> dict[str, Parameter]:
+    """What tells the project's ids that identify nobody: as footfall.events.nobody, in RE2."""
+    identity = project.identity
+    listed = "|".join(map(re.escape, sorted({*NOBODY_IDS, *map(folded, identity.nobody_ids)})))
+    pattern = rf"(?i)^[\s\pZ]*(?:[0:.-]*|{listed})[\s\pZ]*$"
+    return {"nobody": pattern, "somebody": [folded(each) for each in identity.somebody_ids]}
 
 
 def _typed_profile(person: Person, catalogue: Catalogue) -> dict[str, Any]:

@@ -186,11 +186,12 @@ def populate(world: World) -> None:
         track("buy", "lin", event_id="first", properties={"amount": 1.5}),
         "bad",
         refusals=[Refusal(7, "not_an_object", "", "a text")],
+        trusted=True,
     )
 
 
 TABLES = (
-    "bindings", "overrides", "event_ids", "events", "profile_operations", "profiles",
+    "bindings", "rulings", "binding_decisions", "overrides", "event_ids", "events", "profile_operations", "profiles",
     "item_operations", "items", "event_catalogue", "dead_letters", "property_catalogue",
     "type_conflicts", "ledger",
 )  # fmt: skip

@@ -6,8 +6,12 @@ Events under such an id count as events and belong to no user; such an id never 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final
+
+IsNobody = Callable[[str], bool]
+"""Whether an id identifies nobody."""
 
 NOBODY_IDS: Final = (
     "",
@@ -48,5 +52,30 @@ def identifies_nobody(distinct_id: str) -> bool:
     >>> identifies_nobody("NULL "), identifies_nobody("0000-00"), identifies_nobody("7")
     (True, True, False)
     """
-    text = distinct_id.strip().lower()
+    text = folded(distinct_id)
     return text in _IDS or not text.strip("0-:.")
+
+
+def nobody_test(added: Iterable[str] = (), removed: Iterable[str] = ()) -> IsNobody:
+    """`identifies_nobody` for a project that adds ids to the list or takes some off it.
+
+    An empty id identifies nobody whatever a project says.
+
+    >>> nobody_test(["visitor"], ["0"])("Visitor"), nobody_test(["visitor"], ["0"])("0")
+    (True, False)
+    """
+    more, fewer = frozenset(map(folded, added)), frozenset(map(folded, removed)) - {""}
+    if not more and not fewer:
+        return identifies_nobody
+
+    @lru_cache(maxsize=16_384)
+    def test(distinct_id: str) -> bool:
+        text = folded(distinct_id)
+        return text not in fewer and (text in more or identifies_nobody(text))
+
+    return test
+
+
+def folded(distinct_id: str) -> str:
+    """An id as the list has it: without regard to case and surrounding white space."""
+    return distinct_id.strip().lower()

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from footfall.events.names import HOISTED
-from footfall.events.nobody import identifies_nobody
+from footfall.events.nobody import IsNobody, identifies_nobody
 from footfall.events.times import read_moment
 
 __all__ = [
@@ -141,19 +141,19 @@ def event_name(record: Record) -> str:
     return record.event or _DEFAULT_EVENTS.get(record.type, "")
 
 
-def telling(id_: str | None) -> str:
+def telling(id_: str | None, is_nobody: IsNobody = identifies_nobody) -> str:
     """The id, "" if it is absent or identifies nobody: then it is as good as absent."""
-    return id_ if id_ and not identifies_nobody(id_) else ""
+    return id_ if id_ and not is_nobody(id_) else ""
 
 
-def carried_id(record: Record) -> str:
+def carried_id(record: Record, is_nobody: IsNobody = identifies_nobody) -> str:
     """The id whose record this is: login_id, else distinct_id, else anonymous_id.
 
     One that identifies nobody is passed over; where all do, the first of them that is there, else "".
     """
     ids = (record.login_id, record.distinct_id, record.anonymous_id)
     for id_ in ids:
-        if id_ and not identifies_nobody(id_):
+        if id_ and not is_nobody(id_):
             return id_
     return next(filter(None, ids), "")
 

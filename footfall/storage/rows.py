@@ -72,6 +72,39 @@ class BindingRow(NamedTuple):
     log_offset: int
 
 
+class RulingRow(NamedTuple):
+    project: str
+    kind: str  # bind, unbind, merge, unmerge
+    subject_key: int
+    login_key: int
+    subject_id: str
+    login_id: str
+    received_at: int
+    seq: int
+    event_key: int
+    door: str
+    log_partition: int
+    log_offset: int
+
+
+class DecisionRow(NamedTuple):
+    project: str
+    decided_at: int
+    kind: str  # bind, unbind, merge, unmerge
+    subject_key: int
+    login_key: int
+    subject_id: str
+    login_id: str
+    trusted: bool
+    outcome: str  # accepted, refused
+    reason: str
+    received_at: int
+    seq: int
+    event_key: int
+    log_partition: int
+    log_offset: int
+
+
 class OverrideRow(NamedTuple):
     id_key: int
     user_key: int
@@ -193,15 +226,36 @@ _MAP = pa.map_(pa.string(), pa.string())
 MONEY = pa.decimal128(38, 6)
 """Arrow's type of a `decimal` column."""
 
-_TIMES = {"time", "received_at", "received_until", "written_at", "first_seen", "last_seen", "seen_at"}
-_LABELS = {"project", "door", "reason", "outcome", "operation", "item_type", "type", "source", "state"}
+_TIMES = {
+    "time",
+    "received_at",
+    "received_until",
+    "written_at",
+    "first_seen",
+    "last_seen",
+    "seen_at",
+    "decided_at",
+}
+_LABELS = {
+    "project",
+    "door",
+    "reason",
+    "outcome",
+    "operation",
+    "item_type",
+    "type",
+    "source",
+    "state",
+    "kind",
+}
 _ARROW_TYPES: dict[str, Any] = (
     dict.fromkeys(_TIMES, _MILLISECONDS)
     | dict.fromkeys(_LABELS, pa.string())
     | dict.fromkeys(("trusted", "deleted"), pa.bool_())
     | dict.fromkeys(("event", "distinct_id", "anonymous_id", "login_id", "user_id", "item_id"), pa.string())
-    | dict.fromkeys(("property", "value", "field", "message"), pa.string())
+    | dict.fromkeys(("property", "value", "field", "message", "subject_id"), pa.string())
     | dict.fromkeys(("anonymous_key", "login_key", "id_key", "user_key", "event_key"), pa.uint64())
+    | {"subject_key": pa.uint64()}
     | dict.fromkeys(("version", "log_offset", "first_offset", "last_offset", "checksum"), pa.uint64())
     | dict.fromkeys(("count", "stored"), pa.uint64())
     | {

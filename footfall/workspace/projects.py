@@ -9,11 +9,16 @@ from difflib import get_close_matches
 from functools import cache
 from zoneinfo import available_timezones
 
+from footfall.events.identity import ResolutionRules
+from footfall.events.nobody import IsNobody, folded, identifies_nobody, nobody_test
+
 DEFAULT_PROJECT = "default"
-STRATEGIES = ("many_to_one",)
+STRATEGIES = ("many_to_one", "one_to_one")
 BINDINGS = ("any", "trusted")
 WEEK_STARTS = ("monday", "sunday")
 MAX_SHARED_DEVICE_LIMIT = 1000
+MAX_NOBODY_IDS = 1000
+MAX_NOBODY_ID_LENGTH = 255
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -34,6 +39,20 @@ class IdentityRules:
     strategy: str = "many_to_one"
     bindings: str = "any"  # "trusted": only those that came with a secret key count
     shared_device_limit: int = 3  # an anonymous id with more logins than this belongs to none of them
+    nobody_ids: tuple[str, ...] = ()  # identify nobody, beside those of footfall.events.nobody
+    somebody_ids: tuple[str, ...] = ()  # are on that list and yet somebody's here
+
+    @property
+    def resolution(self) -> ResolutionRules:
+        """As footfall.events.identity takes them."""
+        return ResolutionRules(
+            self.bindings == "trusted", self.shared_device_limit, self.strategy == "one_to_one"
+        )
+
+    @property
+    def is_nobody(self) -> IsNobody:
+        """Whether an id identifies nobody in this project."""
+        return nobody_test(self.nobody_ids, self.somebody_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +79,27 @@ def check_project(project: Project) -> None:
     _check_choice("identity.bindings", project.identity.bindings, BINDINGS)
     if not 1 <= project.identity.shared_device_limit <= MAX_SHARED_DEVICE_LIMIT:
         raise InvalidProject("identity.shared_device_limit", f"use 1 to {MAX_SHARED_DEVICE_LIMIT} logins")
+    _check_ids("identity.nobody_ids", project.identity.nobody_ids)
+    _check_ids("identity.somebody_ids", project.identity.somebody_ids)
+    both = set(map(folded, project.identity.nobody_ids)) & set(map(folded, project.identity.somebody_ids))
+    if both:
+        raise InvalidProject(
+            "identity.somebody_ids", f"{min(both)!r} is in nobody_ids, too: take it out of one"
+        )
+    for distinct_id in project.identity.somebody_ids:
+        if not identifies_nobody(distinct_id):
+            message = f"{distinct_id!r} is not on the list of ids that identify nobody: leave it out"
+            raise InvalidProject("identity.somebody_ids", message)
+
+
+def _check_ids(field: str, ids: Collection[str]) -> None:
+    if len(ids) > MAX_NOBODY_IDS:
+        raise InvalidProject(field, f"use at most {MAX_NOBODY_IDS} ids")
+    if len({folded(distinct_id) for distinct_id in ids}) < len(ids):
+        raise InvalidProject(field, "an id comes twice; case and surrounding white space do not count")
+    for distinct_id in ids:
+        if not len(folded(distinct_id)) >= 1 or len(distinct_id) > MAX_NOBODY_ID_LENGTH:
+            raise InvalidProject(field, f"use ids of 1 to {MAX_NOBODY_ID_LENGTH} characters")
 
 
 def check_timezone(name: str) -> None:

@@ -29,6 +29,16 @@ projects = Table(
     Column("shared_device_limit", Integer, nullable=False),
 )
 
+# What a project changes about the list of ids that identify nobody (footfall/events/nobody.py).
+nobody_ids = Table(
+    "nobody_ids",
+    metadata,
+    Column("project", ForeignKey("projects.name"), primary_key=True),
+    Column("id", String(255), primary_key=True),
+    Column("place", Integer, nullable=False),  # in the order in which they were given
+    Column("identifies_nobody", Boolean, nullable=False),  # else it is taken off the list
+)
+
 # A key itself is shown once and never kept: only its SHA-256. Keys are random and long, so no salt is needed.
 keys = Table(
     "keys",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, RowMapping, delete, exists, func, insert, select
+from sqlalchemy import Connection, Engine, Row, RowMapping, Select, delete, exists, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from footfall.workspace.projects import DEFAULT_PROJECT, IdentityRules, Project, check_project
-from footfall.workspace.tables import keys, projects, virtual_events
+from footfall.workspace.tables import keys, nobody_ids, projects, virtual_events
 
 KeyKind = Literal["write", "secret"]
 
@@ -103,15 +104,15 @@ class Workspace:
     def project(self, name: str) -> Project | None:
         with self._engine.connect() as connection:
             row = connection.execute(select(projects).where(projects.c.name == name)).mappings().first()
-        return _project(row) if row is not None else None
+            told = connection.execute(_told_ids().where(nobody_ids.c.project == name)).all()
+        return _project(row, told) if row is not None else None
 
     def projects(self) -> list[Project]:
         """All projects, by name."""
         with self._engine.connect() as connection:
-            return [
-                _project(row)
-                for row in connection.execute(select(projects).order_by(projects.c.name)).mappings()
-            ]
+            rows = connection.execute(select(projects).order_by(projects.c.name)).mappings().all()
+            told = connection.execute(_told_ids()).all()
+        return [_project(row, [each for each in told if each.project == row["name"]]) for row in rows]
 
     def grant(self, key: str) -> Grant | None:
         """What a key opens, None for a key that opens nothing."""
@@ -203,8 +204,26 @@ def _insert_project(connection: Connection, project: Project) -> None:
         "shared_device_limit": project.identity.shared_device_limit,
     }
     connection.execute(insert(projects).values(values))
+    rules = project.identity
+    told = [*((each, True) for each in rules.nobody_ids), *((each, False) for each in rules.somebody_ids)]
+    if told:
+        rows = [
+            {"project": project.name, "id": each, "place": place, "identifies_nobody": nobody}
+            for place, (each, nobody) in enumerate(told)
+        ]
+        connection.execute(insert(nobody_ids), rows)
 
 
-def _project(row: RowMapping) -> Project:
-    rules = IdentityRules(row["identity_strategy"], row["identity_bindings"], row["shared_device_limit"])
+def _told_ids() -> Select[Any]:
+    return select(nobody_ids).order_by(nobody_ids.c.place)
+
+
+def _project(row: RowMapping, told: Sequence[Row[Any]]) -> Project:
+    rules = IdentityRules(
+        row["identity_strategy"],
+        row["identity_bindings"],
+        row["shared_device_limit"],
+        tuple(each.id for each in told if each.identifies_nobody),
+        tuple(each.id for each in told if not each.identifies_nobody),
+    )
     return Project(row["name"], row["timezone"], row["week_start"], row["keyless"], rules)
