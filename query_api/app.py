@@ -19,10 +19,12 @@ from footfall.storage.store import Store
 from footfall.workspace.workspace import Workspace
 from query_api.access import Access
 from query_api.gate import Gate
+from query_api.identity_words import AdministratorsDoor
 from query_api.meters import Meters
 from query_api.openapi import describe
 from query_api.options import QueryOptions
 from query_api.problems import MethodNotAllowed, NotFound
+from query_api.routes.bindings import build_binding_routes
 from query_api.routes.console import build_console_routes
 from query_api.routes.front import Front, problem_response
 from query_api.routes.people import build_people_routes
@@ -62,18 +64,25 @@ def build_app(
     )
     front = Front(gate, meters)
     access = Access(workspace)
+    administrators = AdministratorsDoor(log, keyed_hash, clock)
     queries = Queries(store, access, log, data_until=data_until, clock=clock, options=options)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await gate.close()
+        administrators.close()
 
     # No /docs: its page loads scripts from elsewhere, which a bank's network does not.
     app = FastAPI(title="Footfall", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.include_router(build_query_routes(front, queries))
     app.include_router(build_people_routes(front, access, store, keyed_hash, options))
     app.include_router(build_project_routes(front, access, store, log, data_until))
+    app.include_router(
+        build_binding_routes(
+            front, access, store, keyed_hash=keyed_hash, options=options, door=administrators
+        )
+    )
     app.include_router(build_virtual_event_routes(front, access, store, clock=clock, options=options))
     app.include_router(build_upkeep_routes(meters, store, workspace, data_until))
     app.include_router(build_console_routes())

@@ -19,6 +19,10 @@ class IdentitySpec(Strict):
     strategy: Literal["many_to_one", "one_to_one", "global"] = "many_to_one"
     bindings: Literal["any", "trusted"] = "any"
     shared_device_limit: StrictInt = Field(default=3)
+    nobody_ids: tuple[str, ...] = Field(
+        default=(), description="Identify nobody, beside the documented list."
+    )
+    somebody_ids: tuple[str, ...] = Field(default=(), description="Are on that list, yet somebody's here.")
 
     @model_validator(mode="after")
     def _check(self) -> IdentitySpec:
@@ -57,7 +61,13 @@ def create_project(workspace: Workspace, spec: ProjectSpec) -> dict[str, Any]:
         spec.timezone,
         spec.week_start,
         spec.keyless,
-        IdentityRules(identity.strategy, identity.bindings, identity.shared_device_limit),
+        IdentityRules(
+            identity.strategy,
+            identity.bindings,
+            identity.shared_device_limit,
+            identity.nobody_ids,
+            identity.somebody_ids,
+        ),
     )
     try:
         keys = workspace.create_project(project)

@@ -8,7 +8,10 @@ from typing import Any, Final
 from pydantic.json_schema import models_json_schema
 
 from footfall import __version__
+from footfall.events.identity import REASONS
 from query_api.control import ProjectSpec
+from query_api.decisions import KINDS, OUTCOMES
+from query_api.identity_words import WordSpec
 from query_api.problems import TITLES
 from query_api.run import ANALYSES
 from query_api.spec.virtual_event import VirtualEvent
@@ -143,12 +146,49 @@ _TIMELINE: Final = _object(
                     "login_id": _TEXT_OR_NULL,
                     "door": _TEXT,
                     "properties": {"type": "object"},
+                    "session": {"type": ["integer", "null"]},
+                }
+            )
+        ),
+        "sessions": _list(_object({"number": _COUNT, "from": _TEXT, "to": _TEXT, "events": _COUNT})),
+        "next_before": _TEXT_OR_NULL,
+    }
+)
+_HISTORY: Final = _object(
+    {
+        "operations": _list(
+            _object(
+                {
+                    "time": _TEXT,
+                    "distinct_id": _TEXT,
+                    "operation": _TEXT,
+                    "property": _TEXT_OR_NULL,
+                    "value": {"description": "As it was sent; null for unset and delete."},
                 }
             )
         ),
         "next_before": _TEXT_OR_NULL,
     }
 )
+_DECISION: Final = {
+    "type": "object",
+    "properties": {
+        "decided_at": _TEXT,
+        "kind": {"enum": list(KINDS)},
+        "anonymous_id": {"type": "string", "description": "Not in merges."},
+        "login_id": _TEXT_OR_NULL,
+        "into": {"type": "string", "description": "In merges: the login that stands for both."},
+        "trusted": {"type": "boolean"},
+        "outcome": {"enum": list(OUTCOMES)},
+        "reason": {"enum": [*[reason for reason in REASONS if reason != "accepted"], None]},
+        "why": _TEXT,
+        "is_current": {"type": "boolean", "description": "False once a later line says otherwise."},
+        "record": {"type": "object", "description": "When it was received, and where it lies in the log."},
+    },
+}
+_DECISIONS: Final = _object({"decisions": _list(_DECISION), "next_cursor": _TEXT_OR_NULL})
+_DECISION_COUNTS: Final = _object({"accepted": {"type": "object"}, "refused": {"type": "object"}})
+_WORD: Final = _object({"action": _TEXT, "received_at": _TEXT})
 _VIRTUAL_EVENT: Final = _object({"name": _TEXT, "events": _list({"type": "object"}), "created_at": _TEXT})
 _CATALOGUE: Final = _object(
     {
@@ -217,7 +257,7 @@ PROBLEM: Final = {
 def describe() -> dict[str, Any]:
     """The whole document."""
     specs = [spec for analysis in ANALYSES.values() for spec in (analysis.spec, analysis.users_spec)]
-    wanted = [(spec, "validation") for spec in (*specs, ProjectSpec, VirtualEvent)]
+    wanted = [(spec, "validation") for spec in (*specs, ProjectSpec, VirtualEvent, WordSpec)]
     _, schemas = models_json_schema(wanted, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
     return {
         "openapi": "3.1.0",
@@ -266,6 +306,17 @@ def _other_paths() -> dict[str, Any]:
         "/api/v1/users/{id}/events": {
             "get": _operation("A person's events, newest first.", _TIMELINE, [person, project, before, limit])
         },
+        "/api/v1/users/{id}/history": {
+            "get": _operation(
+                "What made a person's profile, newest first.", _HISTORY, [person, project, before, limit]
+            )
+        },
+        "/api/v1/projects/{name}/bindings": _binding_paths(),
+        "/api/v1/projects/{name}/bindings/counts": {
+            "get": _operation(
+                "How many claims on ids stand, and why others do not.", _DECISION_COUNTS, [name]
+            )
+        },
         "/api/v1/catalogue": {"get": _operation("Events and properties seen so far.", _CATALOGUE, [project])},
         "/api/v1/projects": {
             "get": _operation("The projects that the key opens.", _PROJECTS),
@@ -288,6 +339,24 @@ def _other_paths() -> dict[str, Any]:
         "/healthz": {"get": _operation("Alive.", _STATUS, public=True)},
         "/readyz": {"get": _operation("Store and workspace can be reached.", _STATUS, public=True)},
         "/metrics": {"get": metrics},
+    }
+
+
+def _binding_paths() -> dict[str, Any]:
+    name = _parameter("name", "path", "The project's name.")
+    filters = [
+        _parameter("id", "query", "Only claims that name this id."),
+        _parameter("outcome", "query", "accepted or refused."),
+        _parameter("reason", "query", "Why it was refused."),
+        _parameter("kind", "query", "bind, unbind, merge or unmerge."),
+        _parameter("limit", "query", "1 to 1000; default 100.", schema=_COUNT),
+        _parameter("cursor", "query", "next_cursor of the page before."),
+    ]
+    return {
+        "get": _operation("The log of decisions on ids, newest first.", _DECISIONS, [name, *filters]),
+        "post": _operation(
+            "What an administrator says about ids.", _WORD, [name], body="WordSpec", status="202"
+        ),
     }
 
 

@@ -1,4 +1,4 @@
-"""People: who is behind an id, all their ids, their profile and their timeline.
+"""People: who is behind an id, all their ids, their profile.
 
 Who is who comes from the bindings, as footfall.events.identity decides it; a person's rows may carry older
 stamps, so they are looked for under every key that a binding of theirs names, and kept if their person is
@@ -7,24 +7,20 @@ right now.
 
 from __future__ import annotations
 
-import json
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from footfall.events.keys import KeyedHash
 from footfall.events.nobody import NOBODY_IDS, folded
 from footfall.events.persons import neighbourhood, owners
-from footfall.storage.columns import PROPERTY_COLUMNS
 from footfall.storage.store import Parameter, Query
 from footfall.storage.ties import StoredTies
 from footfall.workspace.projects import Project
 from query_api.answers import instant
 from query_api.catalogue import Catalogue
-from query_api.problems import Fault, NotFound, refused
+from query_api.problems import NotFound
 from query_api.property_values import read_value
 from query_api.sql.events import PERSON, TIME
 from query_api.store_reader import StoreReader
@@ -128,16 +124,17 @@ def find_person(reader: StoreReader, project: Project, keyed_hash: KeyedHash, di
 
 
 @dataclass(frozen=True, slots=True)
-class _Ids:
+class Ids:
     """The ids that belong to persons by their bindings, and the keys their rows may be stamped with."""
 
     texts: dict[int, set[str]]  # by person
     login_ids: dict[int, str]
     stamps: set[int]
+    keys: set[int]  # of the persons' ids
 
 
-def _read_ids(reader: StoreReader, project: Project, keys: Sequence[int]) -> _Ids:
-    """From the persons' logins to all bindings of the ids that these name."""
+def read_ids(reader: StoreReader, project: Project, keys: Sequence[int]) -> Ids:
+    """From the logins of these persons to all bindings of the ids that these name."""
     stored, rules = StoredTies(reader.rows), project.identity.resolution
     merges = stored.merges(project.name)
     person_of = {login: person for person in keys for login in merges.logins_of(person)}
@@ -155,14 +152,14 @@ def _read_ids(reader: StoreReader, project: Project, keys: Sequence[int]) -> _Id
     stamps = set(person_of) | set(mine)
     stamps |= {login for key in (*mine, *keys) for login, _ in ties[key].logins}
     stamps |= {each for key in (*stamps,) for each in merges.ever_one_with(key)}
-    return _Ids(texts, login_ids, stamps)
+    return Ids(texts, login_ids, stamps, {*person_of, *mine})
 
 
 def _read_people(reader: StoreReader, project: Project, keys: Sequence[int]) -> dict[int, Person]:
     people = {key: Person() for key in keys}
     if not keys:
         return people
-    ids = _read_ids(reader, project, keys)
+    ids = read_ids(reader, project, keys)
     parameters: dict[str, Parameter] = {"project": project.name, "keys": list(keys)}
     for key, user_id, profile in reader.rows(Query(_PROFILES, parameters)).rows:
         people[key].profile = profile
@@ -192,96 +189,3 @@ def _told_from_nobody(project: Project) -> dict[str, Parameter]:
 def _typed_profile(person: Person, catalogue: Catalogue) -> dict[str, Any]:
     profile = person.profile or {}
     return {name: read_value(text, catalogue.type_of("user", name)) for name, text in sorted(profile.items())}
-
-
-# --------------------------------------------------------------------------------------- timeline
-
-_COLUMNS = ", ".join(f"`{column.column}`" for column in PROPERTY_COLUMNS.values())
-_ORDER = f"({TIME}, seq, event_key, log_partition, log_offset)"
-
-_TIMELINE = f"""
-SELECT event, type, {TIME}, toUnixTimestamp64Milli(received_at), distinct_id, anonymous_id, login_id, door,
-    seq, event_key, log_partition, log_offset, properties, {_COLUMNS}
-FROM events
-WHERE project = {{project:String}} AND user_key IN {{stamps:Array(UInt64)}} AND {PERSON} = {{person:UInt64}}
-    AND {{before}}
-ORDER BY {_ORDER} DESC
-LIMIT {{limit:UInt32}}
-"""
-
-
-def read_timeline(
-    reader: StoreReader,
-    project: Project,
-    catalogue: Catalogue,
-    person: int,
-    *,
-    before: str | None,
-    limit: int,
-) -> dict[str, Any]:
-    """`{"events": [...], "next_before"}`, newest first; ties in the reverse of the client's order."""
-    parameters: dict[str, Parameter] = {
-        "project": project.name,
-        "stamps": sorted(_read_ids(reader, project, [person]).stamps),
-        "person": person,
-        "limit": limit,
-    }
-    test = "1"
-    if before is not None:
-        place = _read_place(before)
-        parameters |= {f"before{index}": value for index, value in enumerate(place)}
-        placeholders = ", ".join(f"{{before{index}:Int64}}" for index in range(len(place)))
-        test = f"{_ORDER} < ({placeholders})" if len(place) > 1 else f"{TIME} < {placeholders}"
-    rows = reader.rows(Query(_TIMELINE.replace("{before}", test), parameters)).rows
-    return {
-        "events": [_event_json(row, catalogue) for row in rows],
-        "next_before": _write_place(rows[-1]) if len(rows) == limit else None,
-    }
-
-
-def _event_json(row: Sequence[Any], catalogue: Catalogue) -> dict[str, Any]:
-    event, type_, time, received_at, distinct_id, anonymous_id, login_id, door = row[:8]
-    texts, columns = row[12], row[13:]
-    properties: dict[str, Any] = {
-        name: read_value(text, catalogue.type_of("event", name)) for name, text in texts.items()
-    }
-    typed = zip(PROPERTY_COLUMNS, columns, strict=True)
-    properties |= {name: value for name, value in typed if value is not None}
-    return {
-        "event": event,
-        "type": type_,
-        "time": instant(time),
-        "received_at": instant(received_at),
-        "distinct_id": distinct_id,
-        "anonymous_id": anonymous_id or None,
-        "login_id": login_id or None,
-        "door": door,
-        "properties": dict(sorted(properties.items())),
-    }
-
-
-def _write_place(row: Sequence[Any]) -> str:
-    place = [row[2], *row[8:12]]
-    return urlsafe_b64encode(json.dumps(place, separators=(",", ":")).encode()).decode().rstrip("=")
-
-
-def _read_place(before: str) -> list[int]:
-    """An instant, or `next_before` as it came: time, seq, event_key, log_partition, log_offset."""
-    try:
-        moment = datetime.fromisoformat(before)
-        if moment.utcoffset() is not None:
-            return [round(moment.timestamp() * 1000)]
-    except (ValueError, OverflowError):
-        pass
-    try:
-        place = json.loads(urlsafe_b64decode(before.encode("ascii") + b"=" * (-len(before) % 4)))
-    except ValueError:
-        place = None
-    if isinstance(place, list) and len(place) == 5 and all(_is_int64(value) for value in place):
-        return place
-    message = "an instant like 2026-10-01T08:00:00+08:00, or next_before as it came"
-    raise refused([Fault("before", "invalid_value", message, before)])
-
-
-def _is_int64(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and -(1 << 63) <= value < 1 << 63

@@ -191,8 +191,8 @@ def populate(world: World) -> None:
 
 
 TABLES = (
-    "bindings", "rulings", "binding_decisions", "overrides", "event_ids", "events", "profile_operations", "profiles",
-    "item_operations", "items", "event_catalogue", "dead_letters", "property_catalogue",
+    "bindings", "rulings", "binding_decisions", "overrides", "event_ids", "events", "profile_operations",
+    "profiles", "item_operations", "items", "event_catalogue", "dead_letters", "property_catalogue",
     "type_conflicts", "ledger",
 )  # fmt: skip
 

@@ -276,3 +276,200 @@ async def test_neither_keys_nor_sql_errors_leak(system: System) -> None:
     assert answer.status_code == 422
     for key in (SECRET_KEY, WRITE_KEY):
         assert key not in answer.text
+
+
+async def say(system: System, status: int = 202, project: str = "default", **word: Any) -> Any:
+    answer = await system.query_api.post(f"/api/v1/projects/{project}/bindings", json=word)
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+async def test_an_administrator_binds_an_id_and_takes_it_back(system: System) -> None:
+    await system.send(event("view", "phone", 0), {**event("buy", "ann", 1), "login_id": "ann"})
+    await system.send({"type": "profile_set", "distinct_id": "phone", "properties": {"theme": "dark"}})
+    await system.settle()
+    told = await say(system, action="bind", anonymous_id="phone", login_id="ann", note="she called")
+    assert (told["action"], told["note"]) == ("bind", "she called")
+    await system.settle()
+    ann = await get(system, "users/phone")
+    assert (ann["distinct_ids"], ann["properties"]) == (["ann", "phone"], {"theme": "dark"})
+    await say(system, action="unbind", anonymous_id="phone")
+    await system.settle()
+    assert (await get(system, "users/ann"))["distinct_ids"] == ["ann"]
+    phone = await get(system, "users/phone")
+    assert (phone["user_id"], phone["properties"]) == ("phone", {"theme": "dark"})
+    names = [one["event"] for one in (await get(system, "users/phone/events"))["events"]]
+    assert names == ["$UnbindID", "view"]
+    ledger = await system.ledger()
+    assert (ledger["received"], ledger["stored"], ledger["queued"]) == (5, 5, 0)
+
+
+async def test_two_logins_become_one_person_and_come_apart_again(system: System) -> None:
+    await system.send(
+        {**event("view", "phone", 0), "anonymous_id": "phone", "login_id": "old"},
+        {**event("buy", "new", 1), "login_id": "new"},
+        {"type": "profile_set", "distinct_id": "old", "properties": {"city": "Xi'an", "age": 1}},
+        {"type": "profile_set", "distinct_id": "new", "properties": {"age": 2}},
+    )
+    await system.settle()
+    body = {"series": [{"event": None, "measure": "users"}], "interval": "total"}
+    query = body | {"range": {"last": {"value": 2, "unit": "day"}}}
+
+    async def users() -> int:
+        total: int = (await system.ask("trends", query))["series"][0]["total"]
+        return total
+
+    assert await users() == 2
+    await say(system, action="merge", login_id="old", into="new")
+    await system.settle()
+    assert await users() == 1
+    person = await get(system, "users/phone")
+    assert (person["user_id"], person["distinct_ids"]) == ("new", ["new", "old", "phone"])
+    assert person["properties"] == {"age": 2, "city": "Xi'an"}
+    assert await get(system, "users/old") == person
+    await say(system, action="unmerge", login_id="old", into="new")
+    await system.settle()
+    assert await users() == 2
+    assert (await get(system, "users/phone"))["user_id"] == "old"
+    assert (await get(system, "users/old"))["properties"] == {"age": 1, "city": "Xi'an"}
+    assert (await get(system, "users/new"))["properties"] == {"age": 2}
+
+
+async def test_what_an_administrator_cannot_say_is_refused_and_says_why(system: System) -> None:
+    await system.send({**event("buy", "ann", 1), "login_id": "ann"})
+    await system.settle()
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"action": "bind", "anonymous_id": "phone"}, "login_id"),
+        ({"action": "bind", "anonymous_id": "phone", "login_id": "ann", "into": "x"}, "into"),
+        ({"action": "bind", "anonymous_id": "guest", "login_id": "ann"}, "anonymous_id"),
+        ({"action": "bind", "anonymous_id": "ann", "login_id": "bob"}, "anonymous_id"),
+        ({"action": "bind", "anonymous_id": "phone", "login_id": "phone"}, "login_id"),
+        ({"action": "merge", "login_id": "ann", "into": "never-seen"}, "into"),
+        ({"action": "marry", "login_id": "ann", "into": "bob"}, "action"),
+        ({"action": "unbind", "anonymous_id": "phone", "nots": "x"}, "nots"),
+    ]
+    for word, field in wrong:
+        problem = await say(system, 422, **word)
+        assert problem["field"] == field, problem
+    await say(system, 404, project="no-such", action="unbind", anonymous_id="phone")
+    assert (await system.ledger())["received"] == 1
+
+
+async def test_the_log_of_decisions_tells_when_which_and_why(system: System) -> None:
+    for login in ("ann", "bob"):
+        await system.send({"type": "track_signup", "original_id": "phone", **event("$SignUp", login)})
+        await system.settle()
+    await say(system, action="unbind", anonymous_id="phone", login_id="ann")
+    await system.settle()
+    found = await get(system, "projects/default/bindings")
+    told = [
+        (line["kind"], line["login_id"], line["outcome"], line["reason"], line["is_current"])
+        for line in found["decisions"]
+    ]
+    assert sorted(told[:3]) == [
+        ("bind", "ann", "refused", "taken_back", True),
+        ("bind", "bob", "accepted", None, True),
+        ("unbind", "ann", "accepted", None, True),
+    ]
+    assert told[3:] == [
+        ("bind", "bob", "refused", "login_conflict", False),
+        ("bind", "ann", "accepted", None, False),
+    ]
+    assert found["decisions"][4]["why"] == "it counts"
+    assert found["decisions"][4]["record"]["log_partition"] == 0
+    assert await get(system, "projects/default/bindings/counts") == {
+        "accepted": {"bind": 1, "unbind": 1, "merge": 0, "unmerge": 0},
+        "refused": {"taken_back": 1},
+    }
+    pages: list[Any] = []
+    path = "projects/default/bindings?limit=2"
+    while path:
+        page = await get(system, path)
+        pages += page["decisions"]
+        cursor = page["next_cursor"]
+        path = f"projects/default/bindings?limit=2&cursor={cursor}" if cursor else ""
+    assert pages == found["decisions"]
+    only = await get(system, "projects/default/bindings?id=bob&outcome=refused")
+    assert [line["reason"] for line in only["decisions"]] == ["login_conflict"]
+    assert (await get(system, "projects/default/bindings?reason=shared_device"))["decisions"] == []
+    for wrong in ("outcome=acepted", "kind=x", "reason=x", "cursor=x", "limit=0", "ids=x"):
+        await get(system, f"projects/default/bindings?{wrong}", status=422)
+
+
+async def test_a_project_may_be_one_to_one_with_ids_of_its_own_for_nobody(system: System) -> None:
+    identity = {"strategy": "one_to_one", "nobody_ids": ["visitor"], "somebody_ids": ["0"]}
+    answer = await system.query_api.post("/api/v1/projects", json={"name": "retail", "identity": identity})
+    assert answer.status_code == 201, answer.text
+    key = answer.json()["write_key"]
+    await system.send(
+        event("view", "phone", 0),
+        event("view", "tablet", 1),
+        {"type": "track_signup", "original_id": "phone", **event("$SignUp", "ann", 2)},
+        {"type": "track_signup", "original_id": "tablet", **event("$SignUp", "ann", 3)},
+        {**event("buy", "x", 4), "anonymous_id": "tablet", "login_id": "ann"},
+        event("view", "Visitor", 5),
+        event("view", "0", 6),
+        key=key,
+    )
+    await system.settle()
+    ann = await get(system, "users/phone?project=retail")
+    assert ann["distinct_ids"] == ["ann", "phone"]
+    assert (await get(system, "users/tablet?project=retail"))["distinct_ids"] == ["tablet"]
+    assert (await get(system, "users/0?project=retail"))["distinct_ids"] == ["0"]
+    await get(system, "users/visitor?project=retail", status=404)
+    refused = await get(system, "projects/retail/bindings?outcome=refused")
+    assert [(line["anonymous_id"], line["reason"]) for line in refused["decisions"]] == [
+        ("tablet", "one_to_one")
+    ]
+    for identity in ({"nobody_ids": ["a", " A"]}, {"somebody_ids": ["ann"]}, {"nobody_ids": [" "]}):
+        wrong = await system.query_api.post("/api/v1/projects", json={"name": "r2", "identity": identity})
+        assert wrong.status_code == 422, wrong.text
+
+
+async def test_a_timeline_tells_sessions_also_across_pages(system: System) -> None:
+    minutes = [0, 29, 58, 88, 89]  # 30 minutes and more lie before the fourth
+    await system.send(*[event(f"e{minute}", "phone", minute) for minute in minutes])
+    await system.send({"type": "track_signup", "original_id": "phone", **event("$SignUp", "ann", 70)})
+    await system.settle()
+    whole = await get(system, "users/ann/events")
+    assert [(one["event"], one["session"]) for one in whole["events"]] == [
+        ("e89", 2), ("e88", 2), ("$SignUp", None), ("e58", 1), ("e29", 1), ("e0", 1)
+    ]  # fmt: skip
+    assert whole["sessions"] == [
+        {"number": 2, "from": "2026-11-30T01:21:20.000Z", "to": "2026-11-30T01:22:20.000Z", "events": 2},
+        {"number": 1, "from": "2026-11-29T23:53:20.000Z", "to": "2026-11-30T00:51:20.000Z", "events": 3},
+    ]
+    first = await get(system, "users/ann/events?limit=4")
+    assert first["sessions"] == whole["sessions"]
+    rest = await get(system, f"users/ann/events?before={first['next_before']}")
+    assert [one["session"] for one in rest["events"]] == [1, 1]
+    assert rest["sessions"] == whole["sessions"][1:]
+
+
+async def test_a_profiles_history_is_newest_first_and_pages_by_record(system: System) -> None:
+    def told(kind: str, user: str, minute: int, **properties: Any) -> dict[str, Any]:
+        record = event("", user, minute, **properties)
+        return {"type": f"profile_{kind}"} | {name: record[name] for name in record if name != "event"}
+
+    await system.send(
+        told("set", "phone", 0, city="Xi'an", balance=10.10),
+        told("increment", "ann", 1, visits=2),
+        told("append", "ann", 2, tags=["x"]),
+        told("unset", "ann", 3, city=True),
+        {"type": "track_signup", "original_id": "phone", **event("$SignUp", "ann", 4)},
+    )
+    await system.settle()
+    found = await get(system, "users/ann/history")
+    assert [(one["operation"], one["property"], one["value"]) for one in found["operations"]] == [
+        ("profile_unset", "city", None),
+        ("profile_append", "tags", ["x"]),
+        ("profile_increment", "visits", 2),
+        ("profile_set", "balance", 10.1),
+        ("profile_set", "city", "Xi'an"),
+    ]
+    assert found["next_before"] is None
+    page = await get(system, "users/ann/history?limit=4")
+    assert len(page["operations"]) == 3
+    rest = await get(system, f"users/ann/history?before={page['next_before']}")
+    assert page["operations"] + rest["operations"] == found["operations"]
+    await get(system, "users/no-such/history", status=404)

@@ -1,0 +1,68 @@
+"""GET and POST /api/v1/projects/{name}/bindings, GET .../bindings/counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from footfall.events.keys import KeyedHash
+from footfall.storage.store import Store
+from query_api.access import Access
+from query_api.body import read_json
+from query_api.decisions import count_decisions, read_decisions
+from query_api.identity_words import AdministratorsDoor, WordSpec
+from query_api.options import QueryOptions
+from query_api.routes.front import Front, problem_response, read_body
+from query_api.routes.parameters import read_limit, read_parameters
+from query_api.store_reader import StoreReader
+
+
+def build_binding_routes(
+    front: Front,
+    access: Access,
+    store: Store,
+    *,
+    keyed_hash: KeyedHash,
+    options: QueryOptions,
+    door: AdministratorsDoor,
+) -> APIRouter:
+    """What became of every claim on an id, and what an administrator says about ids."""
+    router = APIRouter(prefix="/api/v1/projects/{name}/bindings", include_in_schema=False)
+
+    @router.get("")
+    async def decisions(request: Request, name: str) -> Response:
+        def work() -> dict[str, Any]:
+            project = access.project(access.grant(request.headers.get("authorization")), name)
+            given = read_parameters(request, "id", "outcome", "reason", "kind", "limit", "cursor")
+            limit = read_limit(given.get("limit"))
+            return read_decisions(StoreReader(store, options.limits), project, keyed_hash, given, limit)
+
+        return await front.answer("projects/bindings", work)
+
+    @router.get("/counts")
+    async def counts(request: Request, name: str) -> Response:
+        def work() -> dict[str, Any]:
+            project = access.project(access.grant(request.headers.get("authorization")), name)
+            read_parameters(request)
+            return count_decisions(StoreReader(store, options.limits), project)
+
+        return await front.answer("projects/bindings", work)
+
+    @router.post("")
+    async def say(request: Request, name: str) -> Response:
+        try:
+            body = await read_body(request)
+        except Exception as error:  # noqa: BLE001 - becomes an answer
+            return problem_response(error)
+
+        def work() -> dict[str, Any]:
+            project = access.project(access.grant(request.headers.get("authorization")), name)
+            spec = WordSpec.model_validate(read_json(body))
+            return door.say(StoreReader(store, options.limits), project, spec)
+
+        return await front.answer("projects/bindings", work, status=202)
+
+    return router
