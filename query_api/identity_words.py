@@ -78,7 +78,8 @@ class AdministratorsDoor:
         event_id = self._hash.event_id(project.name.encode(), b"client", uuid4().bytes)
         with self._lock:
             writer = self._open()
-            self._last = received_at = max(self._clock(), self._last)
+            # Of two words the later counts: no two come at the same moment.
+            self._last = received_at = max(self._clock(), self._last + 1)
             header = Header(
                 project=project.name,
                 door=ADMINISTRATOR,

@@ -106,19 +106,21 @@ def _read_sessions(
     reader: StoreReader, parameters: dict[str, Parameter], rows: Sequence[Sequence[Any]]
 ) -> list[_Session]:
     """Of all the person's `track` events with gaps under half an hour, those that touch the rows."""
-    times = [row[2] for row in rows if row[1] == "track"]
-    if not times:
+    if not rows:
         return []
+    times = [row[2] for row in rows]
     of_person = {name: parameters[name] for name in ("project", "stamps", "person")}
-    asked = of_person | {"oldest": min(times), "newest": max(times)}
-    return [_Session(*row) for row in reader.rows(Query(_SESSIONS, asked)).rows]
+    asked = of_person | {"oldest": min(times) - SESSION_GAP_MS, "newest": max(times)}
+    found = [_Session(*row) for row in reader.rows(Query(_SESSIONS, asked)).rows]
+    numbers = {_number(row, found) for row in rows}
+    return [session for session in found if session.number in numbers]
 
 
 def _number(row: Sequence[Any], sessions: Sequence[_Session]) -> int | None:
-    """The session of an event; identity records are of none."""
-    if row[1] != "track":
-        return None
-    return next(each.number for each in sessions if each.first <= row[2] <= each.last)
+    """The session that an event is of; identity records are of the one that they fall in, if there is one."""
+    tail = 1 if row[1] == "track" else SESSION_GAP_MS
+    within = (each.number for each in sessions if each.first <= row[2] < each.last + tail)
+    return next(within, None)
 
 
 def _event_json(row: Sequence[Any], catalogue: Catalogue) -> dict[str, Any]:
