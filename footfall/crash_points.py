@@ -9,6 +9,9 @@ P1  log: the group is written, not yet committed      P5  processor: the block i
 P2  log: fsynced, not yet acknowledged                P6  processor: before an insert (once each)
 P3  log: between two truncations                      P7  processor: inserted, offset not committed
 P4  processor: the block is planned and read          P8  processor: committed, log not truncated
+
+I1  import: a batch is announced, not in the log      I3  import: all rows are in the log
+I2  import: the log has it, the journal knows not
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from footfall.importing.opening import Reading
 from footfall.importing.plan import Plan
 from footfall.importing.records import RecordWriter
 
-IMPORT_PARTITION: Final = 9_000
+IMPORT_PARTITION: Final = 9_100
 """No collector worker has a number as high: imports have a partition of their own, one import at a time."""
 
 MAX_WAITING: Final = 16
