@@ -26,6 +26,7 @@ from query_api.options import QueryOptions
 from query_api.problems import MethodNotAllowed, NotFound
 from query_api.routes.bindings import build_binding_routes
 from query_api.routes.console import build_console_routes
+from query_api.routes.export import build_export_routes
 from query_api.routes.front import Front, problem_response
 from query_api.routes.people import build_people_routes
 from query_api.routes.projects import build_project_routes
@@ -84,6 +85,7 @@ def build_app(
         )
     )
     app.include_router(build_virtual_event_routes(front, access, store, clock=clock, options=options))
+    app.include_router(build_export_routes(access, store, keyed_hash, clock))
     app.include_router(build_upkeep_routes(meters, store, workspace, data_until))
     app.include_router(build_console_routes())
     app.add_exception_handler(HTTPException, _no_route)

@@ -11,6 +11,7 @@ from footfall import __version__
 from footfall.events.identity import REASONS
 from query_api.control import ProjectSpec
 from query_api.decisions import KINDS, OUTCOMES
+from query_api.export import SUBJECTS
 from query_api.identity_words import WordSpec
 from query_api.problems import TITLES
 from query_api.run import ANALYSES
@@ -325,6 +326,7 @@ def _other_paths() -> dict[str, Any]:
         "/api/v1/projects/{name}/ledger": {
             "get": _operation("What was received and what became of it.", _LEDGER, [name])
         },
+        "/api/v1/projects/{name}/export": {"get": _export(name)},
         "/api/v1/projects/{name}/virtual-events": {
             "get": _operation(
                 "The project's virtual events.", _object({"virtual_events": _list(_VIRTUAL_EVENT)}), [name]
@@ -358,6 +360,20 @@ def _binding_paths() -> dict[str, Any]:
             "What an administrator says about ids.", _WORD, [name], body="WordSpec", status="202"
         ),
     }
+
+
+def _export(name: dict[str, Any]) -> dict[str, Any]:
+    subject = {"enum": list(SUBJECTS)}
+    parameters = [
+        name,
+        _parameter("subject", "query", "What; default: events.", schema=subject),
+        _parameter("from", "query", "First day, or an instant; goes with to."),
+        _parameter("to", "query", "Last day, or the instant before which it ends."),
+        _parameter("event", "query", "Only events of this name; may be repeated."),
+    ]
+    operation = _operation("All of it, as records: a line of JSON each.", _TEXT, parameters)
+    operation["responses"]["200"]["content"] = {"application/x-ndjson": {"schema": _TEXT}}
+    return operation
 
 
 def _operation(

@@ -10,6 +10,7 @@ import typer
 from footfall import __version__
 from footfall.cli.child import SupervisorLink
 from footfall.cli.demo import demo
+from footfall.cli.export_command import export
 from footfall.cli.fail import fail
 from footfall.cli.import_command import import_
 from footfall.cli.simulate import simulate
@@ -72,6 +73,7 @@ def up(
 app.command()(demo)
 app.command()(simulate)
 app.command("import")(import_)
+app.command()(export)
 
 
 @app.command()

@@ -18,6 +18,7 @@ from footfall.cli.engines import opened_log, opened_workspace
 from footfall.cli.home import is_held, make_home
 from footfall.cli.import_screen import show_preview, show_reasons
 from footfall.eventlog.log import Log
+from footfall.events.exported import export_prefix
 from footfall.events.keys import KeyedHash
 from footfall.importing.faults import ImportRefused, did_you_mean
 from footfall.importing.importer import IMPORT_PARTITION, Importer, ImportOptions, State, Target, forget
@@ -89,6 +90,13 @@ class _Visit:
         )
         seen = preview(reading, mapping, self._target.project, self._zone)
         show_preview(self._console, reading, seen, self._target.project)
+        prefix = export_prefix(self._target.keyed_hash, self._target.project)
+        if not wanted.again and any(f'"event_id":"{prefix}'.encode() in record for record in seen.records):
+            self._console.print(
+                "It was exported from this very project: its rows are there. "
+                "--again imports them as new ones."
+            )
+            return
         if wanted.dry_run:
             self._try(reading, seen.plan)
         elif wanted.yes or typer.confirm("Import it?"):

@@ -13,6 +13,7 @@ from footfall.importing.csv_rows import CsvTable, encoding_hint
 from footfall.importing.faults import ImportRefused
 from footfall.importing.jsonl_rows import JsonlTable
 from footfall.importing.mapping import FORMATS
+from footfall.importing.parquet_records import ParquetRecords, holds_records
 from footfall.importing.parquet_rows import ParquetTable
 from footfall.importing.rows import Row, Table
 from footfall.importing.source import PARQUET, Source
@@ -49,6 +50,8 @@ class Reading:
             table.close()
 
     def _open(self) -> Table:
+        if self.has_records and self.source.start.startswith(PARQUET):
+            return ParquetRecords(self.source)
         match self.format:
             case "csv":
                 return CsvTable(self.source, encoding=self.encoding, delimiter=self._delimiter)
@@ -78,7 +81,7 @@ class Reading:
 def guess_format(source: Source) -> str:
     """By the content: Parquet by its mark, records and tables in JSON by the first object, else CSV."""
     if source.start.startswith(PARQUET):
-        return "parquet"
+        return "records" if holds_records(source) else "parquet"
     start = source.start.removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith(b"{"):
         return _guess_json(start.partition(b"\n")[0])

@@ -61,6 +61,9 @@ _FEW_LARGE_BLOCKS = {"max_block_size": 65_536, "preferred_block_size_bytes": 8 <
 # All queries together are too much for the engine: not the fault of the one that is told.
 _OF_ALL = ("(total) memory limit exceeded", "User memory limit exceeded")
 
+# Rows of any width become Python values: some MB of them at once.
+_SMALL_BLOCKS = {"max_block_size": 8_192, "preferred_block_size_bytes": 4 << 20}
+
 _CODE = re.compile(r"Code: (\d+)")
 
 
@@ -118,6 +121,18 @@ class ClickHouseStore:
             raise ValueError(f"a tag is of letters and digits, not {tag!r}")
         # The server's own queries have no comment of ours, and chDB knows no query ids of ours.
         self.command(f"KILL QUERY WHERE Settings['log_comment'] = '{tag}' ASYNC")
+
+    def stream_rows(
+        self, query: Query, limits: QueryLimits | None = None
+    ) -> Iterator[Sequence[tuple[Any, ...]]]:
+        parameters = _bindable(query)
+        settings = _settings(limits) | _SMALL_BLOCKS
+        with (
+            _errors_as_ours(),
+            self._connections.borrow() as client,
+            client.query_row_block_stream(query.sql, parameters=parameters, settings=settings) as blocks,
+        ):
+            yield from blocks
 
     def command(self, sql: str) -> None:
         with _errors_as_ours(), self._connections.borrow() as client:

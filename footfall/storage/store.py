@@ -113,6 +113,12 @@ class Store(Protocol):
         """Asks the engine to end every query that runs with this tag now; does not wait until they did."""
         ...
 
+    def stream_rows(
+        self, query: Query, limits: QueryLimits | None = None
+    ) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """The same of any types, as blocks of rows: slower. Closing the generator cancels the query."""
+        ...
+
     def command(self, sql: str) -> None:
         """DDL and upkeep: text of ours only, never a value of a client's."""
         ...
