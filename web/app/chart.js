@@ -23,7 +23,7 @@ function palette() {
  * `option(palette)` is ECharts' option; `point(chart, x, y, params)` gives the lines of text to show at a place, or
  * null, and `pick(params)` is told of a click on something. Neither gets keyboards: tables beside the chart do.
  */
-export function Chart({ label, option, point, pick, className }) {
+export function Chart({ label, option, point, pick, className, size }) {
   const place = useRef(null);
   const current = useRef(null);
   current.current = { option, point, pick };
@@ -64,7 +64,7 @@ export function Chart({ label, option, point, pick, className }) {
   useEffect(() => place.current.draw());
 
   return html`<div class="chart-frame">
-    <div class=${`chart ${className ?? ""}`} role="img" aria-label=${label} ref=${place}></div>
+    <div class=${`chart ${className ?? ""}`} style=${size ? { minWidth: `${size.width}px`, height: `${size.height}px` } : {}} role="img" aria-label=${label} ref=${place}></div>
     ${hint &&
     html`<div class=${hint.flip ? "tip flip" : "tip"} style=${{ left: `${hint.x}px`, top: `${hint.y}px` }}>
       ${hint.lines.map((line) => html`<div>${line}</div>`)}

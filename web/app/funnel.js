@@ -3,7 +3,7 @@ import { html, usePage, useAnswer, Answer } from "./page.js";
 import { Choice, DatePicker, EventList, Field, PropertySelect } from "./pickers.js";
 import { WINDOW_UNITS } from "./address.js";
 import { bodyOf, intervalOf, keyOf, largestLoss } from "./queries.js";
-import { valueText } from "./format.js";
+import { groupName } from "./groups.js";
 import { LineChart } from "./line_chart.js";
 
 export function Funnel() {
@@ -152,7 +152,7 @@ function Bars({ steps, body }) {
 function Groups({ result, body }) {
   const { t, format, showPeople } = usePage();
   const { groups, steps } = result;
-  const name = (key) => key.map((part) => (part === "$other" ? t("group.other") : valueText(part, t("value.missing")))).join(" · ");
+  const name = (key) => groupName(t, key);
   const ask = (key, step) =>
     showPeople({
       analysis: "funnel",

@@ -6,10 +6,12 @@ import { formats } from "./format.js";
 import { localeOf, rememberLanguage, startLanguage, translator } from "./language.js";
 import { Funnel } from "./funnel.js";
 import { Person } from "./person.js";
+import { Paths } from "./paths.js";
 import { PeopleDialog } from "./people.js";
+import { Retention } from "./retention.js";
 import { SignIn, forgetKey, storedKey } from "./sign_in.js";
 
-const VIEWS = { funnel: Funnel, person: Person };
+const VIEWS = { funnel: Funnel, retention: Retention, paths: Paths, person: Person };
 
 function Console() {
   const [language, setLanguage] = useState(startLanguage);

@@ -80,3 +80,39 @@ export function sortProperties(properties) {
 function compareText(one, other) {
   return one < other ? -1 : one > other ? 1 : 0;
 }
+
+/**
+ * Nodes and links of a paths answer for a Sankey: {nodes, links, names, depth, widest}. Nodes go by numbers, an id
+ * may be any text. Who left goes to one node a position; not behind the last, where sessions were cut.
+ */
+export function pathGraph(result, maxSteps) {
+  const numbers = new Map(result.nodes.map(({ id }, index) => [id, `n${index}`]));
+  const colours = new Map();
+  const nodes = result.nodes.map((node) => {
+    if (!colours.has(node.name)) colours.set(node.name, colours.size);
+    return { name: numbers.get(node.id), depth: node.step - 1, colour: colours.get(node.name), node };
+  });
+  const links = result.links.map((link) => ({
+    source: numbers.get(link.source),
+    target: numbers.get(link.target),
+    value: link.count,
+    link,
+  }));
+  const exits = new Set();
+  for (const node of result.nodes) {
+    if (node.exits === 0 || node.step >= maxSteps) continue;
+    const target = `x${node.step}`;
+    if (!exits.has(target)) nodes.push({ name: target, depth: node.step, node: null });
+    exits.add(target);
+    links.push({ source: numbers.get(node.id), target, value: node.exits, exit: node });
+  }
+  const columns = new Map();
+  for (const { depth } of nodes) columns.set(depth, (columns.get(depth) ?? 0) + 1);
+  return {
+    nodes,
+    links,
+    names: new Map(result.nodes.map(({ id, name }) => [id, name])),
+    depth: Math.max(1, ...nodes.map(({ depth }) => depth + 1)),
+    widest: Math.max(1, ...columns.values()),
+  };
+}
