@@ -29,14 +29,16 @@ export function formats(locale, zone = "UTC") {
 function duration(locale, seconds) {
   if (seconds === null || seconds === undefined) return "–";
   const total = Number(seconds);
-  const largest = UNITS.findIndex(([, size]) => total >= size);
-  if (largest === -1 || largest === 3) return unit(locale, "second", Math.round(total * 10) / 10);
+  const found = UNITS.findIndex(([, each]) => total >= each);
+  const largest = found === -1 ? UNITS.length - 1 : found;
   const [name, size] = UNITS[largest];
-  const [smaller, smallerSize] = UNITS[largest + 1];
+  const [smaller, smallerSize] = UNITS[largest + 1] ?? ["", 0.1];
   const parts = Math.round(total / smallerSize);
-  const perUnit = size / smallerSize;
-  const rest = parts % perUnit;
-  const first = unit(locale, name, Math.floor(parts / perUnit));
+  const rounded = size >= 60 ? parts * smallerSize : parts / 10;
+  if (UNITS.some(([, larger]) => larger > size && rounded >= larger)) return duration(locale, rounded);
+  if (size === 1) return unit(locale, "second", rounded);
+  const first = unit(locale, name, Math.floor(rounded / size));
+  const rest = Math.round((rounded % size) / smallerSize);
   return rest === 0 ? first : `${first} ${unit(locale, smaller, rest)}`;
 }
 

@@ -6,6 +6,8 @@ import { bodyOf, intervalOf, keyOf, largestLoss } from "./queries.js";
 import { groupName } from "./groups.js";
 import { LineChart } from "./line_chart.js";
 
+const STRONG = 0.82;
+
 export function Funnel() {
   const { t, choices } = usePage();
   const loaded = useAnswer("funnel", bodyOf(choices));
@@ -68,7 +70,8 @@ function FunnelAnswer({ result, body }) {
         buckets=${result.trend.map(({ bucket }) => bucket)}
         interval=${intervalOf(choices.range)}
         lines=${[{ name: t("funnel.rate"), values: result.trend.map(({ rate, entered }) => (entered === 0 ? null : Number(rate))) }]}
-      />`}`;
+      />
+      ${result.trend.some(({ partial }) => partial) && html`<p class="hint">${t("funnel.partial")}</p>`}`}`;
 }
 
 function Summary({ steps }) {
@@ -180,7 +183,7 @@ function Groups({ result, body }) {
                   return html`<td>
                     <button
                       type="button"
-                      class=${share === null ? "cell" : share > 0.55 ? "cell shaded strong" : "cell shaded"}
+                      class=${share === null ? "cell" : share > STRONG ? "cell shaded strong" : "cell shaded"}
                       style=${share === null ? {} : { "--share": share }}
                       disabled=${step.users === 0 && step.dropped === 0}
                       aria-label=${`${name(group.key)}, ${step.label}: ${format.count(step.users)}${share === null ? "" : `, ${format.rate(share)}`}`}

@@ -6,6 +6,7 @@ import { Chart } from "./chart.js";
 export function LineChart({ label, buckets, interval, lines }) {
   const { t, format } = usePage();
   const names = buckets.map((bucket) => (interval ? format.bucket(bucket, interval) : bucket));
+  const top = Math.max(0, ...lines.flatMap(({ values }) => values.map(Number)));
   const option = (colours) => ({
     textStyle: { fontFamily: colours.font },
     grid: { left: 4, right: 14, top: 14, bottom: 4, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
@@ -21,6 +22,7 @@ export function LineChart({ label, buckets, interval, lines }) {
       type: "value",
       min: 0,
       splitNumber: 3,
+      ...(top > 0.75 ? { max: 1, interval: 0.25 } : {}),
       splitLine: { lineStyle: { color: colours.line } },
       axisLabel: { color: colours.muted, formatter: (value) => format.share(value) },
     },

@@ -7,7 +7,7 @@ import { GroupSwitch, groupName } from "./groups.js";
 import { LineChart } from "./line_chart.js";
 
 const PERIODS = { hour: [6, 12, 24, 48], day: [7, 14, 30], week: [4, 8, 12], month: [3, 6, 12] };
-const STRONG = 0.55;
+const STRONG = 0.82;
 const MAX_LINES = 6;
 
 export function Retention() {
@@ -80,19 +80,21 @@ function RetentionAnswer({ result, body }) {
   const group = key === null ? null : groups.find((each) => keyOf(each.key) === keyOf(key));
   const shown = group ?? result;
   const lines = [
-    { name: t("group.all"), values: result.mean },
-    ...groups.slice(0, MAX_LINES - 1).map((each) => ({ name: groupName(t, each.key), values: each.mean })),
+    { name: t("group.all"), values: knownMeans(result) },
+    ...groups.slice(0, MAX_LINES - 1).map((each) => ({ name: groupName(t, each.key), values: knownMeans(each) })),
   ];
   const periods = Array.from({ length: body.periods + 1 }, (_, index) => t(`period.${body.interval}`, { number: index }));
   return html`${groups.length > 0 && html`<${GroupSwitch} groups=${groups} chosen=${group ? key : null} onPick=${setKey} />`}
-    <${Heatmap} rows=${shown.rows} mean=${shown.mean} groupKey=${group ? key : null} periods=${periods} body=${body} />
+    <${Heatmap} rows=${shown.rows} mean=${knownMeans(shown)} groupKey=${group ? key : null} periods=${periods} body=${body} />
     <p class="hint">${t("retention.hint")}</p>
     <h2>${t("retention.curve")}</h2>
-    <${LineChart} label=${t("retention.curve")} buckets=${periods} lines=${lines.map(plain)} />`;
+    <${LineChart} label=${t("retention.curve")} buckets=${periods} lines=${lines} />`;
 }
 
-function plain({ name, values }) {
-  return { name, values: values.map((value) => (value === null ? null : Number(value))) };
+/** The means of periods that somebody has lived to see; the API's is 0 for the others. */
+function knownMeans({ rows, mean }) {
+  const seen = Math.max(0, ...rows.map(({ size, values }) => (size > 0 ? values.length : 0)));
+  return mean.map((rate, period) => (period < seen ? Number(rate) : null));
 }
 
 function Heatmap({ rows, mean, groupKey, periods, body }) {
@@ -117,10 +119,10 @@ function Heatmap({ rows, mean, groupKey, periods, body }) {
       <tbody>
         <tr class="mean">
           <th scope="row">${t("retention.mean")}</th>
-          <td><span class="cell">${format.count(rows.reduce((sum, { size }) => sum + size, 0))}</span></td>
+          <td></td>
           ${periods.slice(1).map((_, index) => {
             const rate = mean[index + 1];
-            return html`<td>${rate !== undefined && rate !== null && html`<${Shade} rate=${Number(rate)} text=${format.rate(rate)} />`}</td>`;
+            return html`<td>${typeof rate === "number" && html`<${Shade} rate=${rate} text=${format.rate(rate)} />`}</td>`;
           })}
         </tr>
         ${rows.map(

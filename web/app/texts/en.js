@@ -14,6 +14,7 @@ export const en = {
   "funnel.loss": "Largest loss",
   "funnel.lost": "{count} lost",
   "funnel.median": "median {time}",
+  "funnel.partial": "The window of the latest is still open: their rates may rise.",
   "funnel.prompt": "Choose the steps of the funnel",
   "funnel.question": "Where do people drop off, and who?",
   "funnel.rate": "Conversion",

@@ -13,6 +13,7 @@ export const zh = {
   "funnel.loss": "流失最多",
   "funnel.lost": "流失 {count} 人",
   "funnel.median": "中位用时 {time}",
+  "funnel.partial": "最近部分的窗口期尚未结束，转化率可能还会上升。",
   "funnel.prompt": "请选择漏斗的步骤",
   "funnel.question": "人在哪一步流失，流失的是谁？",
   "funnel.rate": "转化率",
