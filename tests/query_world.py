@@ -20,9 +20,10 @@ import orjson
 
 from footfall.eventlog.log import Tally
 from footfall.eventlog.opening import open_log
-from footfall.events.identity import Binding, ResolutionRules, resolve
+from footfall.events.identity import Binding, ResolutionRules
 from footfall.events.keys import NOBODY, KeyedHash
 from footfall.events.nobody import identifies_nobody
+from footfall.events.persons import resolve
 from footfall.storage.columns import PROPERTY_COLUMNS
 from footfall.storage.rows import (
     BindingRow,

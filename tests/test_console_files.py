@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from footfall import __version__
 from footfall.storage.store import Store
 from tests.query_world import World
 
@@ -65,6 +66,17 @@ async def test_the_page_loads_only_files_of_ours_that_exist(world: World) -> Non
     for address in loads.addresses:
         assert address.startswith("/console/")
         assert (await get(world, address)).status_code == 200
+
+
+async def test_the_page_says_what_it_is_also_without_scripts(world: World) -> None:
+    page = await get(world, "/")
+    assert f"Footfall {__version__}" in page.text
+    assert "{" not in page.text
+    shown = page.text.partition("<noscript>")[2]
+    assert 'lang="zh-CN"' in shown
+    assert 'lang="en"' in shown
+    head = await world.client.head("/")
+    assert (head.status_code, head.headers["content-length"]) == (200, page.headers["content-length"])
 
 
 @pytest.mark.parametrize("path", ["/", "/console/vendor/echarts-6.1.0.esm.min.js"])

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from base64 import b64encode
-from hashlib import sha256
 from typing import Any
 
 import pytest
 
-from footfall import __version__
 from footfall.workspace import Project
 from query_api.run import ANALYSES
 from tests.system import SECRET_KEY, WRITE_KEY, System
@@ -229,32 +225,6 @@ async def test_is_alive_ready_and_measured(system: System) -> None:
         answer = await system.query_api.get(f"/{path}", headers={"Authorization": ""})
         assert answer.status_code == 200
         assert text in answer.text
-
-
-async def test_a_browser_is_told_what_runs_here(system: System) -> None:
-    page = await system.query_api.get("/", headers={"Authorization": ""})
-    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
-    assert __version__ in page.text
-    assert 'lang="zh-CN"' in page.text
-    assert 'lang="en"' in page.text
-    assert "{" not in re.sub(r"<style>.*?</style>|<pre>.*?</pre>", "", page.text, flags=re.DOTALL)
-    links = set(re.findall(r'href="(/[^"]*)"', page.text))
-    assert links == {"/openapi.json", "/healthz", "/readyz", "/metrics"}
-    for link in links:
-        assert (await system.query_api.get(link, headers={"Authorization": ""})).status_code == 200
-    head = await system.query_api.head("/")
-    assert (head.status_code, head.headers["content-length"]) == (200, page.headers["content-length"])
-
-
-async def test_the_page_of_a_browser_can_load_nothing(system: System) -> None:
-    page = await system.query_api.get("/")
-    assert not re.search(r"<script|(?:src|href)=.?(?:https?:)?//|url\(|@import| on\w+=|style=", page.text)
-    policy = dict(part.split(" ", 1) for part in page.headers["content-security-policy"].split("; "))
-    assert policy["default-src"] == "'none'"
-    assert policy["img-src"] == "data:"
-    (style,) = re.findall(r"<style>(.*?)</style>", page.text, re.DOTALL)
-    assert policy["style-src"] == f"'sha256-{b64encode(sha256(style.encode()).digest()).decode()}'"
-    assert {policy[name] for name in ("base-uri", "form-action", "frame-ancestors")} == {"'none'"}
 
 
 async def test_openapi_describes_every_route(system: System) -> None:
