@@ -80,16 +80,18 @@ def build_app(
     keyed_hash: KeyedHash,
     *,
     clock: Clock = now_ms,
+    full: Callable[[], str | None] = lambda: None,
     ready: Callable[[], str | None] = lambda: None,
 ) -> CollectorApp:
     """A worker's application.
 
     `writer` is the one of the partition `options.worker`; the caller closes it after the server has stopped.
+    `full` says why there is no room for events (None: there is), and is asked for each request.
     `ready` says why the worker should get no traffic (None: it should), for `/readyz`.
     """
     counts = Counts(options.worker, options.metrics_dir)
     keys = Keys(workspace, options)
-    collaborators = Collaborators(options, keys, Intake(writer, keyed_hash, clock, counts), counts)
+    collaborators = Collaborators(options, keys, Intake(writer, keyed_hash, clock, counts), counts, full)
     known = KnownNames()
     app = CollectorApp(
         NativeDoor(collaborators, known),
@@ -99,7 +101,7 @@ def build_app(
         lifespan=_counts_lifespan(counts),
     )
     app.add_exception_handler(HTTPException, _not_here)
-    _add_operations(app, counts, workspace, ready)
+    _add_operations(app, counts, workspace, lambda: ready() or full())
     return app
 
 

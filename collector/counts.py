@@ -30,7 +30,7 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "crc": ("Checksums of Sensors SDKs: match, mismatch or absent.", ("result",)),
     "gzip_code": ("The gzip parameter of Sensors SDKs.", ("code",)),
     "clients_gone": ("Requests whose client left before the end of its body.", ()),
-    "log_refusals": ("Requests answered 503 because the log took no more.", ()),
+    "log_refusals": ("Requests answered 503 because the disk or the log took no more.", ()),
 }
 """Each shown as footfall_collector_<name>_total, with its labels and the worker's number."""
 

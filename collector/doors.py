@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import ClassVar, Final, NamedTuple
 from urllib.parse import parse_qsl
@@ -36,11 +36,19 @@ _log = logging.getLogger(__name__)
 class Collaborators:
     """What the doors of one worker share."""
 
-    def __init__(self, options: CollectorOptions, keys: Keys, intake: Intake, counts: Counts) -> None:
+    def __init__(
+        self,
+        options: CollectorOptions,
+        keys: Keys,
+        intake: Intake,
+        counts: Counts,
+        full: Callable[[], str | None],
+    ) -> None:
         self.options = options
         self.keys = keys
         self.intake = intake
         self.counts = counts
+        self.full = full
         self.room = Room(options.bytes_at_once)
         self.proxies = TrustedProxies(options.trusted_proxies)
 
@@ -69,6 +77,7 @@ class Door(ABC):
         self.keys = collaborators.keys
         self.intake = collaborators.intake
         self.counts = collaborators.counts
+        self.full = collaborators.full
         self.room = collaborators.room
         self.proxies = collaborators.proxies
 
@@ -82,6 +91,9 @@ class Door(ABC):
                 answer = preflight(headers)
             elif counts.in_work > self.options.requests_at_once:
                 raise Overloaded("too many requests at once")
+            elif (reason := self.full()) is not None:
+                counts.log_refusals += 1
+                raise Overloaded(reason)
             else:
                 answer, appended, judged = await self.take(scope, headers, receive)
                 # From here on nothing refers to the body or its records: what waits for the disk is small.

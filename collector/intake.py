@@ -116,9 +116,9 @@ class Intake:
         """Returns when it is durable. Raises Overloaded when the log takes no more."""
         try:
             await appended
-        except LogFull:
+        except LogFull as error:
             self._counts.log_refusals += 1
-            raise Overloaded("the event log is full") from None
+            raise Overloaded(f"the event log takes no more: {error}") from None
         except LogClosed:
             raise Overloaded("this worker is stopping") from None
         except LogError as error:

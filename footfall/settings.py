@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     log_keep_bytes: int = Field(
         default=64 * MIB, ge=0, description="Bytes of processed events that stay in each log file."
     )
+    disk_budget_bytes: int = Field(
+        default=0, ge=0, description="Bytes that the home may take before 503; 0: all of its disk."
+    )
     dedup_days: int = Field(
         default=7, ge=1, le=365, description="Days within which a repeated event is recognised."
     )

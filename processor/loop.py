@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import structlog
@@ -146,10 +146,17 @@ class Processor:
                     "processor.recovered", failed_for_seconds=round(time.monotonic() - failing_since, 1)
                 )
                 failing_since, pause = 0.0, self._options.first_retry_seconds
+                self._metrics.failing_seconds.set(0)
             if not worked:
                 stop.wait(self._options.poll_seconds)
         with self._lock, suppress(StoreError, LogError):  # else the next start does it
             self._commit(patient=False)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Nothing is inserted within, in whatever thread: for upkeep that must see a table at rest."""
+        with self._lock:
+            yield
 
     def data_until(self) -> int:
         """Everything accepted before this moment (epoch ms) is in answers."""
@@ -293,6 +300,7 @@ class Processor:
     def _note_failure(self, error: Exception, seconds: float) -> None:
         expected = isinstance(error, StoreError | LogError | NearlyAllUnprocessable | LogReplacedError)
         self._metrics.retries.labels(type(error).__name__).inc()
+        self._metrics.failing_seconds.set(max(seconds, 0.001))
         _log.error(
             "processor.cannot_go_on",
             block=None if self._current is None else self._current.plan.token,

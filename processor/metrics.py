@@ -41,6 +41,11 @@ class ProcessorMetrics:
             ["partition"],
             registry=registry,
         )
+        self.failing_seconds = Gauge(
+            "footfall_processor_failing_seconds",
+            "For how long the processor has been unable to go on; 0 while it works",
+            registry=registry,
+        )
         self.retries = Counter(
             "footfall_processor_retries", "Blocks tried again, by error", ["error"], registry=registry
         )

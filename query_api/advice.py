@@ -10,9 +10,12 @@ from pydantic_core import PydanticCustomError
 
 from footfall.storage.columns import PropertyType
 from footfall.storage.store import Query, QueryRefused
+from footfall.workspace import Project
+from query_api.answers import instant
 from query_api.buckets import Calendar
 from query_api.catalogue import Catalogue, Source, source_of
 from query_api.problems import Fault, field_path, refused
+from query_api.retired import Retired
 from query_api.spec.breakdown import Part
 from query_api.spec.conditions import Leaf, Operator
 from query_api.spec.paths import Cleaning
@@ -104,6 +107,17 @@ def used_virtual_events(
 
 def _of_shadowed(name: str) -> str:
     return f"{name!r} is a virtual event and also an event that was seen: the virtual event was taken"
+
+
+def warn_of_retired(project: Project, start: int, retired: Retired, reader: StoreReader) -> None:
+    """A warning for a question that begins (epoch ms) where the project's events were dropped."""
+    until = retired.until(project.name)
+    if until is not None and start < until:
+        now = "for ever" if project.keep_days is None else f"for {project.keep_days} days"
+        reader.warn(
+            f"the question begins before {instant(until)[:10]}, and events of {project.name!r} from before "
+            f"then were dropped: the project keeps events {now}, by whole months"
+        )
 
 
 def _warnings(model: object, catalogue: Catalogue) -> list[str | None]:

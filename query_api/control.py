@@ -1,14 +1,15 @@
-"""Projects: which there are, and making one."""
+"""Projects: which there are, making and changing one."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, Literal
 
 from pydantic import Field, StrictBool, StrictInt, model_validator
 
 from footfall.workspace.projects import STRATEGIES, IdentityRules, InvalidProject, Project
 from footfall.workspace.workspace import Grant, ProjectExists, Workspace
-from query_api.problems import Conflict, Fault, refused
+from query_api.problems import Conflict, Fault, InvalidQuery, refused
 from query_api.spec.conditions import MAX_TEXT
 from query_api.spec.strict import Strict, refuse_not_implemented
 
@@ -33,13 +34,35 @@ class IdentitySpec(Strict):
 
 
 class ProjectSpec(Strict):
-    """`{"name", "timezone", "week_start", "keyless", "identity"}`."""
+    """`{"name", "timezone", "week_start", "keyless", "identity", "keep_days"}`."""
 
     name: str = Field(max_length=MAX_TEXT)
     timezone: str = Field(default="Asia/Shanghai", max_length=MAX_TEXT)
     week_start: Literal["monday", "sunday"] = "monday"
     keyless: StrictBool = False
     identity: IdentitySpec = IdentitySpec()
+    keep_days: StrictInt | None = Field(
+        default=None, description="Days to keep events; null: for ever. See docs/operations.md."
+    )
+
+
+class ProjectChange(Strict):
+    """`{"keep_days"}`: what may be changed of a project."""
+
+    keep_days: StrictInt | None
+
+
+def describe_project(project: Project) -> dict[str, Any]:
+    """A project's settings, as they are given when it is made."""
+    return asdict(project)
+
+
+def change_project(workspace: Workspace, name: str, change: ProjectChange) -> None:
+    """`name` is a project."""
+    try:
+        workspace.keep(name, change.keep_days)
+    except InvalidProject as error:
+        raise _refused(error, change) from None
 
 
 def list_projects(workspace: Workspace, grant: Grant) -> dict[str, Any]:
@@ -68,14 +91,19 @@ def create_project(workspace: Workspace, spec: ProjectSpec) -> dict[str, Any]:
             identity.nobody_ids,
             identity.somebody_ids,
         ),
+        spec.keep_days,
     )
     try:
         keys = workspace.create_project(project)
     except InvalidProject as error:
-        given: Any = spec.model_dump()
-        for part in error.field.split("."):
-            given = given.get(part) if isinstance(given, dict) else None
-        raise refused([Fault(error.field, "invalid_value", error.message, given)]) from None
+        raise _refused(error, spec) from None
     except ProjectExists as error:
         raise Conflict(str(error)) from None
     return {"name": keys.name, "write_key": keys.write_key, "secret_key": keys.secret_key}
+
+
+def _refused(error: InvalidProject, spec: Strict) -> InvalidQuery:
+    given: Any = spec.model_dump()
+    for part in error.field.split("."):
+        given = given.get(part) if isinstance(given, dict) else None
+    return refused([Fault(error.field, "invalid_value", error.message, given)])

@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from footfall import __version__
 from footfall.events.identity import REASONS
-from query_api.control import ProjectSpec
+from query_api.control import ProjectChange, ProjectSpec
 from query_api.decisions import KINDS, OUTCOMES
 from query_api.export import SUBJECTS
 from query_api.identity_words import WordSpec
@@ -234,6 +234,16 @@ _PROJECTS: Final = _object(
     }
 )
 _KEYS: Final = _object({"name": _TEXT, "write_key": _TEXT, "secret_key": _TEXT})
+_PROJECT: Final = _object(
+    {
+        "name": _TEXT,
+        "timezone": _TEXT,
+        "week_start": _TEXT,
+        "keyless": {"type": "boolean"},
+        "identity": {"type": "object"},
+        "keep_days": {"type": ["integer", "null"]},
+    }
+)
 _STATUS: Final = {"type": "object", "properties": {"status": _TEXT}}
 
 PROBLEM: Final = {
@@ -258,7 +268,7 @@ PROBLEM: Final = {
 def describe() -> dict[str, Any]:
     """The whole document."""
     specs = [spec for analysis in ANALYSES.values() for spec in (analysis.spec, analysis.users_spec)]
-    wanted = [(spec, "validation") for spec in (*specs, ProjectSpec, VirtualEvent, WordSpec)]
+    wanted = [(spec, "validation") for spec in (*specs, ProjectSpec, ProjectChange, VirtualEvent, WordSpec)]
     _, schemas = models_json_schema(wanted, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
     return {
         "openapi": "3.1.0",
@@ -322,6 +332,10 @@ def _other_paths() -> dict[str, Any]:
         "/api/v1/projects": {
             "get": _operation("The projects that the key opens.", _PROJECTS),
             "post": _operation("Make a project.", _KEYS, body="ProjectSpec", status="201"),
+        },
+        "/api/v1/projects/{name}": {
+            "get": _operation("A project's settings.", _PROJECT, [name]),
+            "patch": _operation("Change how long events are kept.", _PROJECT, [name], body="ProjectChange"),
         },
         "/api/v1/projects/{name}/ledger": {
             "get": _operation("What was received and what became of it.", _LEDGER, [name])

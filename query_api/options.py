@@ -22,6 +22,7 @@ class QueryOptions:
     project_queue: int = 32  # of one project
     cached_answers: int = 500
     cached_bytes: int = 64 << 20  # of their JSON
+    retired_seconds: float = 5.0  # how old what is known of dropped events may be
 
     @property
     def limits(self) -> QueryLimits:

@@ -20,7 +20,13 @@ from footfall.eventlog.log import Log
 from footfall.storage.store import Store
 from footfall.workspace.projects import Project
 from query_api.access import Access
-from query_api.advice import check_patterns, check_spans, used_virtual_events, warn_of_unknown_names
+from query_api.advice import (
+    check_patterns,
+    check_spans,
+    used_virtual_events,
+    warn_of_retired,
+    warn_of_unknown_names,
+)
 from query_api.analyses.analysis import Analysis, Page
 from query_api.analyses.funnel import FUNNEL
 from query_api.analyses.paths import PATHS
@@ -34,6 +40,7 @@ from query_api.catalogue import Catalogues
 from query_api.options import QueryOptions
 from query_api.people import describe_people
 from query_api.problems import Fault, InvalidQuery, TooExpensive, fault_of, field_path, refused
+from query_api.retired import Retired
 from query_api.scope import Scope
 from query_api.spec.conditions import Leaf
 from query_api.spec.query import QuerySpec, UsersFields
@@ -98,6 +105,7 @@ class Queries:
         self._options = options
         self._cache = AnswerCache(options.cached_answers, options.cached_bytes)
         self._catalogues = Catalogues(store)
+        self._retired = Retired(store, refresh_seconds=options.retired_seconds)
 
     def prepare(self, name: str, body: bytes, authorization: str | None, *, users: bool = False) -> Prepared:
         """Checks key, body and project, in this order."""
@@ -117,7 +125,7 @@ class Queries:
         # In this order: what is processed in between is in the answer and not yet promised.
         data_until, version, now = self._data_until(), self._version(), self._clock()
         periods = _periods(prepared.spec, _calendar(prepared.spec, prepared.project), now)
-        key = _cache_key(prepared, periods, now, version)
+        key = _cache_key(prepared, periods, now, (version, self._retired.version()))
         return Asked(prepared, periods, now, data_until, key, started)
 
     def known(self, asked: Asked) -> Computed | None:
@@ -210,6 +218,7 @@ class Queries:
         check_spans(spec, Calendar(ZoneInfo(project.timezone)), now)
         catalogue = self._catalogues.read(project.name, self._version())
         warn_of_unknown_names(spec, catalogue, prepared.virtual_events, reader)
+        warn_of_retired(project, min(period.start for period in periods), self._retired, reader)
         return Scope(
             project=project.name,
             period=periods[0],

@@ -88,18 +88,24 @@ class Stored:
 
 @dataclass
 class Worker:
-    """`now` is the clock's time, in epoch ms."""
+    """`now` is the clock's time, in epoch ms; `full` says why there is no room on the disk."""
 
     options: CollectorOptions = field(default_factory=CollectorOptions)
     log_bytes: int = 1 << 30
     now: int = NOW
+    full: str | None = None
 
     def __post_init__(self) -> None:
         self.workspace = FewProjects()
         self.log = MemoryLog(max_bytes=self.log_bytes)
         self.writer = self.log.open_writer(self.options.worker)
         self.app = build_app(
-            self.options, self.writer, self.workspace, KeyedHash(b"k" * 32), clock=lambda: self.now
+            self.options,
+            self.writer,
+            self.workspace,
+            KeyedHash(b"k" * 32),
+            clock=lambda: self.now,
+            full=lambda: self.full,
         )
 
     def client(self, **options: Any) -> httpx.AsyncClient:

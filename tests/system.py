@@ -25,6 +25,7 @@ from footfall.storage.topology import topology_of
 from footfall.workspace import Project, Workspace, open_workspace
 from processor.loop import Processor
 from query_api.app import build_app as build_query_api
+from query_api.options import QueryOptions
 
 WRITE_KEY = "ff_wk_of_the_test"
 SECRET_KEY = "ff_sk_of_the_test"
@@ -111,7 +112,15 @@ async def open_system(
         stack.callback(store.command, f"DROP DATABASE {topology.database} SYNC")
         processor = Processor(log, store, keyed_hash, sealer, workspace.project, clock=clock)
         collector = build_collector(options or CollectorOptions(), writer, workspace, keyed_hash, clock=clock)
-        query_api = build_query_api(store, workspace, log, processor.data_until, keyed_hash, clock=clock)
+        query_api = build_query_api(
+            store,
+            workspace,
+            log,
+            processor.data_until,
+            keyed_hash,
+            clock=clock,
+            options=QueryOptions(retired_seconds=0.0),
+        )
         yield System(
             await stack.enter_async_context(_client(collector, {})),
             await stack.enter_async_context(_client(query_api, {"Authorization": f"Bearer {SECRET_KEY}"})),

@@ -11,6 +11,7 @@ from collector.options import CollectorOptions
 from collector.server import build_server
 from footfall.cli.child import SupervisorLink
 from footfall.cli.descriptors import allow_descriptors
+from footfall.cli.disk import DiskGate
 from footfall.cli.engines import opened_log, opened_workspace
 from footfall.cli.log_lines import set_up_logging
 from footfall.cli.serving import GRACEFUL_SECONDS, serve
@@ -34,7 +35,9 @@ def run_collector(settings: Settings, worker: int, listener: socket.socket, link
         workspace = stack.enter_context(opened_workspace(settings))
         log = stack.enter_context(opened_log(settings))
         writer = stack.enter_context(closing(log.open_writer(worker)))
-        app = build_app(options, writer, workspace, KeyedHash(read_installation_key(settings)))
+        app = build_app(
+            options, writer, workspace, KeyedHash(read_installation_key(settings)), full=DiskGate(settings)
+        )
         server = build_server(app, options)
 
         def stop(number: signal.Signals) -> None:

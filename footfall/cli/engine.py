@@ -9,17 +9,20 @@ from prometheus_client import CollectorRegistry
 
 from footfall.cli.child import SupervisorLink
 from footfall.cli.descriptors import allow_descriptors
+from footfall.cli.disk import measure
 from footfall.cli.engines import opened_log, opened_store, opened_workspace
 from footfall.cli.log_lines import set_up_logging
 from footfall.cli.memory import memory_share
 from footfall.cli.processor_thread import ProcessorThread
 from footfall.cli.serving import QuietServer, serve
+from footfall.cli.upkeep_thread import UpkeepThread
 from footfall.events.keys import KeyedHash
 from footfall.settings import Settings, read_installation_key
 from footfall.storage.migrate import migrate
 from footfall.storage.sealing import Sealer
 from footfall.storage.topology import topology_of
-from processor.loop import Processor, ProcessorOptions
+from processor.expiry import Expiry
+from processor.loop import Processor, ProcessorOptions, wall_clock
 from query_api.app import build_app
 from query_api.options import QueryOptions
 from query_api.scan.native import load_library
@@ -72,12 +75,16 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
         app = build_app(
             store, workspace, log, data_until, keyed_hash, options=query_options, registry=registry
         )
+        expiry = Expiry(store, workspace.projects, processor.paused, wall_clock)
+        upkeep = UpkeepThread(lambda: measure(settings), expiry.run)
         server = QuietServer(app)
         thread = ProcessorThread(processor, log, settings.drain_seconds, when_ended=server.stop)
         thread.start()
+        upkeep.start()
         try:
             serve(server, listener, link, thread.begin_drain)
         finally:
+            upkeep.stop()
             thread.stop()
     if thread.failure is not None:
         raise ProcessorFailed(f"the processor failed: {thread.failure!r}") from thread.failure

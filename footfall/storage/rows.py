@@ -221,6 +221,13 @@ class TypeConflictRow(NamedTuple):
     count: int  # type: ignore[assignment]  # a column's name, not tuple.count
 
 
+class RetirementRow(NamedTuple):
+    table: str
+    project: str  # "" is every project
+    part: str  # the table's partition, as the engine names it
+    retired_at: int
+
+
 _MILLISECONDS = pa.timestamp("ms", tz="UTC")
 _MAP = pa.map_(pa.string(), pa.string())
 MONEY = pa.decimal128(38, 6)
@@ -235,6 +242,7 @@ _TIMES = {
     "last_seen",
     "seen_at",
     "decided_at",
+    "retired_at",
 }
 _LABELS = {
     "project",
@@ -247,6 +255,8 @@ _LABELS = {
     "source",
     "state",
     "kind",
+    "table",
+    "part",
 }
 _ARROW_TYPES: dict[str, Any] = (
     dict.fromkeys(_TIMES, _MILLISECONDS)

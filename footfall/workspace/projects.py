@@ -19,6 +19,7 @@ WEEK_STARTS = ("monday", "sunday")
 MAX_SHARED_DEVICE_LIMIT = 1000
 MAX_NOBODY_IDS = 1000
 MAX_NOBODY_ID_LENGTH = 255
+MAX_KEEP_DAYS = 36_500
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -64,6 +65,7 @@ class Project:
     week_start: str = "monday"
     keyless: bool = False  # the Sensors door takes records without a key
     identity: IdentityRules = field(default_factory=IdentityRules)
+    keep_days: int | None = None  # events older than this are dropped, by whole months; None: never
 
 
 def check_project(project: Project) -> None:
@@ -79,6 +81,7 @@ def check_project(project: Project) -> None:
     _check_choice("identity.bindings", project.identity.bindings, BINDINGS)
     if not 1 <= project.identity.shared_device_limit <= MAX_SHARED_DEVICE_LIMIT:
         raise InvalidProject("identity.shared_device_limit", f"use 1 to {MAX_SHARED_DEVICE_LIMIT} logins")
+    check_keep_days(project.keep_days)
     _check_ids("identity.nobody_ids", project.identity.nobody_ids)
     _check_ids("identity.somebody_ids", project.identity.somebody_ids)
     both = set(map(folded, project.identity.nobody_ids)) & set(map(folded, project.identity.somebody_ids))
@@ -100,6 +103,12 @@ def _check_ids(field: str, ids: Collection[str]) -> None:
     for distinct_id in ids:
         if not len(folded(distinct_id)) >= 1 or len(distinct_id) > MAX_NOBODY_ID_LENGTH:
             raise InvalidProject(field, f"use ids of 1 to {MAX_NOBODY_ID_LENGTH} characters")
+
+
+def check_keep_days(days: int | None) -> None:
+    """Raises InvalidProject."""
+    if days is not None and not 1 <= days <= MAX_KEEP_DAYS:
+        raise InvalidProject("keep_days", f"use 1 to {MAX_KEEP_DAYS} days, or null to keep events for ever")
 
 
 def check_timezone(name: str) -> None:

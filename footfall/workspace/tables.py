@@ -39,6 +39,14 @@ nobody_ids = Table(
     Column("identifies_nobody", Boolean, nullable=False),  # else it is taken off the list
 )
 
+# How long a project keeps its events; without a row, for ever.
+keeping = Table(
+    "keeping",
+    metadata,
+    Column("project", ForeignKey("projects.name"), primary_key=True),
+    Column("keep_days", Integer, nullable=False),
+)
+
 # A key itself is shown once and never kept: only its SHA-256. Keys are random and long, so no salt is needed.
 keys = Table(
     "keys",

@@ -11,8 +11,14 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, Row, RowMapping, Select, delete, exists, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from footfall.workspace.projects import DEFAULT_PROJECT, IdentityRules, Project, check_project
-from footfall.workspace.tables import keys, nobody_ids, projects, virtual_events
+from footfall.workspace.projects import (
+    DEFAULT_PROJECT,
+    IdentityRules,
+    Project,
+    check_keep_days,
+    check_project,
+)
+from footfall.workspace.tables import keeping, keys, nobody_ids, projects, virtual_events
 
 KeyKind = Literal["write", "secret"]
 
@@ -101,16 +107,22 @@ class Workspace:
             raise ProjectExists(project.name) from error
         return made
 
+    def keep(self, name: str, days: int | None) -> None:
+        """From now on the project keeps its events for so many days; None: for ever. InvalidProject."""
+        check_keep_days(days)
+        with self._engine.begin() as connection:
+            _put_keeping(connection, name, days)
+
     def project(self, name: str) -> Project | None:
         with self._engine.connect() as connection:
-            row = connection.execute(select(projects).where(projects.c.name == name)).mappings().first()
+            row = connection.execute(_projects().where(projects.c.name == name)).mappings().first()
             told = connection.execute(_told_ids().where(nobody_ids.c.project == name)).all()
         return _project(row, told) if row is not None else None
 
     def projects(self) -> list[Project]:
         """All projects, by name."""
         with self._engine.connect() as connection:
-            rows = connection.execute(select(projects).order_by(projects.c.name)).mappings().all()
+            rows = connection.execute(_projects().order_by(projects.c.name)).mappings().all()
             told = connection.execute(_told_ids()).all()
         return [_project(row, [each for each in told if each.project == row["name"]]) for row in rows]
 
@@ -212,6 +224,19 @@ def _insert_project(connection: Connection, project: Project) -> None:
             for place, (each, nobody) in enumerate(told)
         ]
         connection.execute(insert(nobody_ids), rows)
+    _put_keeping(connection, project.name, project.keep_days)
+
+
+def _put_keeping(connection: Connection, project: str, days: int | None) -> None:
+    connection.execute(delete(keeping).where(keeping.c.project == project))
+    if days is not None:
+        connection.execute(insert(keeping).values({"project": project, "keep_days": days}))
+
+
+def _projects() -> Select[Any]:
+    """All that is known of each project."""
+    joined = projects.outerjoin(keeping, keeping.c.project == projects.c.name)
+    return select(projects, keeping.c.keep_days).select_from(joined)
 
 
 def _told_ids() -> Select[Any]:
@@ -226,4 +251,4 @@ def _project(row: RowMapping, told: Sequence[Row[Any]]) -> Project:
         tuple(each.id for each in told if each.identifies_nobody),
         tuple(each.id for each in told if not each.identifies_nobody),
     )
-    return Project(row["name"], row["timezone"], row["week_start"], row["keyless"], rules)
+    return Project(row["name"], row["timezone"], row["week_start"], row["keyless"], rules, row["keep_days"])

@@ -1,4 +1,4 @@
-"""GET and POST /api/v1/projects, and GET /api/v1/projects/{name}/ledger."""
+"""GET and POST /api/v1/projects; GET and PATCH of /api/v1/projects/{name}; its ledger."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from footfall.eventlog.log import Log
 from footfall.storage.store import Store
 from query_api.access import Access
 from query_api.body import read_json
-from query_api.control import ProjectSpec, create_project, list_projects
+from query_api.control import (
+    ProjectChange,
+    ProjectSpec,
+    change_project,
+    create_project,
+    describe_project,
+    list_projects,
+)
 from query_api.ledger import read_ledger
 from query_api.routes.front import Front, problem_response, read_body
 
@@ -43,6 +50,29 @@ def build_project_routes(
             return create_project(access.workspace, ProjectSpec.model_validate(read_json(body)))
 
         return await front.answer("projects", work, status=201)
+
+    @router.get("/{name}")
+    async def describe(request: Request, name: str) -> Response:
+        def work() -> dict[str, Any]:
+            grant = access.grant(request.headers.get("authorization"))
+            return describe_project(access.project(grant, name))
+
+        return await front.answer("projects/describe", work)
+
+    @router.patch("/{name}")
+    async def change(request: Request, name: str) -> Response:
+        try:
+            body = await read_body(request)
+        except Exception as error:  # noqa: BLE001 - becomes an answer
+            return problem_response(error)
+
+        def work() -> dict[str, Any]:
+            grant = access.grant(request.headers.get("authorization"))
+            project = access.project(grant, name)
+            change_project(access.workspace, project.name, ProjectChange.model_validate(read_json(body)))
+            return describe_project(access.project(grant, name))
+
+        return await front.answer("projects/change", work)
 
     @router.get("/{name}/ledger")
     async def ledger(request: Request, name: str) -> Response:

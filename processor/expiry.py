@@ -1,0 +1,150 @@
+"""Drops what projects no longer keep: whole months, once they are over for longer than `keep_days`.
+
+A month in which every project's rows are past their days goes as a whole partition, at no cost; else the
+engine rewrites the month without the rows of one project, one at a time, with pauses in which others work.
+What is dropped is first written into `retirements`, so that `footfall verify` does not miss it and answers
+can warn. A crash in between costs nothing: the next pass finds the rows and drops them.
+
+Late events of a month that was dropped are stored, and dropped by the next pass.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import structlog
+
+from footfall.events.months import ODD_TIMES, month_end
+from footfall.storage.rows import RetirementRow, build_table
+from footfall.storage.store import Query, Store
+from footfall.workspace import Project
+
+_DAY_MS: Final = 86_400_000
+_REST: Final = 4.0
+"""So many times as long as a rewrite took, nothing is rewritten: it takes a fifth of the time at most."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
+_log = structlog.get_logger(__name__)
+
+
+class _Table(NamedTuple):
+    name: str
+    time: str  # the column that its partitions are months of
+
+
+TABLES: Final = (_Table("events", "time"), _Table("dead_letters", "received_at"))
+
+_PARTS = """
+SELECT DISTINCT partition_id FROM system.parts
+WHERE database = currentDatabase() AND `table` = {table:String} AND active ORDER BY 1"""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A project's rows of a month of a table."""
+
+    table: str
+    project: str
+    part: str
+    rows: int
+
+
+class Expiry:
+    """One thread runs passes; `pause` keeps the processor still while a partition goes."""
+
+    def __init__(
+        self,
+        store: Store,
+        projects: Callable[[], Sequence[Project]],
+        pause: Callable[[], AbstractContextManager[None]],
+        clock: Callable[[], int],
+    ) -> None:
+        """`clock` gives epoch ms."""
+        self._store = store
+        self._projects = projects
+        self._pause = pause
+        self._clock = clock
+
+    def run(self, stop: threading.Event) -> list[Dropped]:
+        """One pass over all tables; ends early, between two months of a project, when `stop` is set."""
+        now = self._clock()
+        keep_from = {
+            project.name: now - project.keep_days * _DAY_MS
+            for project in self._projects()
+            if project.keep_days is not None
+        }
+        dropped: list[Dropped] = []
+        if not keep_from:
+            return dropped
+        latest = max(keep_from.values())
+        for table in TABLES:
+            for (part,) in self._store.rows(Query(_PARTS, {"table": table.name})).rows:
+                if month_end(part) <= latest and not stop.is_set():
+                    dropped += self._drop_part(table, part, keep_from, stop)
+        return dropped
+
+    def _drop_part(
+        self, table: _Table, part: str, keep_from: dict[str, int], stop: threading.Event
+    ) -> list[Dropped]:
+        over = [name for name, first in keep_from.items() if month_end(part) <= first]
+        with self._pause():  # nothing new can come into the partition between the look and the drop
+            held = self._held(table, part)
+            expired = [Dropped(table.name, name, part, held[name]) for name in sorted(over) if held.get(name)]
+            if part != ODD_TIMES and expired and held.keys() <= set(over):
+                self._write_down(expired)
+                self._store.command(f"ALTER TABLE {table.name} DROP PARTITION ID '{part}'")
+                return _logged(expired)
+        done = []
+        for each in expired:
+            if stop.is_set():
+                break
+            self._write_down([each])
+            began = time.monotonic()
+            self._delete(table, each)
+            done += _logged([each])
+            stop.wait(_REST * (time.monotonic() - began))
+        return done
+
+    def _held(self, table: _Table, part: str) -> dict[str, int]:
+        """Rows of each project in a partition; of that of odd times, those before all months."""
+        sql = f"SELECT project, count() FROM {table.name} WHERE _partition_id = {{part:String}}"  # noqa: S608 - ours
+        if part == ODD_TIMES:
+            sql += f" AND {_odd_and_old(table)}"
+        rows = self._store.rows(Query(sql + " GROUP BY project", {"part": part})).rows
+        return {project: int(count) for project, count in rows}
+
+    def _delete(self, table: _Table, dropped: Dropped) -> None:
+        if not _NAME.fullmatch(dropped.project) or not dropped.part.isdigit():
+            raise ValueError(f"{dropped} cannot stand in a statement")  # a project's name never looks so
+        condition = f"project = '{dropped.project}'"
+        if dropped.part == ODD_TIMES:
+            condition += f" AND {_odd_and_old(table)}"
+        self._store.command(
+            f"ALTER TABLE {table.name} DELETE IN PARTITION ID '{dropped.part}' WHERE {condition} "
+            "SETTINGS mutations_sync = 2"
+        )
+
+    def _write_down(self, dropped: Collection[Dropped]) -> None:
+        now = self._clock()
+        rows = [RetirementRow(each.table, each.project, each.part, now) for each in dropped]
+        names = ",".join(each.project for each in dropped)
+        first = rows[0]
+        self._store.insert(
+            "retirements", build_table(rows), f"retire:{first.table}:{first.part}:{names}:{now}"
+        )
+
+
+def _odd_and_old(table: _Table) -> str:
+    return f"{table.time} < toDateTime64({month_end(ODD_TIMES) // 1000}, 3, 'UTC')"
+
+
+def _logged(dropped: list[Dropped]) -> list[Dropped]:
+    for each in dropped:
+        _log.info("expiry.dropped", table=each.table, project=each.project, month=each.part, rows=each.rows)
+    return dropped

@@ -1,0 +1,50 @@
+"""Which of a project's events were dropped because it keeps them for so many days only.
+
+The store writes down each month before it is dropped; here it is read again after `refresh_seconds`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+
+from footfall.events.months import month_end
+from footfall.storage.store import Query, Store
+
+_RETIRED = """
+SELECT project, max(toUInt32OrZero(part)), toUnixTimestamp64Milli(max(retired_at))
+FROM retirements WHERE `table` = 'events' GROUP BY project"""
+
+
+class Retired:
+    """Safe to use from several threads."""
+
+    def __init__(self, store: Store, *, refresh_seconds: float) -> None:
+        self._store = store
+        self._seconds = refresh_seconds
+        self._lock = threading.Lock()
+        self._read_at = float("-inf")
+        self._until: Mapping[str, int] = {}
+        self._version = 0
+
+    def until(self, project: str) -> int | None:
+        """Before this instant (epoch ms) events of the project are missing; None: none are."""
+        self._refresh()
+        return max(
+            (until for name in (project, "") if (until := self._until.get(name)) is not None), default=None
+        )
+
+    def version(self) -> int:
+        """Grows when more was dropped."""
+        self._refresh()
+        return self._version
+
+    def _refresh(self) -> None:
+        with self._lock:
+            if time.monotonic() - self._read_at < self._seconds:
+                return
+            rows = self._store.rows(Query(_RETIRED)).rows
+            self._until = {project: month_end(str(part)) for project, part, _ in rows}
+            self._version = max((int(at) for *_, at in rows), default=0)
+            self._read_at = time.monotonic()
