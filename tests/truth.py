@@ -63,6 +63,12 @@ class Footfall:
         assert answer.json() == {"accepted": len(records), "rejected": []}, answer.text
         self._run(self._system.settle())
 
+    def save_virtual_event(self, project: str, body: Body) -> None:
+        """It must be taken."""
+        url = f"/api/v1/projects/{project}/virtual-events"
+        answer = self._run(self._system.query_api.post(url, json=body))
+        assert answer.status_code == 201, answer.text
+
     def ask(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The answer of the query API; decimals stay exact."""
         answer = self._run(self._system.query_api.post(f"/api/v1/query/{path}", json=body))

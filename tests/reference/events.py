@@ -7,7 +7,7 @@ Times are epoch milliseconds. Repeats (an `event_id` that came before) change no
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.reference.identity import Claim, persons
@@ -27,6 +27,7 @@ class Event:
     time: int
     person: str | None
     properties: Mapping[str, Any]
+    profile: Mapping[str, Any] = field(default_factory=dict)  # the person's, as it is now
 
 
 def read_events(records: Sequence[Record], *, shared_device_limit: int = 3) -> list[Event]:
@@ -41,6 +42,10 @@ def read_events(records: Sequence[Record], *, shared_device_limit: int = 3) -> l
     people = persons(
         claims, {_carried_id(record) for _, record in kept}, only_trusted=False, limit=shared_device_limit
     )
+    profiles: dict[str, dict[str, Any]] = {}  # each property is set once at most
+    for _, record in kept:
+        if record.get("type") == "profile_set":
+            profiles.setdefault(people[_carried_id(record)], {}).update(record["properties"])
     return [
         Event(
             name=record["event"],
@@ -48,8 +53,10 @@ def read_events(records: Sequence[Record], *, shared_device_limit: int = 3) -> l
             time=record["time"],
             person=None if _is_nobody(_carried_id(record)) else people[_carried_id(record)],
             properties={k: v for k, v in record.get("properties", {}).items() if v is not None},
+            profile=profiles.get(people[_carried_id(record)], {}),
         )
         for _, record in kept
+        if record.get("type") != "profile_set"
     ]
 
 

