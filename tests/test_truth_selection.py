@@ -22,7 +22,7 @@ from tests.reference.funnel import funnel
 from tests.reference.trends import trends
 from tests.truth import TIMEZONE, Footfall, assert_equal, running, told
 
-EXAMPLES = 40
+EXAMPLES = 30
 MINUTE = 60_000
 
 TEXTS = ("gold", "silver", "Gold", "", "理财")
