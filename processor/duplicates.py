@@ -6,12 +6,13 @@ rows in `event_ids` are an earlier try of the same block, not a repeat.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 
-from footfall.storage.rows import Keys
+from footfall.storage.rows import Keys, RetirementRow, build_table
 from footfall.storage.store import Query, Store
 from processor.blocks import Plan
 from processor.key_filter import KeyFilter
@@ -104,5 +105,12 @@ class SeenEvents:
             return
         oldest = min(today, max(self._days)) - self._horizon
         for day in [day for day in self._days if day < oldest]:
+            self._note_drop(day)
             self._store.command(f"ALTER TABLE event_ids DROP PARTITION '{day.isoformat()}'")
             del self._days[day]
+
+    def _note_drop(self, day: date) -> None:
+        """First: whoever verifies must not miss what was let go."""
+        part = f"{day:%Y%m%d}"
+        row = RetirementRow("event_ids", "", part, int(time.time() * 1000))
+        self._store.insert("retirements", build_table([row]), f"event_ids:{part}")

@@ -19,7 +19,7 @@ from footfall.crash_points import reach
 from footfall.eventlog.log import Log, LogError
 from footfall.events.keys import KeyedHash
 from footfall.events.log_record import MalformedLogRecord, read_header
-from footfall.storage.rows import build_table
+from footfall.storage.rows import build_outcome_table, build_table
 from footfall.storage.sealing import Sealer
 from footfall.storage.store import Store, StoreError
 from footfall.workspace import IdentityRules, Project
@@ -270,7 +270,9 @@ class Processor:
             self._store.insert(insert.table, insert.rows, plan.token)
         reach("P6")
         outcome = plan.row("done", prepared.stored, prepared.checksum, prepared.received_until)
-        self._store.insert("ingest_blocks", build_table([outcome]), f"{plan.token}:done")
+        self._store.insert(
+            "ingest_blocks", build_outcome_table(outcome, prepared.digests), f"{plan.token}:done"
+        )
         self._preparer.remember(prepared)
         self._commits.add(plan.partition, plan.last + 1, moved_persons=bool(prepared.people.overrides))
         self._note_block(current, prepared)

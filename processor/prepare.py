@@ -16,6 +16,7 @@ import pyarrow as pa
 import structlog
 
 from footfall.events.keys import NOBODY, KeyedHash
+from footfall.storage.digests import PROVEN, Digest, digest_rows
 from footfall.storage.rows import (
     EventRows,
     OverrideRow,
@@ -81,6 +82,7 @@ class Prepared(NamedTuple):
 
     version: int  # the plan's
     inserts: Sequence[Insert]  # in order: an answer never lacks what an earlier insert explains
+    digests: Sequence[Digest]  # of the inserts whose rows are each of one record
     outcomes: Outcomes
     stored: int
     checksum: int  # sum of the stored events' event_key, modulo 2^64
@@ -142,9 +144,13 @@ class BlockPreparer:
         derived = self._derive_what_can_be(plan, intake)
         outcomes = _outcomes(intake, derived)
         days = [day_of(request.header.received_at) for request in intake.requests]
+        inserts = self._inserts(plan, intake, derived, outcomes, days)
         return Prepared(
             version=plan.version,
-            inserts=self._inserts(plan, intake, derived, outcomes, days),
+            inserts=inserts,
+            digests=[
+                digest for table, rows in inserts if table in PROVEN for digest in digest_rows(table, rows)
+            ],
             outcomes=outcomes,
             stored=len(derived.fresh.records),
             checksum=_checksum(derived.events),

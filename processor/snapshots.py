@@ -4,7 +4,7 @@ whom it touches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -138,23 +138,36 @@ class Profiles:
                 touched[person] = people.projects[id_key]
         if not touched:
             return []
-        members = self._book.members(plan, people, touched)
-        by_person: dict[int, list[tuple[Operation, str]]] = {}
-        for operation, distinct_id in _operations(self._store, plan, list(members), asked):
-            by_person.setdefault(members[operation.id_key].person, []).append((operation, distinct_id))
-        names = {member.person: member.person_id for member in members.values()}
-        rows = [
-            _profile_row(person, touched[person], names.get(person), found, plan.version)
-            for person, found in by_person.items()
-            if person in touched
-        ]
+        rows = self.fold(plan, people, touched, asked)
+        found = {row.user_key for row in rows}
         left = {people.moved[id_key][0]: people.projects[id_key] for id_key in moved}
         rows += [
             ProfileRow(project, person, "", {}, True, plan.version)
             for person, project in left.items()
-            if person not in by_person
+            if person not in found
         ]
         return sorted(rows, key=lambda row: (row.project, row.user_key))
+
+    def fold(
+        self,
+        plan: Plan,
+        people: People,
+        persons: Mapping[int, str],
+        asked: Sequence[ProfileOperationRow] = (),
+    ) -> list[ProfileRow]:
+        """The profiles of those of the persons (key -> project) that have operations: stored ones or
+        `asked`.
+        """
+        members = self._book.members(plan, people, persons)
+        by_person: dict[int, list[tuple[Operation, str]]] = {}
+        for operation, distinct_id in _operations(self._store, plan, list(members), asked):
+            by_person.setdefault(members[operation.id_key].person, []).append((operation, distinct_id))
+        names = {member.person: member.person_id for member in members.values()}
+        return [
+            _profile_row(person, persons[person], names.get(person), found, plan.version)
+            for person, found in by_person.items()
+            if person in persons
+        ]
 
     def _moved_with_operations(self, people: People, asked: Sequence[ProfileOperationRow]) -> list[int]:
         """Of the ids whose person changed those that may have operations: the others take no profile
@@ -205,12 +218,20 @@ def build_items(store: Store, plan: Plan, asked: Sequence[ItemOperationRow]) -> 
     touched: dict[tuple[str, str, str], list[ItemOperationRow]] = {}
     for operation in asked:
         touched.setdefault((operation.project, operation.item_type, operation.item_id), []).append(operation)
-    for operation in _stored_item_operations(store, plan, list(touched)):
+    return fold_items(store, plan, touched)
+
+
+def fold_items(
+    store: Store, plan: Plan, touched: Mapping[tuple[str, str, str], Sequence[ItemOperationRow]]
+) -> list[ItemRow]:
+    """The items (project, type, id) from their stored operations and those given with them."""
+    by_item = {item: list(asked) for item, asked in touched.items()}
+    for operation in _stored_item_operations(store, plan, list(by_item)):
         item = (operation.project, operation.item_type, operation.item_id)
-        if item in touched:
-            touched[item].append(operation)
+        if item in by_item:
+            by_item[item].append(operation)
     rows = []
-    for (project, item_type, item_id), operations in sorted(touched.items()):
+    for (project, item_type, item_id), operations in sorted(by_item.items()):
         properties = fold_item(operations)
         rows.append(ItemRow(project, item_type, item_id, properties or {}, properties is None, plan.version))
     return rows

@@ -30,6 +30,7 @@ from query_api.routes.export import build_export_routes
 from query_api.routes.front import Front, problem_response
 from query_api.routes.people import build_people_routes
 from query_api.routes.projects import build_project_routes
+from query_api.routes.proof import Evidence, build_proof_routes
 from query_api.routes.queries import build_query_routes
 from query_api.routes.upkeep import build_upkeep_routes
 from query_api.routes.virtual_events import build_virtual_event_routes
@@ -50,9 +51,12 @@ def build_app(
     clock: Callable[[], int] = _now,
     options: QueryOptions | None = None,
     registry: CollectorRegistry | None = None,
+    evidence: Evidence | None = None,
+    local_key: str | None = None,
 ) -> FastAPI:
     """Everything comes opened and stays the caller's to close. Both clocks give epoch milliseconds.
 
+    `evidence` can verify (None: no such route); `local_key` opens everything to commands on this machine.
     `registry` is shown at /metrics whole, so that it can hold what others of the process count.
     """
     options = options or QueryOptions()
@@ -64,7 +68,7 @@ def build_app(
         lambda: gate.waiting,
     )
     front = Front(gate, meters)
-    access = Access(workspace)
+    access = Access(workspace, local_key)
     administrators = AdministratorsDoor(log, keyed_hash, clock)
     queries = Queries(store, access, log, data_until=data_until, clock=clock, options=options)
 
@@ -87,6 +91,8 @@ def build_app(
     app.include_router(build_virtual_event_routes(front, access, store, clock=clock, options=options))
     app.include_router(build_export_routes(access, store, keyed_hash, clock))
     app.include_router(build_upkeep_routes(meters, store, workspace, data_until))
+    if evidence is not None:
+        app.include_router(build_proof_routes(access, evidence))
     app.include_router(build_console_routes())
     app.add_exception_handler(HTTPException, _no_route)
     app.openapi = describe  # type: ignore[method-assign]  # FastAPI's documented way

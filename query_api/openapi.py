@@ -352,6 +352,7 @@ def _other_paths() -> dict[str, Any]:
         "/api/v1/projects/{name}/virtual-events/{event}": {
             "delete": _operation("Delete a virtual event.", _object({"deleted": _TEXT}), [name, event])
         },
+        "/api/v1/verify": {"get": _verify_operation(project)},
         "/healthz": {"get": _operation("Alive.", _STATUS, public=True)},
         "/readyz": {"get": _operation("Store and workspace can be reached.", _STATUS, public=True)},
         "/metrics": {"get": metrics},
@@ -387,6 +388,37 @@ def _export(name: dict[str, Any]) -> dict[str, Any]:
     ]
     operation = _operation("All of it, as records: a line of JSON each.", _TEXT, parameters)
     operation["responses"]["200"]["content"] = {"application/x-ndjson": {"schema": _TEXT}}
+    return operation
+
+
+_LINE: Final = {
+    "type": "object",
+    "description": "A check that is through, a finding, or, last, the verdict (or the error that ended it).",
+    "properties": {
+        "kind": {"enum": ["checked", "finding", "verdict", "error"]},
+        "check": _TEXT,
+        "compared": _COUNT,
+        "table": _TEXT,
+        "problem": _TEXT,
+        "record": {"type": "string", "description": "partition:offset:seq of the event log."},
+        "event_id": _TEXT_OR_NULL,
+        "message": _TEXT,
+        "ok": {"type": "boolean"},
+        "findings": _COUNT,
+    },
+    "required": ["kind"],
+}
+
+
+def _verify_operation(project: dict[str, Any]) -> dict[str, Any]:
+    months = [
+        _parameter("since", "query", "A month, 2026-09: only events of it and later."),
+        _parameter("until", "query", "A month: only events up to it."),
+    ]
+    operation = _operation(
+        "Compare counts, outcomes and every stored row; lines of JSON.", _LINE, [project, *months]
+    )
+    operation["responses"]["200"]["content"] = {"application/x-ndjson": {"schema": _LINE}}
     return operation
 
 

@@ -17,6 +17,8 @@ from collector.options import CollectorOptions
 from footfall.eventlog.log import Log
 from footfall.eventlog.opening import open_log
 from footfall.events.keys import KeyedHash
+from footfall.proof.evidence import Evidence
+from footfall.proof.verify import rules_in
 from footfall.storage.migrate import migrate
 from footfall.storage.opening import open_store
 from footfall.storage.sealing import Sealer
@@ -120,6 +122,7 @@ async def open_system(
             keyed_hash,
             clock=clock,
             options=QueryOptions(retired_seconds=0.0),
+            evidence=Evidence(store, log, rules_in(workspace)),
         )
         yield System(
             await stack.enter_async_context(_client(collector, {})),

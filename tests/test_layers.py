@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "processor": EVENTS | {"footfall.eventlog", "footfall.storage", "footfall.workspace"},
     "web": frozenset(),
     "query_api": EVENTS | {"footfall.eventlog", "footfall.storage", "footfall.workspace"},
+    "footfall.proof": EVENTS | {"footfall.eventlog", "footfall.storage", "footfall.workspace", "processor"},
     "footfall_sdk": frozenset(),
 }
 OURS = ("footfall", "collector", "processor", "query_api", "footfall_sdk", "bench", "tests")

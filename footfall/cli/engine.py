@@ -11,12 +11,15 @@ from footfall.cli.child import SupervisorLink
 from footfall.cli.descriptors import allow_descriptors
 from footfall.cli.disk import measure
 from footfall.cli.engines import opened_log, opened_store, opened_workspace
+from footfall.cli.local_engine import offered_key
 from footfall.cli.log_lines import set_up_logging
 from footfall.cli.memory import memory_share
 from footfall.cli.processor_thread import ProcessorThread
 from footfall.cli.serving import QuietServer, serve
 from footfall.cli.upkeep_thread import UpkeepThread
 from footfall.events.keys import KeyedHash
+from footfall.proof.evidence import Evidence
+from footfall.proof.verify import rules_in
 from footfall.settings import Settings, read_installation_key
 from footfall.storage.migrate import migrate
 from footfall.storage.sealing import Sealer
@@ -73,7 +76,15 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
         processor.recover()
         data_until = processor.data_until
         app = build_app(
-            store, workspace, log, data_until, keyed_hash, options=query_options, registry=registry
+            store,
+            workspace,
+            log,
+            data_until,
+            keyed_hash,
+            options=query_options,
+            registry=registry,
+            evidence=Evidence(store, log, rules_in(workspace)),
+            local_key=stack.enter_context(offered_key(settings)),
         )
         expiry = Expiry(store, workspace.projects, processor.paused, wall_clock)
         upkeep = UpkeepThread(lambda: measure(settings), expiry.run)

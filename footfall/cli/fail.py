@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 
 
-def fail(message: str) -> NoReturn:
-    """Says why on stderr, in one line, and ends with code 1."""
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Says why on stderr, in one line, and ends."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(f"footfall: {message}", style="red", markup=False)
-    raise typer.Exit(1)
+    raise typer.Exit(code)

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from footfall.storage.columns import PROPERTY_COLUMNS, Kind
+from footfall.storage.digests import DIGEST_VERSION, Digest, nested_columns
 
 RowNumbers = np.ndarray[Any, np.dtype[np.int32]]
 Times = np.ndarray[Any, np.dtype[np.int64]]
@@ -228,6 +229,19 @@ class RetirementRow(NamedTuple):
     retired_at: int
 
 
+class ReplayRow(NamedTuple):
+    project: str
+    letter_partition: int
+    letter_offset: int
+    letter_seq: int
+    event_id: bytes  # 16 bytes
+    outcome: str  # stored, duplicate, rejected
+    replayed_at: int
+    log_partition: int
+    log_offset: int
+    seq: int
+
+
 _MILLISECONDS = pa.timestamp("ms", tz="UTC")
 _MAP = pa.map_(pa.string(), pa.string())
 MONEY = pa.decimal128(38, 6)
@@ -243,6 +257,7 @@ _TIMES = {
     "seen_at",
     "decided_at",
     "retired_at",
+    "replayed_at",
 }
 _LABELS = {
     "project",
@@ -270,6 +285,10 @@ _ARROW_TYPES: dict[str, Any] = (
     | dict.fromkeys(("count", "stored"), pa.uint64())
     | {
         "log_partition": pa.uint16(),
+        "letter_partition": pa.uint16(),
+        "letter_offset": pa.uint64(),
+        "letter_seq": pa.uint32(),
+        "event_id": pa.binary(16),
         "seq": pa.uint32(),
         "sealed": pa.binary(),
         "properties": _MAP,
@@ -285,6 +304,15 @@ def build_table(rows: Sequence[Row]) -> pa.Table:
     names = type(rows[0])._fields
     arrays = [_array(name, values) for name, values in zip(names, zip(*rows, strict=True), strict=True)]
     return pa.Table.from_arrays(arrays, names=list(names))
+
+
+def build_outcome_table(outcome: BlockRow, digests: Sequence[Digest]) -> pa.Table:
+    """A done block's row of `ingest_blocks`, with the digests of what it inserted."""
+    table = build_table([outcome])
+    columns = {"digest_version": pa.array([DIGEST_VERSION], pa.uint8()), **nested_columns(digests)}
+    for name, column in columns.items():
+        table = table.append_column(name, column)
+    return table
 
 
 def _array(name: str, values: Sequence[Any]) -> pa.Array:

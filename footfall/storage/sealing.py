@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from hashlib import blake2b
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -26,10 +26,16 @@ class Sealer:
     def __init__(self, installation_key: bytes) -> None:
         derived = HKDF(SHA256(), 32, salt=None, info=b"footfall.dead_letters").derive(installation_key)
         self._cipher = AESGCM(derived)
+        self._nonce_key = HKDF(SHA256(), 32, salt=None, info=b"footfall.nonces").derive(installation_key)
 
     def seal(self, plain: bytes, place: str) -> bytes:
-        """A version byte, the nonce, the ciphertext."""
-        nonce = os.urandom(_NONCE_BYTES)
+        """A version byte, the nonce, the ciphertext.
+
+        The same bytes for the same text and place, so that a block that is redone inserts what it did before
+        (ADR 0006). The nonce is a keyed hash of both: it comes twice only with the very same message.
+        """
+        about = place.encode() + b"\0" + plain
+        nonce = blake2b(about, key=self._nonce_key, digest_size=_NONCE_BYTES).digest()
         return _VERSION + nonce + self._cipher.encrypt(nonce, plain, place.encode())
 
     def unseal(self, sealed: bytes, place: str) -> bytes:
