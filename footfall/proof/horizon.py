@@ -51,6 +51,11 @@ BOUNDS_SQL = (
 """Whether a row lies within a horizon; takes its parameters."""
 
 
+def read_retired(store: Store) -> frozenset[tuple[str, str, str]]:
+    """What was dropped on purpose: table, project ("" is all), part."""
+    return frozenset((table, project, part) for table, project, part in store.rows(Query(_RETIRED)).rows)
+
+
 @dataclass(slots=True)
 class _Partition:
     start: int = 0
@@ -78,7 +83,7 @@ class HorizonReader:
                 known.end = last + 1
                 if not proven:
                     known.start = last + 1
-        retired = frozenset(self.store.rows(Query(_RETIRED)).rows)
+        retired = read_retired(self.store)
         return Horizon(
             {partition: known.start for partition, known in partitions.items()},
             {partition: known.end for partition, known in partitions.items()},

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from footfall.proof.findings import Finding
-from footfall.proof.horizon import BOUNDS_SQL, Horizon
+from footfall.proof.horizon import BOUNDS_SQL, Horizon, read_retired
 from footfall.storage.digests import (
     BANDS,
     BUCKET_SQL,
@@ -84,6 +84,13 @@ class TableProof:
     def findings(self, part: str) -> Iterator[Finding]:
         """What is wrong with the rows of a partition."""
         buckets = self._differing(part)
+        if buckets:  # perhaps it was dropped on purpose just now
+            retired = read_retired(self.store)
+            buckets = [
+                bucket
+                for bucket in buckets
+                if not retired & {(self.table, "", part), (self.table, bucket.project, part)}
+            ]
         for bucket in buckets[:MOST_BUCKETS]:
             yield from self._look_into(part, bucket)
         if len(buckets) > MOST_BUCKETS:
