@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -162,7 +163,8 @@ def _settle_time(
             raise ImportRefused(f"time.zone: {error.message}") from None
         zone = ZoneInfo(rule.zone)
     values = [row[rule.column] for row in sample if row.get(rule.column) not in (None, "")]
-    texts = [as_text(value) for value in values if not hasattr(value, "isoformat")]
+    texts = [value for value in values if isinstance(value, str)]
+    texts = texts or [as_text(value) for value in values if not isinstance(value, date)]
     if rule.format is not None:
         fits: Callable[[str], object] = moment_reader(rule.format)
         if texts and not any(fits(text.strip()) for text in texts):

@@ -47,6 +47,7 @@ class RecordWriter:
         ]
         self._time = None if mapping.time is None else mapping.time.column
         self._read_time = moment_reader(plan.time_format) if plan.time_format is not None else None
+        self._reads_epochs = (plan.time_format or "").startswith("epoch")
         self._needs_time = mapping.type.startswith("track")
 
     def write(self, cells: Cells) -> bytes:
@@ -71,6 +72,8 @@ class RecordWriter:
     def _time_of(self, value: Any) -> int | str | None:
         if isinstance(value, date):
             return epoch_ms(value, self._plan.time_zone)
+        if type(value) is int and not self._reads_epochs:
+            return value  # typed by the file: milliseconds or seconds, as at the doors
         text = "" if value is None else as_text(value).strip()
         if not text:
             return "" if self._needs_time else None  # not "now": an event without a time is refused
