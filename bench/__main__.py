@@ -25,6 +25,7 @@ class Part(StrEnum):
     COLLECTOR = "collector"
     PROCESSOR = "processor"
     FRESHNESS = "freshness"
+    CONCURRENCY = "concurrency"
 
 
 class Size(StrEnum):
@@ -88,6 +89,11 @@ def _measure(
 
         with home_directory(None) as home:
             yield freshness.measure(home, freshness.Effort.of(quick))
+    if Part.CONCURRENCY in parts:
+        from bench import concurrency
+
+        with home_directory(None) as home:
+            yield concurrency.measure(home, concurrency.Effort.of(quick))
     if Part.SDK in parts:
         from bench import sdk
 

@@ -48,8 +48,8 @@ class Effort:
 def measure(home: Path, effort: Effort) -> Section:
     settings = Settings(
         home=home,
-        collect_port=_free_port(),
-        query_port=_free_port(),
+        collect_port=free_port(),
+        query_port=free_port(),
         write_key=WRITE_KEY,
         secret_key=SECRET_KEY,
     )
@@ -187,6 +187,7 @@ async def _until(attempt: Callable[[], Awaitable[object]], patience: float) -> N
             return
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])

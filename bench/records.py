@@ -52,10 +52,11 @@ def draw_events(count: int, seed: int) -> Iterator[dict[str, Any]]:
 def build_requests(count: int, events_each: int, write_key: str, seed: int = 1) -> list[bytes]:
     """`count` HTTP/1.1 requests: one event as plain JSON, or several as a gzipped array."""
     events = draw_events(count * events_each, seed)
-    return [_request([next(events) for _ in range(events_each)], write_key) for _ in range(count)]
+    return [build_request([next(events) for _ in range(events_each)], write_key) for _ in range(count)]
 
 
-def _request(events: list[dict[str, Any]], write_key: str) -> bytes:
+def build_request(events: list[dict[str, Any]], write_key: str) -> bytes:
+    """One HTTP/1.1 request with these events."""
     if len(events) == 1:
         body, encoding = _json(events[0]), ""
     else:

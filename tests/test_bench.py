@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
         ("collector", ["collector / discard, 1 event", "collector / body model, 20 events", "fdatasync"]),
         ("processor", ["processor / collector"]),
         ("sdk", ["track at full speed, p99", "track at 1,000 a second, p99"]),
+        ("concurrency", ["answers that differ when all is quiet", "answers a second", "| met |"]),
         ("freshness", ["accepted to queryable, p99", "first start to first answered query"]),
     ],
 )
