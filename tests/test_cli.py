@@ -346,6 +346,13 @@ def test_doctor_finds_a_key_that_others_can_read(environment: dict[str, str]) ->
     assert f"chmod 600 {key}" in result.stdout
 
 
+def test_doctor_asks_a_footfall_that_runs(up: Up, environment: dict[str, str]) -> None:
+    result = run("doctor", environment)
+    assert result.returncode == 0, result.stdout
+    for check in ("collector", "query API", "version", "processor", "lag", "dead letters", "files"):
+        assert f"ok   {check}: " in result.stdout
+
+
 def test_doctor_leaves_a_home_alone_that_is_not_there_yet(environment: dict[str, str]) -> None:
     result = run("doctor", environment)
     assert result.returncode == 0, result.stdout

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.request import urlopen
 
 from rich.console import Console
 
+from footfall.cli.disk import look, refusal
+from footfall.cli.doctor_files import look_at_files
+from footfall.cli.doctor_running import ask_running
+from footfall.cli.finding import Finding
 from footfall.cli.home import HomeInUse, HomeUnusable, hold_home
-from footfall.cli.sockets import PortUnavailable, listen, url_of
+from footfall.cli.sockets import PortUnavailable, listen
 from footfall.settings import InvalidSettings, Settings, read_installation_key
 
 _ENOUGH_DISK_BYTES = 2 << 30
+_NEARLY = 0.9
+_BROKEN_PARTS = "SELECT count() FROM system.detached_parts WHERE reason LIKE 'broken%'"
 _EARLIEST_SANE_CLOCK = 1_760_000_000  # October 2025: an older clock was never set
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a check saw; `remedy` is what to do when it is not ok."""
-
-    check: str
-    ok: bool
-    seen: str
-    remedy: str = ""
 
 
 def examine(settings: Settings) -> list[Finding]:
@@ -43,11 +36,11 @@ def examine(settings: Settings) -> list[Finding]:
     ]
     if not settings.home.exists():
         return [*findings, *_check_ports(settings)]
-    findings.append(_check_installation_key(settings))
+    findings += [_check_installation_key(settings), *look_at_files(settings)]
     try:
         home = hold_home(settings.home)
     except HomeInUse:
-        return [*findings, *_check_running(settings)]
+        return [*findings, *ask_running(settings)]
     except HomeUnusable as error:
         seen, _, remedy = str(error).rpartition(": ")
         return [*findings, Finding("home's lock", False, seen, remedy)]
@@ -108,11 +101,17 @@ def _nearest_existing(path: Path) -> Path:
 
 
 def _check_disk(settings: Settings) -> Finding:
-    free = shutil.disk_usage(_nearest_existing(settings.home)).free
-    remedy = (
-        "free some space, or set FOOTFALL_HOME to a bigger disk; when it is full, the collector answers 503"
+    room, budget = look(settings), settings.disk_budget_bytes
+    seen = f"{room.free / (1 << 30):.1f} GiB free"
+    if room.taken is not None:
+        seen += f", the home takes {room.taken / (1 << 30):.1f}"
+    remedy = "free some space, let projects keep events for fewer days (keep_days), or take a bigger disk"
+    if (why := refusal(room, budget)) is not None:
+        return Finding("disk", False, f"{seen}: no more events are taken", f"{why}")
+    near = room.free < _ENOUGH_DISK_BYTES or (
+        budget > 0 and room.taken is not None and room.taken > _NEARLY * budget
     )
-    return Finding("disk", free >= _ENOUGH_DISK_BYTES, f"{free / (1 << 30):.1f} GiB free", remedy)
+    return Finding("disk", not near, f"{seen}: soon no more events are taken" if near else seen, remedy)
 
 
 def _check_clock() -> Finding:
@@ -135,23 +134,6 @@ def _check_installation_key(settings: Settings) -> Finding:
         return Finding(what, False, str(error), remedy)
     private = path.stat().st_mode & 0o077 == 0
     return Finding(what, private, f"{path}, back it up", f"others can read it: chmod 600 {path}")
-
-
-def _check_running(settings: Settings) -> list[Finding]:
-    """Footfall runs on this home: ask it."""
-    return [
-        _check_answer("collector", f"{url_of(settings.host, settings.collect_port)}/readyz"),
-        _check_answer("query API", f"{url_of(settings.host, settings.query_port)}/readyz"),
-    ]
-
-
-def _check_answer(what: str, url: str) -> Finding:
-    remedy = "look at the lines that `footfall up` writes; if the port is another one, set it here, too"
-    try:
-        with urlopen(url, timeout=5) as answer:  # noqa: S310 - http, to ourselves
-            return Finding(what, answer.status == 200, f"running, {url} answers {answer.status}", remedy)
-    except OSError as error:
-        return Finding(what, False, f"running, but {url}: {error}", remedy)
 
 
 def _check_ports(settings: Settings) -> list[Finding]:
@@ -212,8 +194,17 @@ def _look_at_log(settings: Settings) -> str:
 def _look_at_store(settings: Settings) -> str:
     from footfall.cli.engines import opened_store
     from footfall.storage.migrate import pending
+    from footfall.storage.store import Query, StoreError
     from footfall.storage.topology import topology_of
 
     with opened_store(settings) as store:
         names = [migration.name for migration in pending(store, topology_of(settings.store_url))]
+        broken = store.rows(
+            Query("SELECT count() FROM system.detached_parts WHERE reason LIKE 'broken%'")
+        ).rows
+    if broken[0][0]:
+        raise StoreError(
+            f"{broken[0][0]} parts of tables were damaged and put aside (detached): restore the home from a "
+            "backup, then run `footfall verify`, which names what is missing"
+        )
     return f"opens; the next start will apply {', '.join(names)}" if names else "opens, up to date"
