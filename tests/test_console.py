@@ -299,6 +299,49 @@ def test_a_cell_of_the_heatmap_lists_the_people_lost(open_page: Open) -> None:
     expect(cells.nth(1)).to_have_text("100.0%")
 
 
+LINKS_OF_THE_SANKEY = """() => {
+    const chart = document.querySelector('.sankey')?.chart;
+    const series = chart?.getModel?.()?.getSeriesByIndex?.(0);
+    if (!series?.layoutInfo) return null;
+    const name = (node) => series.getData().getRawDataItem(node.dataIndex).node?.name ?? 'left';
+    return series.getGraph().edges.map(({ node1, node2, ...edge }) => {
+        const [from, to] = [node1.getLayout(), node2.getLayout()];
+        const { sy, ty, dy } = series.getData('edge').getItemLayout(edge.dataIndex);
+        const x = series.layoutInfo.x + (from.x + from.dx + to.x) / 2;
+        const y = series.layoutInfo.y + (from.y + sy + to.y + ty + dy) / 2;
+        return [name(node1), name(node2), x, y];
+    });
+}"""
+"""Source, target and middle of every link that is drawn, in pixels of the chart; null while it is not."""
+
+
+def test_a_click_on_the_sankey_lists_who_took_a_link_or_left(open_page: Open) -> None:
+    page = open_page(address_of("paths", [("event", name) for name in ("open_account", HTML, "buy")]))
+    expect(page.locator(".answer > .total")).to_contain_text("6 sessions")
+    links = page.wait_for_function(LINKS_OF_THE_SANKEY).json_value()
+    places = {(source, target): {"x": x, "y": y} for source, target, x, y in links}
+    assert {("open_account", HTML), ("open_account", "left"), (HTML, "left")} <= set(places)
+    page.locator(".sankey").click(position=places["open_account", HTML])
+    assert page.get_by_role("dialog").get_by_role("heading").first.inner_text() == f"open_account → {HTML}"
+    assert ids_listed(page) == {"u1", "u2", "u3"}
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.locator(".sankey").click(position=places["open_account", "left"])
+    expect(page.get_by_role("button", name="Left")).to_have_attribute("aria-pressed", "true")
+    assert ids_listed(page) == {"u4", STRANGER}
+
+
+def test_the_sankeys_numbers_stand_in_tables_too(open_page: Open) -> None:
+    page = open_page(
+        address_of("paths", [("event", name) for name in ("open_account", HTML)], start="open_account")
+    )
+    page.get_by_text("All nodes").click()
+    rows = page.locator("details[open] tbody tr")
+    expect(rows).to_have_text([re.compile("^1open_account532$"), re.compile(f"^2{re.escape(HTML)}303$")])
+    rows.first.get_by_role("button").last.click()
+    assert ids_listed(page) == {"u4", STRANGER}
+
+
 def test_names_of_the_data_are_text_everywhere(open_page: Open) -> None:
     page = open_page(funnel_address(HTML, MARKUP, SCRIPT, by=f"event:{SCRIPT}"))
     expect(page.locator(".warnings")).to_contain_text("<script>")  # a name never seen: the API's own warning

@@ -187,7 +187,7 @@ def test_bodies_say_what_is_chosen_and_nothing_else() -> None:
         "start": "/?a=1&b",
         "end": "%2F",
         "max_steps": 10,
-        "limit": 60,
+        "limit": 80,
     }
     assert set(body_of(start | {"view": "paths"})) == {"project", "range", "max_steps", "limit"}
 

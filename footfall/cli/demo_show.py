@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 from rich.console import Console
 from rich.markup import escape
@@ -61,6 +62,7 @@ def show_ways_on(console: Console, system: RunningSystem) -> None:
     }
     console.print()
     console.print("[bold]Go on from here[/bold]")
+    console.print(f"  look at it     {system.query_url}/#/funnel?{_console_steps()}")
     console.print(f"  OpenAPI        {system.query_url}/openapi.json")
     console.print(f"  secret key     {escape(system.secret_key)}")
     console.print(f"  send events    {system.collect_url}/v1/events")
@@ -74,6 +76,10 @@ def show_ways_on(console: Console, system: RunningSystem) -> None:
         f"-H 'Content-Type: application/json' -d '{json.dumps(body)}'",
         markup=False,
     )
+
+
+def _console_steps() -> str:
+    return urlencode([("step", event) for event in FUNNEL] + [("by", "event:channel")])
 
 
 def _funnel_table(answer: FunnelAnswer) -> Table:

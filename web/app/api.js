@@ -35,6 +35,11 @@ export class Api {
     return this.#request(`catalogue?${new URLSearchParams({ project })}`, { signal });
   }
 
+  /** {virtual_events}: names that stand for several events */
+  virtualEvents(project, signal) {
+    return this.#request(`projects/${encodeURIComponent(project)}/virtual-events`, { signal });
+  }
+
   person(project, id, signal) {
     return this.#request(`users/${encodeURIComponent(id)}?${new URLSearchParams({ project })}`, { signal });
   }

@@ -9,7 +9,7 @@ function loadLibrary() {
 }
 
 const COLOURS = ["--ink", "--muted", "--line", "--surface", "--accent", "--lost"];
-const SERIES = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6"];
+const SERIES = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6", "--series-7"];
 
 /** The page's colours as they are now, light or dark. */
 function palette() {

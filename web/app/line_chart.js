@@ -47,7 +47,7 @@ export function LineChart({ label, buckets, interval, lines }) {
   return html`<${Chart} label=${label} option=${option} point=${point} className="line" />
     ${lines.length > 1 &&
     html`<ul class="legend">
-      ${lines.map(({ name }, index) => html`<li><i class=${`series-${(index % 6) + 1}`}></i>${name}</li>`)}
+      ${lines.map(({ name }, index) => html`<li><i class=${`series-${index + 1}`}></i>${name}</li>`)}
     </ul>`}
     <details class="numbers">
       <summary>${t("chart.numbers")}</summary>

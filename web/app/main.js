@@ -48,7 +48,10 @@ function Session({ secret, page, onLanguage, onLeave }) {
   const listed = useLoaded("projects", (signal) => api.projects(signal));
   const projects = listed.value?.projects ?? [];
   const project = projects.find(({ name }) => name === choices.project) ?? (choices.project ? null : startProject(projects));
-  const catalogue = useLoaded(project && project.name, (signal) => api.catalogue(project.name, signal));
+  const catalogue = useLoaded(project && project.name, async (signal) => {
+    const [seen, saved] = await Promise.all([api.catalogue(project.name, signal), api.virtualEvents(project.name, signal)]);
+    return { ...seen, virtual: saved.virtual_events.map(({ name }) => name) };
+  });
   const refused = [listed.problem, catalogue.problem].find((problem) => problem?.status === 401);
   useEffect(() => refused && onLeave(refused), [refused]);
   const problem = listed.problem ?? catalogue.problem;

@@ -5,7 +5,10 @@ import { bodyOf, pathGraph } from "./queries.js";
 import { Chart } from "./chart.js";
 
 const DEPTHS = [3, 4, 5, 6, 8, 10];
-const MAX_LABEL = 22;
+const MAX_LABEL = 17;
+const COLUMN_WIDTH = 190;
+const ROW_HEIGHT = 42; // more than nodeGap, so that nodes have a height
+const LEAST_HEIGHT = 320;
 
 export function Paths() {
   const { t, choices } = usePage();
@@ -105,7 +108,7 @@ function PathsAnswer({ result, body }) {
         option=${(colours) => sankeyOption(graph, colours, t, format)}
         point=${tip}
         pick=${pick}
-        size=${{ width: graph.depth * 190, height: Math.min(900, Math.max(320, graph.widest * 46)) }}
+        size=${{ width: graph.depth * COLUMN_WIDTH, height: Math.max(LEAST_HEIGHT, graph.widest * ROW_HEIGHT) }}
       />
     </div>
     <${NodeTable} nodes=${result.nodes} onPick=${askNode} />
@@ -114,7 +117,7 @@ function PathsAnswer({ result, body }) {
 
 /** Nodes go by numbers here: their names may be anything. */
 function sankeyOption(graph, colours, t, format) {
-  const label = ({ data }) => (data.node ? `${shorten(data.node.name)}\n${format.count(data.node.sessions)}` : t("paths.left"));
+  const label = ({ data }) => (data.node ? `${shorten(data.node.name)}  ${format.count(data.node.sessions)}` : t("paths.left"));
   return {
     textStyle: { fontFamily: colours.font },
     series: [
@@ -125,15 +128,15 @@ function sankeyOption(graph, colours, t, format) {
         top: 10,
         bottom: 10,
         nodeWidth: 12,
-        nodeGap: 14,
+        nodeGap: 18,
         draggable: false,
         layoutIterations: 48,
         emphasis: { focus: "adjacency", lineStyle: { opacity: 0.6 } },
         lineStyle: { color: "source", opacity: 0.28, curveness: 0.5 },
-        label: { color: colours.ink, fontSize: 12, lineHeight: 15, formatter: label, textBorderColor: colours.surface, textBorderWidth: 3 },
+        label: { color: colours.ink, fontSize: 12, formatter: label, textBorderColor: colours.surface, textBorderWidth: 3 },
         data: graph.nodes.map((each) => ({
           ...each,
-          itemStyle: { color: each.node ? colours.series[each.colour % 5] : colours.line, borderWidth: 0 },
+          itemStyle: { color: each.node ? colours.series[each.colour % colours.series.length] : colours.line, borderWidth: 0 },
           ...(each.node ? {} : { label: { color: colours.muted } }),
         })),
         links: graph.links.map((each) => ({ ...each, ...(each.exit ? { lineStyle: { color: colours.muted, opacity: 0.16 } } : {}) })),

@@ -70,12 +70,14 @@ function Timeline({ id }) {
     if (page) setPages((was) => (was.includes(page) ? was : [...was, page]));
   }, [page]);
   const events = pages.flatMap((each) => each.events);
+  const sessions = new Map(pages.flatMap((each) => each.sessions ?? []).map((each) => [each.number, each]));
   const last = pages.at(-1);
   return html`${last && events.length === 0 && html`<p class="hint">${t("person.no_events")}</p>`}
     <ol class="timeline">
       ${events.map(
-        (event) =>
-          html`<li>
+        (event, index) =>
+          html`${begins(events, index) && html`<${SessionHead} session=${sessions.get(event.session)} />`}
+          <li>
             <details>
               <summary><time datetime=${event.time}>${format.moment(event.time)}</time> <b>${event.event}</b></summary>
               <${Properties} properties=${event.properties} none=${t("person.no_properties")} />
@@ -86,4 +88,19 @@ function Timeline({ id }) {
     ${loaded.loading && html`<${Loading} label=${t("loading")} />`}
     ${loaded.problem && html`<${ProblemBox} problem=${loaded.problem} retry=${loaded.retry} />`}
     ${!loaded.loading && last?.next_before && html`<button type="button" onClick=${() => setBefore(last.next_before)}>${t("person.earlier")}</button>`}`;
+}
+
+/** Whether an event is the first shown of its session: the list is newest first. */
+function begins(events, index) {
+  const { session } = events[index];
+  return session !== null && session !== undefined && session !== events[index - 1]?.session;
+}
+
+function SessionHead({ session }) {
+  const { t, format } = usePage();
+  if (!session) return null;
+  const seconds = (Date.parse(session.to) - Date.parse(session.from)) / 1000;
+  return html`<li class="session">
+    ${t("person.session", { number: session.number })} · ${t("person.session_events", { count: session.events })} · ${format.duration(seconds)}
+  </li>`;
 }

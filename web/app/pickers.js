@@ -24,7 +24,8 @@ export function EventSelect({ label, value, any, onPick, hidden = false }) {
   const { catalogue, t } = usePage();
   const names = catalogue.events.filter(({ type }) => type === "track").map(({ event }) => event);
   const records = catalogue.events.filter(({ type }) => type !== "track").map(({ event }) => event);
-  const known = new Set([...names, ...records]);
+  const { virtual } = catalogue;
+  const known = new Set([...names, ...records, ...virtual]);
   const option = (name) => html`<option value=${name} selected=${name === value}>${name}</option>`;
   const select = html`<select
     value=${value ?? ""}
@@ -33,6 +34,7 @@ export function EventSelect({ label, value, any, onPick, hidden = false }) {
   >
     ${any !== undefined && html`<option value="" selected=${!value}>${any}</option>`}
     ${value && !known.has(value) && option(value)} ${[...new Set(names)].map(option)}
+    ${virtual.length > 0 && html`<optgroup label=${t("picker.virtual")}>${virtual.map(option)}</optgroup>`}
     ${records.length > 0 && html`<optgroup label=${t("picker.records")}>${[...new Set(records)].map(option)}</optgroup>`}
   </select>`;
   return hidden ? select : html`<${Field} label=${label}>${select}<//>`;

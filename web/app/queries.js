@@ -2,7 +2,7 @@
 import { writeProperty } from "./address.js";
 
 const LONGEST_BY_DAY = 92;
-const PATH_LINKS = 60;
+const PATH_LINKS = 80;
 
 /** The body of POST /api/v1/query/<analysis> for the choices; null while something needed is not chosen. */
 export function bodyOf(choices) {

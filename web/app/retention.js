@@ -8,7 +8,7 @@ import { LineChart } from "./line_chart.js";
 
 const PERIODS = { hour: [6, 12, 24, 48], day: [7, 14, 30], week: [4, 8, 12], month: [3, 6, 12] };
 const STRONG = 0.82;
-const MAX_LINES = 6;
+const MAX_LINES = 7; // as many as there are colours
 
 export function Retention() {
   const { t, choices } = usePage();
