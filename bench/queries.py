@@ -1,6 +1,6 @@
-"""What a funnel costs, as the query API computes it, beside a raw scan of the same rows.
+"""What funnels and retention cost, as the query API computes them, beside a raw scan of the same rows.
 
-The limit is `SELECT sum(cityHash64(user_key, time, event))` with the funnel's filter, in the same store and
+The limit is `SELECT sum(cityHash64(user_key, time, event))` with the query's filter, in the same store and
 run: about the least that any query can do that looks at every event of every user. A funnel is the whole
 answer: spec parsed, catalogue read, levels and times of every actor found, rates and medians made.
 """
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from rich.progress import Progress
 
@@ -36,7 +36,12 @@ DAYS = 30
 OVERRIDDEN_SHARE = 40  # one id in so many
 _FIFTY_MILLION = 40_000_000  # from here on design.md's targets for 50M events hold
 
-Ask = Callable[[dict[str, Any]], list[int]]
+
+class Ask(Protocol):
+    """Asks an analysis and returns its result."""
+
+    def __call__(self, spec: dict[str, Any], analysis: str = "funnel") -> dict[str, Any]: ...
+
 
 _RAW = """
 SELECT sum(cityHash64(user_key, time, event)) FROM events
@@ -75,6 +80,7 @@ def measure(home: Path, effort: Effort, progress: Progress) -> Iterator[Section]
         yield storage_section(engine.two_threads, time.perf_counter() - filled)
         ask = ask_with(engine.one_thread, 1)
         yield _funnels(engine.one_thread, ask, effort)
+        yield _retention(engine.one_thread, ask, effort)
         yield _identity(engine.one_thread, ask, effort)
         yield _growth(ask, ask_with(engine.two_threads, 2), effort)
 
@@ -95,10 +101,10 @@ def _open_questions(home: Path) -> Iterator[Callable[[Store, int], Ask]]:
         options = QueryOptions(seconds=600, memory_bytes=8 << 30, threads=threads)
         queries = Queries(store, access, log, data_until=_now, clock=_now, options=options)
 
-        def ask(spec: dict[str, Any]) -> list[int]:
-            prepared = queries.prepare("funnel", json.dumps(spec).encode(), f"Bearer {secret_key}")
-            answer = queries.answer(prepared)
-            return [step["users"] for step in answer["result"]["steps"]]
+        def ask(spec: dict[str, Any], analysis: str = "funnel") -> dict[str, Any]:
+            prepared = queries.prepare(analysis, json.dumps(spec).encode(), f"Bearer {secret_key}")
+            result: dict[str, Any] = queries.answer(prepared)["result"]
+            return result
 
         return ask
 
@@ -123,11 +129,11 @@ def funnel(steps: int, project: str = WHOLE, **more: Any) -> dict[str, Any]:
     }
 
 
-def raw_scan(steps: int, project: str = WHOLE, also: tuple[str, ...] = ()) -> Query:
-    """The limit: the events of the steps, and `also` those of an exclusion."""
+def raw_scan(events: Sequence[str], project: str = WHOLE) -> Query:
+    """The limit: all events of these names in the last 30 days."""
     start, end = time_range(DAYS)
     times = {"start": _milliseconds(start), "end": _milliseconds(end)}
-    return Query(_RAW, {"project": project, "events": [*FUNNELS[steps], *also], **times})
+    return Query(_RAW, {"project": project, "events": list(events), **times})
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +159,9 @@ def _funnels(store: Store, ask: Ask, effort: Effort) -> Section:
     cases: dict[str, Callable[[], object]] = {}
     for steps in FUNNELS:
         _check_same_answer(ask, steps)
-        cases[f"{steps} raw scan"] = partial(store.rows, raw_scan(steps))
-        cases[f"{steps} raw scan with the excluded"] = partial(store.rows, raw_scan(steps, also=(_EXCLUDED,)))
+        cases[f"{steps} raw scan"] = partial(store.rows, raw_scan(FUNNELS[steps]))
+        with_excluded = raw_scan((*FUNNELS[steps], _EXCLUDED))
+        cases[f"{steps} raw scan with the excluded"] = partial(store.rows, with_excluded)
         cases[f"{steps} the funnel without"] = partial(ask, funnel(steps))
         cases |= {f"{steps} {one.name}": partial(ask, funnel(steps, **one.more)) for one in _VARIANTS}
     seconds = median_seconds(cases, effort.rounds, cpu_clock)
@@ -166,16 +173,60 @@ def _funnels(store: Store, ask: Ask, effort: Effort) -> Section:
         for one in _VARIANTS:
             what, limit = f"{label}, {one.name} / {one.limit}", f"{steps} {one.limit}"
             rows.append(_row(what, seconds, f"{steps} {one.name}", limit, Target("<=", one.most, "x")))
-    notes = [f"users by level: {steps} steps {ask(funnel(steps))}" for steps in FUNNELS]
+    notes = [f"users by level: {steps} steps {_levels(ask(funnel(steps)))}" for steps in FUNNELS]
     notes.append(f"{DAYS} days; CPU time of one thread; the conditions hold for every event: equal answers")
     return Section(f"Funnels, {effort.events:,} events", rows, notes)
 
 
+def _levels(result: dict[str, Any]) -> list[int]:
+    return [step["users"] for step in result["steps"]]
+
+
 def _check_same_answer(ask: Ask, steps: int) -> None:
-    plain = ask(funnel(steps))
+    plain = _levels(ask(funnel(steps)))
     for condition in (_OUTSIDE_PROJECTION, _IN_MAP):
-        if ask(funnel(steps, where=[condition])) != plain:
+        if _levels(ask(funnel(steps, where=[condition]))) != plain:
             raise AssertionError(f"{condition} holds for every event, but changes the answer {plain}")
+
+
+_COMES_BACK = ("app_start", "transfer")
+_RETENTIONS: dict[str, tuple[dict[str, Any], float]] = {
+    "daily, 7 periods": ({}, 2),
+    "daily, the whole triangle": ({"periods": DAYS - 1}, 2),
+    "daily, first in range, on or after": ({"entry": "first_in_range", "mode": "on_or_after"}, 2),
+    "hourly, 48 periods": ({"interval": "hour", "periods": 48}, 2.5),
+    "daily, twice at least": ({"min_occurrences": 2}, 2.5),
+    "rolling 24 h": ({"day_mode": "rolling_24h"}, 3),
+    "daily, by channel": ({"breakdown": ["channel"]}, 4),
+}
+"""What is asked of retention, and how many raw scans it may take."""
+
+
+def retention(**more: Any) -> dict[str, Any]:
+    """The body of a retention query over the last 30 days: opening the app, then a transfer."""
+    start, end = time_range(DAYS)
+    return {
+        "project": WHOLE,
+        "range": {"from": start.isoformat(), "to": end.isoformat()},
+        "start": {"event": _COMES_BACK[0]},
+        "return": {"event": _COMES_BACK[1]},
+        "refresh": True,
+        **more,
+    }
+
+
+def _retention(store: Store, ask: Ask, effort: Effort) -> Section:
+    cases: dict[str, Callable[[], object]] = {"raw": partial(store.rows, raw_scan(_COMES_BACK))}
+    for name, (more, _) in _RETENTIONS.items():
+        cases[name] = partial(ask, retention(**more), "retention")
+    seconds = median_seconds(cases, effort.rounds, cpu_clock)
+    rows = [
+        _row(f"retention, {name} / raw scan", seconds, name, "raw", Target("<=", most, "x"))
+        for name, (_, most) in _RETENTIONS.items()
+    ]
+    mean = ask(retention(), "retention")["mean"]
+    notes = [f"mean by day: {[round(rate, 4) for rate in mean]}", f"{DAYS} days; CPU time of one thread"]
+    return Section(f"Retention, {effort.events:,} events", rows, notes)
 
 
 def _identity(store: Store, ask: Ask, effort: Effort) -> Section:
