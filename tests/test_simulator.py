@@ -18,6 +18,7 @@ from footfall.simulator.reference import (
     Range,
     count_events,
     count_funnel,
+    count_retention,
     resolve_persons,
     sum_property,
 )
@@ -310,6 +311,21 @@ def test_the_reference_takes_steps_at_one_instant_and_at_the_windows_end() -> No
 def test_the_reference_takes_a_later_attempt_that_gets_deeper() -> None:
     events = [tell("p", "register", 0), tell("p", "register", 50), tell("p", "verify_identity", 140)]
     assert count_funnel(events, FUNNEL[:2], 100, EVERYTHING) == {(): [1, 1]}
+
+
+def test_the_reference_counts_who_comes_back_by_interval() -> None:
+    events = [
+        tell("p", "register", 5, device="phone"),
+        tell("p", "verify_identity", 6, device="phone", login="cust"),
+        tell("p", "view_fund", 20, device="tablet", login="cust"),
+        tell("p", "register", 15, device="phone"),
+        tell("q", "register", 10),
+        tell("q", "view_fund", 39),
+        tell("r", "register", 30),
+        tell("r", "view_fund", 31),
+    ]
+    cells = count_retention(events, "register", "view_fund", [0, 10, 20, 30, 40], 2)
+    assert cells == [[1, 0, 1], [1, 0, 1]]
 
 
 def test_the_reference_leaves_out_what_is_refused_or_out_of_range() -> None:

@@ -11,11 +11,17 @@ from typing import Any
 from footfall.cli.demo_system import RunningSystem
 from footfall.cli.demo_traffic import Traffic
 from footfall.simulator import FUNNEL, Bank
-from footfall.simulator.reference import Range, count_events, count_funnel, sum_property
+from footfall.simulator.event import Event
+from footfall.simulator.reference import Range, count_events, count_funnel, count_retention, sum_property
 from footfall.simulator.region import Region, compare_with_drawn
-from footfall.simulator.truth import DAY_MS, WINDOW_DAYS
+from footfall.simulator.truth import DAY_MS, HOUR_MS, WINDOW_DAYS
 
 CELL = ("channel", "$app_version")
+COMES_BACK = ("register", "$AppStart")
+RETENTION_WEEKS = 4
+WEEK_MS = 7 * DAY_MS
+EPOCH_AFTER_MONDAY_MS = 3 * DAY_MS + 8 * HOUR_MS
+"""1970 began on a Thursday, in Shanghai eight hours before it did in UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,23 @@ class FunnelAnswer:
     @property
     def agrees(self) -> bool:
         return [step["users"] for step in self.steps] == self.reference
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionAnswer:
+    """`rows` and `mean` as the query API gives them; `reference` has all cells, also those to come."""
+
+    rows: list[dict[str, Any]]
+    mean: list[float]
+    reference: list[list[int]]
+
+    @property
+    def agrees(self) -> bool:
+        """A cell that the answer leaves out, its week being to come, is one that nobody is in."""
+        return len(self.rows) == len(self.reference) and all(
+            row["values"] == counted[: len(row["values"])] and not any(counted[len(row["values"]) :])
+            for row, counted in zip(self.rows, self.reference, strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +99,7 @@ class Answers:
     by_channel: dict[str, FunnelAnswer]
     cells_agree: bool
     region: Region
+    retention: RetentionAnswer
     crashes: CrashAnswer
     purchased: tuple[Decimal, Decimal]  # as answered, as counted
     ledger: LedgerAnswer
@@ -86,6 +110,7 @@ class Answers:
             self.funnel.agrees
             and all(answer.agrees for answer in self.by_channel.values())
             and self.cells_agree
+            and self.retention.agrees
             and self.crashes.found == self.crashes.reference
             and self.purchased[0] == self.purchased[1]
             and self.ledger.agrees
@@ -112,6 +137,7 @@ def ask_everything(bank: Bank, system: RunningSystem, traffic: Traffic) -> Answe
         },
         cells_agree=by_cell == count_funnel(events, FUNNEL, window_ms, counted, CELL),
         region=compare_with_drawn(bank, {(key[0], key[1]): users for key, users in by_cell.items()}),
+        retention=_ask_retention(system, counted, events),
         crashes=CrashAnswer(
             _ask_crashes(system, counted), count_events(events, "AppCrashed", counted, "$app_version")
         ),
@@ -128,6 +154,33 @@ def funnel_query(counted: Range, *breakdown: str) -> dict[str, Any]:
         "window": {"value": WINDOW_DAYS, "unit": "day"},
         "breakdown": list(breakdown) or None,
     }
+
+
+def _ask_retention(system: RunningSystem, counted: Range, events: list[Event]) -> RetentionAnswer:
+    """Of those who register in a week, how many open the app in the weeks after it."""
+    start, back = COMES_BACK
+    query = {
+        "range": {"from": _instant(counted.from_ms), "to": _instant(counted.to_ms)},
+        "start": {"event": start},
+        "return": {"event": back},
+        "interval": "week",
+        "periods": RETENTION_WEEKS,
+        "entry": "first_in_range",
+        "timezone": "Asia/Shanghai",
+        "week_start": "monday",
+    }
+    answer = system.ask("retention", query)
+    edges = _weeks(counted)
+    reference = count_retention(events, start, back, edges, len(edges) - 1 - RETENTION_WEEKS)
+    return RetentionAnswer(answer["rows"], answer["mean"], reference)
+
+
+def _weeks(counted: Range) -> list[int]:
+    """The Mondays in Shanghai of the weeks that the range touches, and of as many as can be returned in."""
+    first, last = (
+        (time_ms + EPOCH_AFTER_MONDAY_MS) // WEEK_MS for time_ms in (counted.from_ms, counted.to_ms - 1)
+    )
+    return [week * WEEK_MS - EPOCH_AFTER_MONDAY_MS for week in range(first, last + RETENTION_WEEKS + 2)]
 
 
 def _ask_crashes(system: RunningSystem, counted: Range) -> dict[str, tuple[int, int]]:

@@ -10,7 +10,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from footfall.cli.demo_answers import Answers, CrashAnswer, FunnelAnswer, LedgerAnswer
+from footfall.cli.demo_answers import (
+    RETENTION_WEEKS,
+    Answers,
+    CrashAnswer,
+    FunnelAnswer,
+    LedgerAnswer,
+    RetentionAnswer,
+)
 from footfall.cli.demo_system import RunningSystem
 from footfall.cli.demo_traffic import Traffic
 from footfall.simulator import FUNNEL, Bank
@@ -29,6 +36,9 @@ def show_answers(console: Console, bank: Bank, answers: Answers) -> None:
     console.print(_channel_table(answers.by_channel))
     console.print(_verdict(answers.cells_agree, "also in each channel and app version"))
     console.print(_drop_off_line(bank))
+    console.print()
+    console.print(_retention_table(answers.retention))
+    console.print(_verdict(answers.retention.agrees, "retention = reference model, cell by cell"))
     console.print()
     console.print(_crash_table(answers.crashes, bank))
     console.print(
@@ -114,6 +124,39 @@ def _channel_table(by_channel: dict[str, FunnelAnswer]) -> Table:
     return table
 
 
+def _retention_table(answer: RetentionAnswer) -> Table:
+    """A row a week of registering; the darker a cell, the more came back."""
+    weeks = [f"week {week}" for week in range(1, RETENTION_WEEKS + 1)]
+    table = _table("Who registers and opens the app in a later week (… still running)", "week of", "persons")
+    for week in weeks:
+        table.add_column(week, justify="center", min_width=8)
+    for row, reference in zip(answer.rows, answer.reference, strict=True):
+        cells = [
+            _heat_cell(row, week, reference[week]) if week < len(row["values"]) else ""
+            for week in range(1, RETENTION_WEEKS + 1)
+        ]
+        table.add_row(row["bucket"], _matching(row["size"], reference[0]), *cells)
+    table.add_section()
+    table.add_row("all that began", "", *(f"{rate:.1%}" for rate in answer.mean[1:]))
+    return table
+
+
+def _heat_cell(row: dict[str, Any], week: int, reference: int) -> str:
+    count, size = row["values"][week], row["size"]
+    rate = count / size if size else 0.0
+    running = "…" if row["partial"] and week == len(row["values"]) - 1 else ""
+    if count != reference:
+        return f"{count:,} [red]not {reference:,}[/red]"
+    return f"[{_heat(rate)}] {rate:>5.1%}{running or ' '} [/]"
+
+
+def _heat(rate: float) -> str:
+    """Light for few, dark for many, readable either way."""
+    white, full = (235, 244, 252), (8, 69, 148)
+    red, green, blue = (round(low + (high - low) * rate) for low, high in zip(white, full, strict=True))
+    return f"{'black' if rate < 0.55 else 'white'} on rgb({red},{green},{blue})"
+
+
 def _crash_table(answer: CrashAnswer, bank: Bank) -> Table:
     table = _table("Crashes by app version", "version", "crashes", "reference", "persons", "reference")
     table.add_column("")
@@ -175,6 +218,10 @@ def _days_of(bank: Bank, what: str, incident: Any) -> str:
     first = (incident.from_ms - bank.truth.plan.start_ms) // DAY_MS + 1
     last = (incident.to_ms - bank.truth.plan.start_ms) // DAY_MS
     return f"{what} on days {first} to {last}"
+
+
+def _matching(found: int, counted: int) -> str:
+    return f"{found:,}" if found == counted else f"{found:,} [red]not {counted:,}[/red]"
 
 
 def _reference(counted: int, found: int) -> str:

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 
 from footfall.simulator.event import Event
 
@@ -85,6 +86,31 @@ def count_events(
             times[value] += 1
             persons[value].add(owners.get(event.distinct_id, event.distinct_id))
     return {value: (times[value], len(persons[value])) for value in times}
+
+
+def count_retention(
+    events: Sequence[Event], start: str, back: str, edges_ms: Sequence[int], rows: int
+) -> list[list[int]]:
+    """Of the persons whose first `start` lies in an interval: how many, and how many did `back` k later.
+
+    `edges_ms` are the starts of all intervals and the end of the last; persons enter in the first `rows`.
+    """
+    owners = resolve_persons(events)
+    intervals = [Range(first, last) for first, last in pairwise(edges_ms)]
+    by_person: dict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        if event.event in (start, back) and not event.refused:
+            by_person[owners.get(event.distinct_id, event.distinct_id)].append(event)
+    cells = [[0] * (len(intervals) - rows + 1) for _ in range(rows)]
+    for own in by_person.values():
+        starts = [e.time_ms for e in own if e.event == start and edges_ms[0] <= e.time_ms < edges_ms[rows]]
+        if not starts:
+            continue
+        row = next(row for row, interval in enumerate(intervals) if min(starts) in interval)
+        cells[row][0] += 1
+        for k in range(1, len(cells[row])):
+            cells[row][k] += any(e.event == back and e.time_ms in intervals[row + k] for e in own)
+    return cells
 
 
 def sum_property(events: Iterable[Event], name: str, property_name: str, counted: Range) -> Decimal:

@@ -315,12 +315,16 @@ def _table(scope: Scope, intervals: Intervals, cells: NDArray[np.int64]) -> dict
         {
             "bucket": bucket.name,
             "size": scope.scaled(counts[0]),
-            "values": [scope.scaled(count) for count in counts[: intervals.begun(row)]],
+            "values": _scaled(scope, counts[: intervals.begun(row)]),
             "partial": intervals.is_partial(row),
         }
         for row, (bucket, counts) in enumerate(zip(intervals.rows, cells.tolist(), strict=True))
     ]
     return {"rows": rows, "mean": _mean(intervals, cells)}
+
+
+def _scaled(scope: Scope, counts: list[int]) -> list[int]:
+    return counts if scope.sample is None else [scope.scaled(count) for count in counts]
 
 
 def _mean(intervals: Intervals, cells: NDArray[np.int64]) -> list[float]:

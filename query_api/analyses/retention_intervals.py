@@ -62,7 +62,7 @@ class Intervals:
         if self.is_rolling:
             begun = (self.now - self.rows[row].start) // DAY_MS + 1
         else:
-            begun = bisect_right(self.edges[:-1], self.now) - row
+            begun = bisect_right(self.edges, self.now, hi=len(self.edges) - 1) - row
         return min(max(begun, 0), self.periods + 1)
 
     def is_partial(self, row: int) -> bool:

@@ -25,16 +25,19 @@ FOOTFALL_API void retention_destroy(retention_scanner *s) {
     free(s);
 }
 
-/* The last place whose start is not after the time; edge_count - 1 for what comes after them all. */
+/* The last place whose start is not after the time; edge_count - 1 for what comes after them all. Places are nearly
+ * of one length, so a guess is right or a step or two off: a search by halves would mispredict every second branch. */
 uint32_t find_place(const retention_plan *plan, int64_t time) {
-    if (time < plan->edges_ms[0]) return BEFORE;
-    uint32_t low = 0, high = plan->edge_count;
-    while (high - low > 1) {
-        uint32_t middle = low + (high - low) / 2;
-        if (plan->edges_ms[middle] <= time) low = middle;
-        else high = middle;
-    }
-    return low;
+    const int64_t *edges = plan->edges_ms;
+    uint32_t last = plan->edge_count - 1;
+    if (time < edges[0]) return BEFORE;
+    if (time >= edges[last]) return last;
+    double share = (double)(time - edges[0]) / (double)(edges[last] - edges[0]);
+    uint32_t place = (uint32_t)(share * last);
+    if (place >= last) place = last - 1;
+    while (edges[place] > time) place--;
+    while (edges[place + 1] <= time) place++;
+    return place;
 }
 
 static INLINE uint32_t place_of(retention_scanner *s, int64_t time) {
@@ -43,7 +46,8 @@ static INLINE uint32_t place_of(retention_scanner *s, int64_t time) {
     uint32_t place = find_place(plan, time);
     s->place = place;
     s->place_start = place == BEFORE ? INT64_MIN : plan->edges_ms[place];
-    s->place_end = place == BEFORE ? plan->edges_ms[0] : place + 1 < plan->edge_count ? plan->edges_ms[place + 1] : INT64_MAX;
+    bool is_last = place == plan->edge_count - 1;
+    s->place_end = place == BEFORE ? plan->edges_ms[0] : is_last ? INT64_MAX : plan->edges_ms[place + 1];
     return place;
 }
 
