@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from footfall.storage.store import Query
 from query_api.analyses.analysis import Analysis, Explained, Page, People, place_of_bucket
 from query_api.analyses.funnel_values import (
     MAX_LISTED,
@@ -179,17 +180,9 @@ class Found:
 
 
 def scan(
-    spec: RetentionSpec,
-    scope: Scope,
-    reader: StoreReader,
-    plan: RetentionPlan,
-    *,
-    parts: Sequence[Part] = (),
-    values: Values | None = None,
+    reader: StoreReader, query: Query, plan: RetentionPlan, values: Values | None = None
 ) -> RetentionScan:
     """Streams the rows through the scanner, with `values` for those of the entering events."""
-    sql = EventSql(scope)
-    query = sql.parameters.query(rows_sql(sql, spec, Intervals.of(spec, scope), parts, values))
 
     def blocks() -> Iterator[Block]:
         for actors, times, masks, *column in reader.stream(query):
@@ -219,7 +212,9 @@ def find(spec: RetentionSpec, scope: Scope, reader: StoreReader, *, listed: bool
     intervals = Intervals.of(spec, scope)
     if not spec.breakdown:
         plan = _plan(spec, intervals, None, listed=listed)
-        return Found(intervals, plan, scan(spec, scope, reader, plan), [])
+        sql = EventSql(scope)
+        query = sql.parameters.query(rows_sql(sql, spec, intervals))
+        return Found(intervals, plan, scan(reader, query, plan), [])
     plan, found, texts = _scan_with_values(spec, scope, reader, intervals)
     of_event = CodedValues(_parts(spec, of_user=False), found.values, texts)
     of_user = values_of_users(scope, reader, _parts(spec, of_user=True), found.keys)
@@ -236,27 +231,27 @@ def _scan_with_values(
     spec: RetentionSpec, scope: Scope, reader: StoreReader, intervals: Intervals
 ) -> tuple[RetentionPlan, RetentionScan, Sequence[str]]:
     """A scan with the values of event properties, by list if few, else by hash; and the texts by code."""
-    parts = _parts(spec, of_user=False)
+    parts, sql = _parts(spec, of_user=False), EventSql(scope)
+
+    def scanned(values: Values | None) -> tuple[RetentionPlan, RetentionScan, Sequence[str]]:
+        plan = _plan(spec, intervals, values, listed=True)
+        query = sql.parameters.query(rows_sql(sql, spec, intervals, parts, values))
+        return plan, scan(reader, query, plan, values), values.texts() if values is not None else []
+
     if not parts:
-        plan = _plan(spec, intervals, None, listed=True)
-        return plan, scan(spec, scope, reader, plan), []
+        return scanned(None)
     missing, keys = missing_keys(len(parts), empty_too=False), GroupKeys.of(parts, scope.catalogue)
-    sql = EventSql(scope)
     known = reader.rows(sql.parameters.query(values_sql(sql, spec, intervals, parts))).rows
     if len(known) <= MAX_LISTED:
-        listed = ListedValues([row[0] for row in known], missing, keys)
-        plan = _plan(spec, intervals, listed, listed=True)
         try:
-            return plan, scan(spec, scope, reader, plan, parts=parts, values=listed), listed.texts()
+            return scanned(ListedValues([row[0] for row in known], missing, keys))
         except ValuesMovedError:
             pass
 
     def read_texts() -> Mapping[int, str]:
         return dict(reader.rows(sql.parameters.query(texts_sql(sql, spec, intervals, parts))).rows)
 
-    hashed = HashedValues(missing, keys, read_texts)
-    plan = _plan(spec, intervals, hashed, listed=True)
-    return plan, scan(spec, scope, reader, plan, parts=parts, values=hashed), hashed.texts()
+    return scanned(HashedValues(missing, keys, read_texts))
 
 
 def _build_groups(

@@ -136,7 +136,12 @@ static bool grow_entries(retention_entries *e, uint32_t words) {
 }
 
 static scan_status enter(retention_walker *w, uint64_t key, uint32_t row, uint32_t value, const returns *r) {
-    find_cells(w, r, w->plan->rolling ? 0 : row);
+    uint32_t place = w->plan->rolling ? 0 : row;
+    if (w->cells != NULL && r->last <= place) { /* most never come back, or not after this */
+        w->cells[(uint64_t)row * (w->plan->periods + 1)]++;
+        return SCAN_OK;
+    }
+    find_cells(w, r, place);
     if (w->cells != NULL) {
         uint64_t *cells = w->cells + (uint64_t)row * (w->plan->periods + 1);
         for (uint32_t i = 0; i < w->words; i++) {

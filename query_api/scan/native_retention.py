@@ -44,6 +44,7 @@ class _Plan(ctypes.Structure):
         ("edge_count", _u32),
         ("edges_ms", _pointer),
         ("memory_bytes", _u64),
+        ("places_per_ms", ctypes.c_double),
     )
 
 

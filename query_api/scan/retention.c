@@ -14,6 +14,8 @@ FOOTFALL_API scan_status retention_create(const retention_plan *plan, retention_
     retention_scanner *s = calloc(1, sizeof *s);
     if (s == NULL) return SCAN_NO_MEMORY;
     s->plan = *plan;
+    uint32_t last = plan->edge_count - 1;
+    s->plan.places_per_ms = (double)last / (double)(plan->edges_ms[last] - plan->edges_ms[0]);
     s->store = (record_store){.record_words = plan->with_values ? 3 : 2, .memory_bytes = plan->memory_bytes};
     *created = s;
     return SCAN_OK;
@@ -32,8 +34,7 @@ uint32_t find_place(const retention_plan *plan, int64_t time) {
     uint32_t last = plan->edge_count - 1;
     if (time < edges[0]) return BEFORE;
     if (time >= edges[last]) return last;
-    double share = (double)(time - edges[0]) / (double)(edges[last] - edges[0]);
-    uint32_t place = (uint32_t)(share * last);
+    uint32_t place = (uint32_t)(int64_t)((double)(time - edges[0]) * plan->places_per_ms);
     if (place >= last) place = last - 1;
     while (edges[place] > time) place--;
     while (edges[place + 1] <= time) place++;

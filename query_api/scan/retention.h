@@ -41,6 +41,7 @@ typedef struct {
     uint32_t edge_count;
     const int64_t *edges_ms; /* starts of the places, and the end of the last */
     uint64_t memory_bytes;
+    double places_per_ms; /* set by retention_create */
 } retention_plan;
 
 /* A row an actor and interval they entered in. Each column is one allocation that scan_release frees. */
