@@ -26,6 +26,7 @@ class Part(StrEnum):
     PROCESSOR = "processor"
     FRESHNESS = "freshness"
     CONCURRENCY = "concurrency"
+    IMPORT = "import"
 
 
 class Size(StrEnum):
@@ -94,6 +95,11 @@ def _measure(
 
         with home_directory(None) as home:
             yield concurrency.measure(home, concurrency.Effort.of(quick))
+    if Part.IMPORT in parts:
+        from bench import imports
+
+        with home_directory(None) as home:
+            yield imports.measure(home, imports.Effort.of(quick))
     if Part.SDK in parts:
         from bench import sdk
 

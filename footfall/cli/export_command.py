@@ -18,9 +18,6 @@ _To = Annotated[str | None, typer.Option("--to", help="Last day, or the instant 
 _Event = Annotated[
     list[str] | None, typer.Option("--event", help="Only events of this name; may be repeated.")
 ]
-_Key = Annotated[
-    str | None, typer.Option("--key", help="Secret key, while Footfall runs; else FOOTFALL_SECRET_KEY.")
-]
 _Force = Annotated[bool, typer.Option("--force", help="Overwrite the file.")]
 
 
@@ -32,7 +29,6 @@ def export(
     from_: _From = None,
     to: _To = None,
     event: _Event = None,
-    key: _Key = None,
     force: _Force = False,
 ) -> None:
     """Write a project's events, profiles or items into a file, while Footfall runs or not.
@@ -43,7 +39,7 @@ def export(
     from footfall.cli.home import HomeUnusable
     from footfall.storage.store import StoreError
 
-    wanted = Wanted(file, subject, project, from_, to, tuple(event or ()), key, force)
+    wanted = Wanted(file, subject, project, from_, to, tuple(event or ()), force)
     try:
         export_file(read_settings(), wanted)
     except (ExportFailed, InvalidSettings, HomeUnusable, StoreError) as error:

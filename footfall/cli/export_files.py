@@ -25,6 +25,7 @@ from starlette.datastructures import QueryParams
 
 from footfall.cli.engines import opened_store, opened_workspace
 from footfall.cli.home import hold_home, is_held
+from footfall.cli.local_engine import EngineUnreachable, LocalEngine
 from footfall.events.keys import KeyedHash
 from footfall.settings import Settings, read_installation_key
 from footfall.workspace import Project
@@ -50,7 +51,6 @@ class Wanted:
     from_: str | None = None
     to: str | None = None
     events: tuple[str, ...] = ()
-    key: str | None = None
     force: bool = False
 
     def parameters(self) -> list[tuple[str, str]]:
@@ -173,15 +173,14 @@ def _read(wanted: Wanted, project: Project) -> Export:
 @contextmanager
 def _from_engine(settings: Settings, wanted: Wanted) -> Iterator[tuple[int, Iterator[bytes]]]:
     """While Footfall runs: it holds the store."""
-    key = wanted.key or settings.secret_key
-    if key is None:
-        raise ExportFailed(
-            "Footfall runs on this home: give its secret key with --key or FOOTFALL_SECRET_KEY"
-        )
-    connection = http.client.HTTPConnection(settings.host, settings.query_port, timeout=600)
+    try:
+        engine = LocalEngine.of(settings.home)
+    except EngineUnreachable as error:
+        raise ExportFailed(str(error)) from error
+    connection = http.client.HTTPConnection(engine.host, engine.port, timeout=600)
     path = f"/api/v1/projects/{quote(wanted.project, safe='')}/export?{urlencode(wanted.parameters())}"
     try:
-        connection.request("GET", path, headers={"Authorization": f"Bearer {key}"})
+        connection.request("GET", path, headers={"Authorization": f"Bearer {engine.key}"})
         answer = connection.getresponse()
         if answer.status != 200:
             raise ExportFailed(_detail(answer.read()))
