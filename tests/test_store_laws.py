@@ -23,6 +23,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from footfall.storage.clickhouse_store import _store_error
 from footfall.storage.columns import PROPERTY_COLUMNS
 from footfall.storage.migrate import MigrationAltered, migrate, read_migrations, statements
 from footfall.storage.opening import open_store
@@ -371,6 +372,21 @@ def test_cancel_ends_the_queries_of_its_tag_and_no_others(store: Store, way: str
         assert isinstance(futures["tag2"].result(timeout=60), QueryCancelled)
     with pytest.raises(ValueError, match="letters and digits"):
         store.cancel("x' OR 1 --")
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("Code: 241. DB::Exception: Query memory limit exceeded: would use 1 GiB", QueryTooExpensive),
+        ("Code: 241. DB::Exception: (total) memory limit exceeded: would use 9 GiB", StoreUnavailable),
+        ("Code: 241. DB::Exception: User memory limit exceeded: would use 9 GiB", StoreUnavailable),
+        ("Code: 394. DB::Exception: Query was cancelled. (QUERY_WAS_CANCELLED)", QueryCancelled),
+        ("Code: 62. DB::Exception: Syntax error", QueryRefused),
+        ("connection reset", StoreUnavailable),
+    ],
+)
+def test_what_all_queries_use_together_is_not_one_querys_fault(message: str, kind: type[StoreError]) -> None:
+    assert type(_store_error(message, None)) is kind
 
 
 def test_a_big_group_by_goes_on_on_disk(store: Store) -> None:
