@@ -46,6 +46,7 @@ from processor.id_keys import IdKeys
 from processor.intake import Intake, Opened, take_in
 from processor.ledger import Outcomes
 from processor.pipeline import EVENT_STEPS, ITEM_STEPS, PROFILE_STEPS, UNSET_STEPS, Step, run_steps
+from processor.replays import replay_rows
 from processor.snapshots import Profiles, build_items, item_operations, profile_operations
 
 _log = structlog.get_logger(__name__)
@@ -180,6 +181,7 @@ class BlockPreparer:
             "property_catalogue": derived.properties,
             "type_conflicts": conflict_rows(derived.blocks),
             "ledger": outcomes.rows(plan),
+            "replays": replay_rows(plan, intake, derived.fresh),
         }
         inserts = [Insert(table, build_table(rows)) for table, rows in first.items() if rows]
         if derived.fresh.records:

@@ -15,9 +15,11 @@ from starlette.responses import Response
 from footfall import __version__
 from footfall.eventlog.log import Log
 from footfall.events.keys import KeyedHash
+from footfall.storage.sealing import Sealer
 from footfall.storage.store import Store
 from footfall.workspace.workspace import Workspace
 from query_api.access import Access
+from query_api.dead_letters import Letters
 from query_api.gate import Gate
 from query_api.identity_words import AdministratorsDoor
 from query_api.meters import Meters
@@ -26,6 +28,7 @@ from query_api.options import QueryOptions
 from query_api.problems import MethodNotAllowed, NotFound
 from query_api.routes.bindings import build_binding_routes
 from query_api.routes.console import build_console_routes
+from query_api.routes.dead_letters import build_dead_letter_routes
 from query_api.routes.export import build_export_routes
 from query_api.routes.front import Front, problem_response
 from query_api.routes.people import build_people_routes
@@ -53,10 +56,12 @@ def build_app(
     registry: CollectorRegistry | None = None,
     evidence: Evidence | None = None,
     local_key: str | None = None,
+    sealer: Sealer | None = None,
 ) -> FastAPI:
     """Everything comes opened and stays the caller's to close. Both clocks give epoch milliseconds.
 
-    `evidence` can verify (None: no such route); `local_key` opens everything to commands on this machine.
+    `evidence` can verify (None: no such route); `local_key` opens everything to commands on this machine;
+    `sealer` opens dead letters (None: they have no routes).
     `registry` is shown at /metrics whole, so that it can hold what others of the process count.
     """
     options = options or QueryOptions()
@@ -70,6 +75,7 @@ def build_app(
     front = Front(gate, meters)
     access = Access(workspace, local_key)
     administrators = AdministratorsDoor(log, keyed_hash, clock)
+    letters = None if sealer is None else Letters(store, log, keyed_hash, sealer, clock)
     queries = Queries(store, access, log, data_until=data_until, clock=clock, options=options)
 
     @asynccontextmanager
@@ -77,6 +83,8 @@ def build_app(
         yield
         await gate.close()
         administrators.close()
+        if letters is not None:
+            letters.close()
 
     # No /docs: its page loads scripts from elsewhere, which a bank's network does not.
     app = FastAPI(title="Footfall", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
@@ -91,6 +99,8 @@ def build_app(
     app.include_router(build_virtual_event_routes(front, access, store, clock=clock, options=options))
     app.include_router(build_export_routes(access, store, keyed_hash, clock))
     app.include_router(build_upkeep_routes(meters, store, workspace, data_until))
+    if letters is not None:
+        app.include_router(build_dead_letter_routes(front, access, letters))
     if evidence is not None:
         app.include_router(build_proof_routes(access, evidence))
     app.include_router(build_console_routes())

@@ -14,6 +14,7 @@ from query_api.decisions import KINDS, OUTCOMES
 from query_api.export import SUBJECTS
 from query_api.identity_words import WordSpec
 from query_api.problems import TITLES
+from query_api.routes.dead_letters import ReplaySpec
 from query_api.run import ANALYSES
 from query_api.spec.virtual_event import VirtualEvent
 
@@ -268,7 +269,10 @@ PROBLEM: Final = {
 def describe() -> dict[str, Any]:
     """The whole document."""
     specs = [spec for analysis in ANALYSES.values() for spec in (analysis.spec, analysis.users_spec)]
-    wanted = [(spec, "validation") for spec in (*specs, ProjectSpec, ProjectChange, VirtualEvent, WordSpec)]
+    wanted = [
+        (spec, "validation")
+        for spec in (*specs, ProjectSpec, ProjectChange, VirtualEvent, WordSpec, ReplaySpec)
+    ]
     _, schemas = models_json_schema(wanted, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
     return {
         "openapi": "3.1.0",
@@ -352,6 +356,7 @@ def _other_paths() -> dict[str, Any]:
         "/api/v1/projects/{name}/virtual-events/{event}": {
             "delete": _operation("Delete a virtual event.", _object({"deleted": _TEXT}), [name, event])
         },
+        **_dead_letter_paths(name),
         "/api/v1/verify": {"get": _verify_operation(project)},
         "/healthz": {"get": _operation("Alive.", _STATUS, public=True)},
         "/readyz": {"get": _operation("Store and workspace can be reached.", _STATUS, public=True)},
@@ -389,6 +394,49 @@ def _export(name: dict[str, Any]) -> dict[str, Any]:
     operation = _operation("All of it, as records: a line of JSON each.", _TEXT, parameters)
     operation["responses"]["200"]["content"] = {"application/x-ndjson": {"schema": _TEXT}}
     return operation
+
+
+_LETTER: Final = {
+    "id": {"type": "string", "description": "partition:offset:seq of the event log."},
+    "received_at": _TEXT,
+    "door": _TEXT,
+    "reason": _TEXT,
+    "field": _TEXT,
+    "message": _TEXT,
+    "replays": _list(_object({"outcome": _TEXT, "replayed_at": _TEXT, "event_id": _TEXT})),
+}
+_REPLAYED: Final = _object(
+    {
+        "dry_run": {"type": "boolean"},
+        "replayed": _COUNT,
+        "stored_before": _COUNT,
+        "replayed_before": _COUNT,
+        "refused": {"type": "object", "additionalProperties": _COUNT},
+        "letters": _list(_object({"id": _TEXT, "problem": _TEXT})),
+    }
+)
+
+
+def _dead_letter_paths(name: dict[str, Any]) -> dict[str, Any]:
+    base = "/api/v1/projects/{name}/dead-letters"
+    filters = [
+        name,
+        _parameter("reason", "query", "Only letters of this reason."),
+        _parameter("limit", "query", "1 to 1000; default 100.", schema=_COUNT),
+        _parameter("cursor", "query", "next_cursor of the page before."),
+    ]
+    count = _object({"reason": _TEXT, "count": _COUNT, "first": _TEXT, "last": _TEXT, "replayed": _COUNT})
+    page = _object({"letters": _list(_object(_LETTER)), "next_cursor": _TEXT_OR_NULL})
+    opened = _object({**_LETTER, "raw": _TEXT_OR_NULL, "encoding": _TEXT_OR_NULL})
+    letter = _parameter("letter", "path", "Its id.")
+    return {
+        base: {"get": _operation("Records that were turned away.", page, filters)},
+        f"{base}/counts": {
+            "get": _operation("How many, by reason.", _object({"reasons": _list(count)}), [name])
+        },
+        f"{base}/{{letter}}": {"get": _operation("One, with the bytes that came.", opened, [name, letter])},
+        f"{base}/replay": {"post": _operation("Mend and send again.", _REPLAYED, [name], body="ReplaySpec")},
+    }
 
 
 _LINE: Final = {

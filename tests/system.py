@@ -123,6 +123,7 @@ async def open_system(
             clock=clock,
             options=QueryOptions(retired_seconds=0.0),
             evidence=Evidence(store, log, rules_in(workspace)),
+            sealer=sealer,
         )
         yield System(
             await stack.enter_async_context(_client(collector, {})),

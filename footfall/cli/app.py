@@ -9,6 +9,7 @@ import typer
 
 from footfall import __version__
 from footfall.cli.child import SupervisorLink
+from footfall.cli.dead_letters import app as dead_letters
 from footfall.cli.demo import demo
 from footfall.cli.export_command import export
 from footfall.cli.fail import fail
@@ -72,6 +73,7 @@ def up(
 
 app.command()(demo)
 app.command()(simulate)
+app.add_typer(dead_letters, name="dead-letters")
 app.command("import")(import_)
 app.command()(export)
 

@@ -85,6 +85,7 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
             registry=registry,
             evidence=Evidence(store, log, rules_in(workspace)),
             local_key=stack.enter_context(offered_key(settings)),
+            sealer=sealer,
         )
         expiry = Expiry(store, workspace.projects, processor.paused, wall_clock)
         upkeep = UpkeepThread(lambda: measure(settings), expiry.run)

@@ -61,7 +61,7 @@ class LocalEngine:
             return cls(**json.loads((home / _FILE).read_text()))
         except (OSError, ValueError, TypeError) as error:
             raise EngineUnreachable(
-                f"Footfall holds {home}, but its engine has not said where it is: wait until it is up"
+                f"no engine has said that it runs on {home}: start `footfall up`, and wait until it is up"
             ) from error
 
     def lines(

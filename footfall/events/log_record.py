@@ -31,6 +31,9 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     user_agent: str = ""
     trusted: bool = False  # came with a secret key
     indexes: list[int] = []  # client's positions, when the request was split over several log records
+    replayed: list[
+        tuple[int, int, int]
+    ] = []  # of a replay: each record's dead letter (partition, offset, seq)
 
 
 class MalformedLogRecord(ValueError):  # noqa: N818 - reads as what it is
