@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from prometheus_client import Gauge
 
 from footfall.cli.disk import DiskGate, Room, look, measure, refusal
 from footfall.cli.upkeep_thread import UpkeepThread
 from footfall.settings import Settings
+from footfall.storage.store import StoreUnavailable
 from tests.collector_worker import Worker, event, wrapped
+from tests.system import System
 
 GIB = 1 << 30
 
@@ -112,3 +119,44 @@ def test_upkeep_goes_on_when_a_job_fails(monkeypatch: pytest.MonkeyPatch) -> Non
     assert expired.wait(60)
     thread.stop()
     thread.stop()
+
+
+async def test_a_processor_whose_disk_is_full_waits_says_so_and_loses_nothing(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert, full = system.store.insert, threading.Event()
+    full.set()
+
+    def insert_if_there_is_room(table: str, rows: pa.Table, token: str) -> None:
+        if full.is_set() and table == "events":
+            raise StoreUnavailable("Code: 243. Cannot reserve 1.00 MiB, not enough space")
+        insert(table, rows, token)
+
+    monkeypatch.setattr(system.store, "insert", insert_if_there_is_room)
+    await system.send(event(), event(distinct_id="u2"))
+    failing, stop = system.processor._metrics.failing_seconds, threading.Event()
+    thread = threading.Thread(target=system.processor.run, args=(stop,))
+    thread.start()
+    try:
+        await until(lambda: gauge(failing) > 0)
+        assert (await system.ledger())["queued"] == 2
+        full.clear()
+        await until(lambda: gauge(failing) == 0)
+        await asyncio.to_thread(system.processor.wait_idle)
+    finally:
+        stop.set()
+        await asyncio.to_thread(thread.join)
+    assert [tuple(row) for row in system.rows("SELECT count() FROM events")] == [(2,)]
+    assert (await system.ledger())["queued"] == 0
+
+
+def gauge(metric: Gauge) -> float:
+    (family,) = metric.collect()
+    return family.samples[0].value
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        await asyncio.sleep(0.01)

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from footfall.events.months import month_end, month_of
+from footfall.proof.findings import Finding
+from footfall.proof.verify import rules_in, verify
 from footfall.workspace import Project
 from processor.expiry import Expiry
 from tests.system import System
@@ -129,6 +131,27 @@ async def test_a_pass_that_is_stopped_goes_on_later(system: System) -> None:
     stop.set()
     assert expiry(system).run(stop) == []
     assert len(drop(system)) == 2
+
+
+async def test_what_was_dropped_is_not_missed_and_all_else_is_still_proven(system: System) -> None:
+    key = system.create_project(Project("retail", keep_days=30))
+    for_ever = system.create_project(Project("wealth"))
+    events = [visit(f"u{n}", days, properties={"note": "x"}) for n in range(20) for days in (1, 100, 150)]
+    for each in (key, for_ever):
+        await system.send(*events, {"event": "1", "distinct_id": "u"}, key=each)
+        await system.settle()
+    assert set(drop(system)) == {("events", "retail", "202606"), ("events", "retail", "202608")}
+    assert findings(system) == []
+    system.store.command(
+        "ALTER TABLE events DELETE WHERE project = 'wealth' AND distinct_id = 'u7' AND time < now() - "
+        "INTERVAL 50 DAY SETTINGS mutations_sync = 2"
+    )
+    assert [finding.problem for finding in findings(system)] == ["lost"] * 2
+
+
+def findings(system: System) -> list[Finding]:
+    rules = rules_in(system.workspace)
+    return [each for each in verify(system.store, system.log, rules) if isinstance(each, Finding)]
 
 
 async def test_an_answer_over_dropped_months_says_so(system: System) -> None:
