@@ -45,6 +45,7 @@ class Ran:
 
     code: int
     seconds: float
+    cpu_seconds: float
     peak_mib: float
     said: str
 
@@ -64,20 +65,20 @@ def measure(home: Path, effort: Effort) -> Section:
         killed = _import(system, path, kill_after=_half(tried.seconds))
         resumed = _import(system, path)
         _check(system, effort.rows)
-    rate = effort.rows / tried.seconds
     was_killed = killed.code == -signal.SIGKILL
-    seconds = killed.seconds + resumed.seconds
+    judged = effort.rows / tried.cpu_seconds
+    taken = effort.rows / (killed.cpu_seconds + resumed.cpu_seconds)
     rows = [
+        Row("read and judged only (--dry-run)", f"{judged:,.0f} rows/cpu-s"),
         Row(
-            "read and judged only (--dry-run)",
-            f"{rate:,.0f} rows/s",
-            f"{tried.peak_mib:,.0f} MiB peak",
+            "import, killed in the middle, resumed",
+            f"{taken:,.0f} rows/cpu-s",
+            f"{judged:,.0f} rows/cpu-s",
+            taken / judged,
         ),
         Row(
-            "import, killed in the middle, resumed, processed",
-            f"{effort.rows / seconds:,.0f} rows/s",
-            f"{rate:,.0f} rows/s",
-            effort.rows / seconds / rate,
+            "the same until all was processed",
+            f"{effort.rows / (killed.seconds + resumed.seconds):,.0f} rows/s",
         ),
         Row("peak memory of the import", f"{max(killed.peak_mib, resumed.peak_mib):,.0f} MiB"),
     ]
@@ -126,7 +127,8 @@ def _import(system: RunningSystem, path: Path, *options: str, kill_after: float 
         timer.join()
     if process.returncode not in (0, -signal.SIGKILL):
         raise WrongRows(f"the import ended with {process.returncode}: {said}")
-    return Ran(process.returncode, time.monotonic() - began, usage.ru_maxrss / 1024, said)
+    cpu_seconds = usage.ru_utime + usage.ru_stime
+    return Ran(process.returncode, time.monotonic() - began, cpu_seconds, usage.ru_maxrss / 1024, said)
 
 
 def _half(seconds: float) -> float:

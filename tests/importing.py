@@ -13,6 +13,7 @@ from footfall.importing.importer import Importer, ImportOptions, State, Target
 from footfall.importing.journal import Position, RejectedRow
 from footfall.importing.mapping import FileMapping, build_mapping
 from footfall.importing.opening import Reading
+from footfall.importing.plan import Plan
 from footfall.importing.preview import preview
 from footfall.importing.source import look_at
 from tests.system import System
@@ -22,6 +23,13 @@ ZONE = ZoneInfo("Asia/Shanghai")
 
 def mapping_of(text: str | None) -> FileMapping | None:
     return None if text is None else build_mapping(tomllib.loads(text))
+
+
+def plan_of(path: Path, mapping: str | None = None, **reading: Any) -> tuple[Reading, Plan | None]:
+    """How the file is read, and what its rows become."""
+    options: dict[str, Any] = {"format_": None, "encoding": None, "delimiter": None, **reading}
+    read = Reading(look_at(path), **options)
+    return read, preview(read, mapping_of(mapping), "default", ZONE).plan
 
 
 def importer_of(
@@ -34,9 +42,7 @@ def importer_of(
     **reading: Any,
 ) -> Importer:
     """An import that can run; its journal lies beside the file."""
-    options: dict[str, Any] = {"format_": None, "encoding": None, "delimiter": None, **reading}
-    read = Reading(look_at(path), **options)
-    plan = preview(read, mapping_of(mapping), project, ZONE).plan
+    read, plan = plan_of(path, mapping, **reading)
     target = Target(project, system.log, system.keyed_hash)
     return Importer(read, plan, target, ImportOptions(path.parent / "imports", tell))
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import gzip
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from footfall.eventlog.log import LogFull
+from footfall.eventlog.opening import open_log
+from footfall.events.keys import KeyedHash
 from footfall.importing.faults import ImportRefused
-from tests.importing import import_file, stored
+from footfall.importing.importer import IMPORT_PARTITION, Importer, ImportOptions, State, Target
+from tests.importing import import_file, plan_of, stored
 from tests.system import System
 
 HEADER = "customer_no,time,event,amount,channel,vip,code,opened\n"
@@ -99,3 +104,59 @@ async def test_a_mapping_that_fits_nothing_is_refused_before_it_starts(
             await import_file(system, path, mapping)
     assert system.log.position(0).end == 0
     assert (await system.ledger())["received"] == 0
+
+
+async def test_a_full_log_is_waited_out_where_somebody_empties_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    lines = [f"c{n},2026-01-05 10:00:00,buy,{n * 7919},{n % 9973},yes,{n},\n" for n in range(20_000)]
+    path.write_text(HEADER + "".join(lines))
+    waits: list[str] = []
+    with closing(open_log("memory://", max_bytes=3 << 20)) as log:
+
+        def tell(state: State) -> None:
+            if state.waits_for:
+                waits.append(state.waits_for)
+                end = log.position(IMPORT_PARTITION).end
+                log.commit(IMPORT_PARTITION, end)
+                log.truncate(IMPORT_PARTITION, end)
+
+        seen = plan_of(path)
+        options = ImportOptions(tmp_path / "imports", tell, is_processed=lambda: True)
+        with closing(Importer(*seen, Target("default", log, KeyedHash(b"k" * 32)), options)) as importer:
+            assert importer.run().accepted == 20_000
+        assert sum(tally.count for tally in log.tallies(IMPORT_PARTITION)) == 20_000
+    assert any("limit" in each for each in waits)
+
+
+async def test_a_full_log_that_nobody_empties_ends_the_import_which_goes_on_later(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    lines = [f"c{n},2026-01-05 10:00:00,buy,{n * 7919},{n % 9973},yes,{n},\n" for n in range(20_000)]
+    path.write_text(HEADER + "".join(lines))
+    tries = 0
+    with closing(open_log("memory://", max_bytes=3 << 20)) as log:
+        while True:
+            tries += 1
+            target = Target("default", log, KeyedHash(b"k" * 32))
+            with closing(Importer(*plan_of(path), target, ImportOptions(tmp_path / "imports"))) as importer:
+                try:
+                    assert importer.run().accepted == 20_000
+                    break
+                except LogFull:
+                    end = log.position(IMPORT_PARTITION).end
+                    log.commit(IMPORT_PARTITION, end)
+                    log.truncate(IMPORT_PARTITION, end)
+        assert sum(tally.count for tally in log.tallies(IMPORT_PARTITION)) == 20_000
+    assert tries > 1
+
+
+def test_two_imports_at_once_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(HEADER + "c1,2026-01-05 10:00:00,buy,1,a,yes,001,2026/01/02\n")
+    with closing(open_log(f"sqlite:///{tmp_path}/log", max_bytes=1 << 30)) as log:
+        target = Target("default", log, KeyedHash(b"k" * 32))
+        options = ImportOptions(tmp_path / "imports")
+        with (
+            closing(Importer(*plan_of(path), target, options)),
+            pytest.raises(ImportRefused, match="another import is running"),
+        ):
+            Importer(*plan_of(path), target, options)

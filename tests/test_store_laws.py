@@ -248,6 +248,21 @@ def test_a_stream_gives_the_rows_of_the_query(store: Store) -> None:
     assert len(blocks) > 1
 
 
+def test_a_stream_of_rows_gives_the_rows_of_the_query(store: Store) -> None:
+    sql = (
+        "SELECT toString(number) AS t, if(number % 2 = 0, NULL, number) AS n, "
+        "map('k', toString(number)) AS m, [('a', toNullable('b'))] AS pairs FROM numbers({count:UInt64}) ORDER BY number"
+    )
+    query = Query(sql, {"count": 50_000})
+    blocks = list(store.stream_rows(query))
+    assert len(blocks) > 1
+    assert [tuple(row) for block in blocks for row in block] == list(store.rows(query).rows)
+    unfinished = store.stream_rows(query)
+    next(unfinished)
+    unfinished.close()  # type: ignore[attr-defined]
+    assert store.rows(Query("SELECT 1")).rows == [(1,)]
+
+
 def test_an_empty_stream_has_no_rows(store: Store) -> None:
     assert sum(len(block[0]) for block in store.stream(Query("SELECT number FROM numbers(0)"))) == 0
 

@@ -49,12 +49,17 @@ def cut(rows: Iterator[Row], first: int = 0) -> Iterator[list[Row]]:
     size = 0
     for row in rows:
         batch.append(row)
-        size += len(row.raw)
+        size += len(row.raw) or _weight(row)
         if len(batch) >= BATCH_ROWS or size >= BATCH_BYTES:
             yield batch
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def _weight(row: Row) -> int:
+    """Of a row that has no bytes of its own: its texts, roughly."""
+    return sum([len(cell) for cell in (row.cells or {}).values() if isinstance(cell, str | list)])
 
 
 class RowJudge:

@@ -8,7 +8,8 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 
-from footfall.importing.parquet_rows import open_parquet
+from footfall.importing.faults import ImportRefused
+from footfall.importing.parquet_rows import open_parquet, rows_at_once
 from footfall.importing.rows import Row, broken
 from footfall.importing.source import Source
 
@@ -46,7 +47,11 @@ class ParquetRecords:
     columns: tuple[str, ...] | None = None
 
     def __init__(self, source: Source) -> None:
+        """ImportRefused if it holds no records."""
         self._file = open_parquet(source)
+        if not _is_marked(self._file):
+            self._file.close()
+            raise ImportRefused(f"{source.path}: not of `footfall export`: import it as --format parquet")
         self._total: int = self._file.metadata.num_rows
         self._done = 0
         self.kinds: Mapping[str, str] = {}
@@ -54,12 +59,12 @@ class ParquetRecords:
     def rows(self, skip: int) -> Iterator[Row]:
         number = 0
         try:
-            for batch in self._file.iter_batches(2_000):
+            for batch in self._file.iter_batches(rows_at_once(self._file)):
                 for row in batch.to_pylist() if number + batch.num_rows > skip else [None] * batch.num_rows:
                     number += 1
                     self._done = number
                     if number > skip and row is not None:
-                        yield Row(number, None, _record_of(row))
+                        yield _row(number, row)
         except (pa.ArrowException, OSError, ValueError) as error:
             yield broken(number + 1, b"", f"the file is damaged from here on: {error}")
 
@@ -68,6 +73,13 @@ class ParquetRecords:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _row(number: int, row: Mapping[str, Any]) -> Row:
+    try:
+        return Row(number, None, _record_of(row))
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:  # columns of other types
+        return broken(number, b"", f"no record: {error}")
 
 
 def _record_of(row: Mapping[str, Any]) -> bytes:
@@ -82,10 +94,14 @@ def _record_of(row: Mapping[str, Any]) -> bytes:
     return _write(record)
 
 
+def _is_marked(file: Any) -> bool:
+    return bool((file.schema_arrow.metadata or {}).get(b"footfall") == b"records")
+
+
 def holds_records(source: Source) -> bool:
     """Whether a Parquet file is one of records."""
     file = open_parquet(source)
     try:
-        return bool((file.schema_arrow.metadata or {}).get(b"footfall") == b"records")
+        return _is_marked(file)
     finally:
         file.close()

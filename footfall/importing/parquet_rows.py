@@ -18,6 +18,7 @@ from footfall.importing.rows import Row, broken
 from footfall.importing.source import Source
 
 _ROWS_AT_ONCE: Final = 2_000
+_BYTES_AT_ONCE: Final = 8 << 20
 
 
 class ParquetTable:
@@ -47,7 +48,7 @@ class ParquetTable:
                 groups.append(group)
         number = before
         try:
-            for batch in self._file.iter_batches(_ROWS_AT_ONCE, row_groups=groups):
+            for batch in self._file.iter_batches(rows_at_once(self._file), row_groups=groups):
                 if number + batch.num_rows > skip:
                     first = max(0, skip - number)
                     yield from self._rows_of(batch.slice(first), number + first)
@@ -66,6 +67,13 @@ class ParquetTable:
 
     def close(self) -> None:
         self._file.close()
+
+
+def rows_at_once(file: Any) -> int:
+    """Some MB of rows, by what the file says of their size."""
+    metadata = file.metadata
+    size = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    return int(max(1, min(_ROWS_AT_ONCE, _BYTES_AT_ONCE * metadata.num_rows // max(1, size))))
 
 
 def open_parquet(source: Source) -> Any:

@@ -158,6 +158,8 @@ def as_text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, msgspec.Raw):
         return bytes(value).decode()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))  # an id 1001 that a column with gaps has made 1001.0
     if isinstance(value, list):
         return msgspec.json.encode(value).decode()
     return str(value)
