@@ -66,7 +66,7 @@ class Gate:
         Cancelling this call ends the work.
         """
         await self._enter(project)
-        ticket, started = Ticket(), time.monotonic()
+        ticket, started = Ticket(self.running), time.monotonic()
         future = asyncio.get_running_loop().run_in_executor(self._threads, work, ticket)
         self._works[future] = ticket
 

@@ -26,7 +26,10 @@ class StoreReader:
     def __init__(self, store: Store, limits: QueryLimits, ticket: Ticket | None = None) -> None:
         self._store = store
         self._ticket = ticket or Ticket()
-        self._limits = replace(limits, tag=self._ticket.tag)
+        # Many queries with a thread for each core would leave the ingest little of the cores.
+        cores = limits.threads or os.cpu_count() or 1
+        threads = max(1, cores // max(1, self._ticket.beside))
+        self._limits = replace(limits, tag=self._ticket.tag, threads=threads)
         self._ends_at = time.monotonic() + limits.seconds
         self.rows_read = 0
         self.bytes_read = 0
@@ -40,7 +43,7 @@ class StoreReader:
     @property
     def threads(self) -> int:
         """How many threads one query may use."""
-        return self._limits.threads or os.cpu_count() or 1
+        return self._limits.threads
 
     def rows(self, query: Query) -> Rows:
         """A small answer, whole."""

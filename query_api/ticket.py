@@ -9,7 +9,9 @@ import threading
 class Ticket:
     """Cancelled from one thread while another works for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, beside: int = 1) -> None:
+        """`beside`: how many queries ran, this one too, when it began: they share the cores."""
+        self.beside = beside
         self.tag = secrets.token_hex(8)
         self._cancelled = threading.Event()
 

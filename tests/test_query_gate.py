@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from footfall.storage.store import QueryLimits, Store
 from query_api.flights import Flights
 from query_api.gate import Gate
 from query_api.options import QueryOptions
 from query_api.problems import Busy, TooManyQueries
+from query_api.store_reader import StoreReader
 from query_api.ticket import Ticket
 
 
@@ -115,6 +117,20 @@ async def test_projects_take_turns() -> None:
             works.running[name].set()
         await asyncio.gather(*tasks)
         assert works.started == turns
+
+
+async def test_queries_that_run_at_once_share_the_cores(store: Store) -> None:
+    works, beside = Works(), []
+    async with opened(works, concurrency=3, project_concurrency=3) as gate:
+        slow = ask(gate, works, "a", "slow")
+        await works.wait_for("slow")
+        await gate.run("a", lambda ticket: beside.append(ticket.beside))
+        works.running["slow"].set()
+        await slow
+        await gate.run("a", lambda ticket: beside.append(ticket.beside))
+    assert beside == [2, 1]
+    limits = QueryLimits(threads=5)
+    assert [StoreReader(store, limits, Ticket(n)).threads for n in (1, 2, 5, 9)] == [5, 2, 1, 1]
 
 
 async def test_who_leaves_ends_the_work_and_frees_its_place() -> None:
