@@ -159,3 +159,13 @@ def test_one_that_runs_and_does_not_answer_is_found(settings: Settings) -> None:
     found = failed(ask_running(settings))
     assert set(found) == {"collector", "query API", "metrics"}
     assert str(settings.collect_port) in found["collector"]
+
+
+def test_a_home_that_may_not_be_read_is_an_answer_and_no_stack_trace(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert "Permission denied -> run this as" in failed(look_at_files(settings))["files"]

@@ -21,7 +21,11 @@ _SHOWN: Final = 3
 
 def look_at_files(settings: Settings) -> list[Finding]:
     """Also while Footfall runs: nothing is written."""
-    return [_check_owner(settings.home), _check_age(settings.home), _check_databases(settings)]
+    try:
+        return [_check_owner(settings.home), _check_age(settings.home), _check_databases(settings)]
+    except OSError as error:
+        remedy = "run this as the user that Footfall runs as: its home is nobody else's to read"
+        return [Finding("files", False, f"{error.filename}: {error.strerror}", remedy)]
 
 
 def _check_owner(home: Path) -> Finding:
