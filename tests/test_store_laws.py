@@ -251,7 +251,8 @@ def test_a_stream_gives_the_rows_of_the_query(store: Store) -> None:
 def test_a_stream_of_rows_gives_the_rows_of_the_query(store: Store) -> None:
     sql = (
         "SELECT toString(number) AS t, if(number % 2 = 0, NULL, number) AS n, "
-        "map('k', toString(number)) AS m, [('a', toNullable('b'))] AS pairs FROM numbers({count:UInt64}) ORDER BY number"
+        "map('k', toString(number)) AS m, [('a', toNullable('b'))] AS pairs "
+        "FROM numbers({count:UInt64}) ORDER BY number"
     )
     query = Query(sql, {"count": 50_000})
     blocks = list(store.stream_rows(query))
