@@ -90,6 +90,7 @@ function Room({ page, api, project, catalogue, choices, choose }) {
   useEffect(() => {
     document.title = `${page.t(`view.${choices.view}`)} · Footfall`;
   }, [choices.view, page.language]);
+  useEffect(() => setAsked(null), [writeAddress(shown.choices)]);
   const View = VIEWS[choices.view] ?? Funnel;
   return html`<${Page.Provider} value=${shown}>
     <${View} key=${project.name} />

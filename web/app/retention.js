@@ -8,6 +8,7 @@ import { LineChart } from "./line_chart.js";
 
 const PERIODS = { hour: [6, 12, 24, 48], day: [7, 14, 30], week: [4, 8, 12], month: [3, 6, 12] };
 const STRONG = 0.82;
+const MAX_ROWS = 200; // more would make a browser slow, and nobody wiser
 const MAX_LINES = 7; // as many as there are colours
 
 export function Retention() {
@@ -85,7 +86,8 @@ function RetentionAnswer({ result, body }) {
   ];
   const periods = Array.from({ length: body.periods + 1 }, (_, index) => t(`period.${body.interval}`, { number: index }));
   return html`${groups.length > 0 && html`<${GroupSwitch} groups=${groups} chosen=${group ? key : null} onPick=${setKey} />`}
-    <${Heatmap} rows=${shown.rows} mean=${knownMeans(shown)} groupKey=${group ? key : null} periods=${periods} body=${body} />
+    <${Heatmap} rows=${shown.rows.slice(-MAX_ROWS)} mean=${knownMeans(shown)} groupKey=${group ? key : null} periods=${periods} body=${body} />
+    ${shown.rows.length > MAX_ROWS && html`<p class="hint">${t("retention.latest", { shown: MAX_ROWS, count: shown.rows.length })}</p>`}
     <p class="hint">${t("retention.hint")}</p>
     <h2>${t("retention.curve")}</h2>
     <${LineChart} label=${t("retention.curve")} buckets=${periods} lines=${lines} />`;

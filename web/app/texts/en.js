@@ -133,6 +133,7 @@ export const en = {
   "retention.entry.recurring": "every start",
   "retention.hint": "Each row: who started then, and the share that came back. A click shows who did not. Dashed: still running.",
   "retention.interval": "By",
+  "retention.latest": "The latest {shown} of {count} rows.",
   "retention.mean": "Mean",
   "retention.mode": "Came back",
   "retention.mode.on": "in that interval",

@@ -125,6 +125,7 @@ export const zh = {
   "retention.entry.recurring": "每次起始",
   "retention.hint": "每行是当期起始的人，以及之后回访的比例。点击可查看未回访的人。虚线框表示该周期尚未结束。",
   "retention.interval": "周期",
+  "retention.latest": "共 {count} 行，只显示最近 {shown} 行。",
   "retention.mean": "平均",
   "retention.mode": "回访时间",
   "retention.mode.on": "当期",
