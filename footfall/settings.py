@@ -73,6 +73,16 @@ class Settings(BaseSettings):
     dedup_days: int = Field(
         default=7, ge=1, le=365, description="Days within which a repeated event is recognised."
     )
+    restamp_share: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Share of one thread's time for giving rows to the person behind their id now; 0: never.",
+    )
+    restamp_overrides: int = Field(
+        default=10_000, ge=1, description="That begins when so many ids are corrected in queries,"
+    )
+    restamp_seconds: float = Field(default=3600.0, gt=0, description="or the first of them for so long.")
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
         default=(IPv4Network("127.0.0.1"), IPv6Network("::1")),
         description="Proxies whose X-Forwarded-For is believed: addresses and networks, or `none`.",

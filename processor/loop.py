@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -40,6 +40,7 @@ from processor.prepare import BlockPreparer, NearlyAllUnprocessable, Prepared
 from processor.waiting import Waiting
 
 _log = structlog.get_logger(__name__)
+_GAP_SECONDS = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,18 @@ class _Current:
     records: Sequence[Opened]
     began: float
     prepared: Prepared | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standstill:
+    """How far the blocks are that are done: what is stored is of them alone."""
+
+    version: int  # of the last
+    next_offsets: Mapping[int, int]  # by log partition
+
+
+class Unsure(Exception):  # noqa: N818 - reads as what it is
+    """What was done between two blocks may or may not have been done: only a new start finds out."""
 
 
 def wall_clock() -> int:
@@ -105,6 +118,9 @@ class Processor:
         self._lock = threading.Lock()
         self._waiting: dict[int, Waiting] = {}
         self._unfinished: list[Plan] = []
+        self._done: dict[int, int] = {}
+        self._standstills_wanted = 0
+        self._unsure: Unsure | None = None
         self._current: _Current | None = None
         self._turn = 0
         self._version = 0
@@ -132,6 +148,8 @@ class Processor:
         failing_since = 0.0
         pause = self._options.first_retry_seconds
         while not stop.is_set():
+            if self._standstills_wanted:
+                stop.wait(_GAP_SECONDS)  # or the lock would be taken again before anybody else gets it
             try:
                 with self._lock:
                     worked = self._step(patient=True)
@@ -157,6 +175,29 @@ class Processor:
         """Nothing is inserted within, in whatever thread: for upkeep that must see a table at rest."""
         with self._lock:
             yield
+
+    @contextmanager
+    def between_blocks(self) -> Iterator[Standstill | None]:
+        """No block is processed meanwhile, and queries know of every person that was moved.
+
+        None while a block that was begun must be finished first. An Unsure raised within ends processing for
+        good.
+        """
+        self._standstills_wanted += 1
+        self._lock.acquire()
+        self._standstills_wanted -= 1
+        try:
+            self._recover()
+            if self._current is not None or self._unfinished:
+                yield None
+            else:
+                self._commit(patient=False)
+                yield Standstill(self._version, dict(self._done))
+        except Unsure as error:
+            self._unsure = error
+            raise
+        finally:
+            self._lock.release()
 
     def data_until(self) -> int:
         """Everything accepted before this moment (epoch ms) is in answers."""
@@ -209,6 +250,7 @@ class Processor:
         if unfinished.plan is not None:
             self._unfinished.append(unfinished.plan)
             next_offset = unfinished.plan.last + 1
+        self._done[partition] = unfinished.next_offset
         self._waiting[partition] = Waiting(
             self._log,
             partition,
@@ -218,6 +260,8 @@ class Processor:
         )
 
     def _step(self, *, patient: bool) -> bool:
+        if self._unsure is not None:
+            raise self._unsure
         self._recover()
         if self._current is None:
             self._current = self._next_block(patient)
@@ -273,6 +317,7 @@ class Processor:
         self._store.insert(
             "ingest_blocks", build_outcome_table(outcome, prepared.digests), f"{plan.token}:done"
         )
+        self._done[plan.partition] = plan.last + 1
         self._preparer.remember(prepared)
         self._commits.add(plan.partition, plan.last + 1, moved_persons=bool(prepared.people.overrides))
         self._note_block(current, prepared)

@@ -49,3 +49,15 @@ class ProcessorMetrics:
         self.retries = Counter(
             "footfall_processor_retries", "Blocks tried again, by error", ["error"], registry=registry
         )
+
+
+class RestampMetrics:
+    """What the rewriting of stamps counts; one set a registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.overrides = Gauge(
+            "footfall_processor_overrides", "Ids whose rows are corrected in queries", registry=registry
+        )
+        self.rows = Counter(
+            "footfall_processor_restamped_rows", "Rows that were given to another person", registry=registry
+        )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
-from contextlib import ExitStack
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from prometheus_client import CollectorRegistry
 
@@ -26,9 +28,14 @@ from footfall.storage.sealing import Sealer
 from footfall.storage.topology import topology_of
 from processor.expiry import Expiry
 from processor.loop import Processor, ProcessorOptions, wall_clock
+from processor.metrics import RestampMetrics
+from processor.restamp import Restamper, RestampOptions
 from query_api.app import build_app
 from query_api.options import QueryOptions
 from query_api.scan.native import load_library
+
+_MARGIN_SECONDS = 10.0
+"""A query that is over its time limit ends a little later."""
 
 
 class ProcessorFailed(Exception):  # noqa: N818 - reads as what it is
@@ -47,6 +54,30 @@ def query_options_of(settings: Settings) -> QueryOptions:
         queue=settings.query_queue,
         project_queue=settings.query_project_queue,
     )
+
+
+def restamp_options_of(settings: Settings) -> RestampOptions:
+    """When rows are given to their person now, and what that may use."""
+    return RestampOptions(
+        from_overrides=settings.restamp_overrides,
+        after_seconds=settings.restamp_seconds,
+        share=settings.restamp_share,
+        poll_seconds=min(5.0, settings.restamp_seconds),
+        longest_query_seconds=settings.query_seconds + _MARGIN_SECONDS,
+    )
+
+
+@contextmanager
+def running(restamper: Restamper) -> Iterator[None]:
+    """Runs it in a thread of its own."""
+    stop = threading.Event()
+    thread = threading.Thread(target=restamper.run, args=(stop,), name="restamper")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink) -> None:
@@ -73,6 +104,14 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
             options=ProcessorOptions(kept_bytes=settings.log_keep_bytes),
             registry=registry,
         )
+        restamper = Restamper(
+            store,
+            processor,
+            clock=wall_clock,
+            options=restamp_options_of(settings),
+            metrics=RestampMetrics(registry),
+        )
+        restamper.recover()
         processor.recover()
         data_until = processor.data_until
         app = build_app(
@@ -93,6 +132,8 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
         thread = ProcessorThread(processor, log, settings.drain_seconds, when_ended=server.stop)
         thread.start()
         upkeep.start()
+        if settings.restamp_share:
+            stack.enter_context(running(restamper))
         try:
             serve(server, listener, link, thread.begin_drain)
         finally:

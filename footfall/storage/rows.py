@@ -106,6 +106,13 @@ class DecisionRow(NamedTuple):
     log_offset: int
 
 
+class RestampRow(NamedTuple):
+    partition_id: str
+    version: int
+    state: str  # planned, done
+    stored: int
+
+
 class OverrideRow(NamedTuple):
     id_key: int
     user_key: int
@@ -278,7 +285,7 @@ _ARROW_TYPES: dict[str, Any] = (
     | dict.fromkeys(_LABELS, pa.string())
     | dict.fromkeys(("trusted", "deleted"), pa.bool_())
     | dict.fromkeys(("event", "distinct_id", "anonymous_id", "login_id", "user_id", "item_id"), pa.string())
-    | dict.fromkeys(("property", "value", "field", "message", "subject_id"), pa.string())
+    | dict.fromkeys(("property", "value", "field", "message", "subject_id", "partition_id"), pa.string())
     | dict.fromkeys(("anonymous_key", "login_key", "id_key", "user_key", "event_key"), pa.uint64())
     | {"subject_key": pa.uint64()}
     | dict.fromkeys(("version", "log_offset", "first_offset", "last_offset", "checksum"), pa.uint64())
