@@ -128,7 +128,7 @@ class Restamper:
             except Unsure as error:
                 _log.error("restamp.unsure", error=str(error))
                 return
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001 - this thread must not end: a later pass does it all
                 _log.warning("restamp.given_up_for_now", error=f"{type(error).__name__}: {error}")
                 self.give_up()
                 worked = False
@@ -274,6 +274,7 @@ class Restamper:
             if left > 0:
                 return False
         reach("R5")
+        self._reload_is_due = True
         version = int(current.version)
         self._store.command(
             f"ALTER TABLE overrides DELETE WHERE version <= {version} SETTINGS mutations_sync = 2"
