@@ -169,3 +169,13 @@ def test_a_home_that_may_not_be_read_is_an_answer_and_no_stack_trace(
 
     monkeypatch.setattr(Path, "iterdir", refuse)
     assert "Permission denied -> run this as" in failed(look_at_files(settings))["files"]
+
+
+def test_whoever_may_not_write_the_home_is_told_so_and_no_more(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(doctor.tempfile, "TemporaryFile", refuse)
+    assert set(failed(examine(settings))) == {"home"}

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from footfall.cli.disk import look, refusal
-from footfall.cli.doctor_files import look_at_files
+from footfall.cli.doctor_files import is_ours, look_at_files
 from footfall.cli.doctor_running import ask_running
 from footfall.cli.finding import Finding
 from footfall.cli.home import HomeInUse, HomeUnusable, hold_home
@@ -27,16 +27,15 @@ _EARLIEST_SANE_CLOCK = 1_760_000_000  # October 2025: an older clock was never s
 
 def examine(settings: Settings) -> list[Finding]:
     """All checks. Those that need the installation to be stopped look at the running one instead."""
-    findings = [
-        _check_python(),
-        _check_scanner(),
-        _check_home(settings),
-        _check_disk(settings),
-        _check_clock(),
-    ]
+    findings = [_check_python(), _check_scanner(), _check_clock(), _check_home(settings)]
+    if not findings[-1].ok:
+        return findings  # whatever else is asked of the home would fail for the same reason
+    findings.append(_check_disk(settings))
     if not settings.home.exists():
         return [*findings, *_check_ports(settings)]
     findings += [_check_installation_key(settings), *look_at_files(settings)]
+    if not is_ours(settings.home):
+        return findings
     try:
         home = hold_home(settings.home)
     except HomeInUse:
@@ -90,7 +89,10 @@ def _check_home(settings: Settings) -> Finding:
         with tempfile.TemporaryFile(dir=place) as file:
             file.write(b"x")
     except OSError as error:
-        remedy = "give this user the right to write there, or set FOOTFALL_HOME to another directory"
+        remedy = (
+            "run this as the user that Footfall runs as; else give this user the right to write there, or "
+            "set FOOTFALL_HOME to another directory"
+        )
         return Finding("home", False, f"{place}: {error.strerror}", remedy)
     new = "" if place == settings.home else ", the first `footfall up` makes it"
     return Finding("home", True, f"{settings.home} can be written{new}")

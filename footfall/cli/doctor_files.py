@@ -22,10 +22,18 @@ _SHOWN: Final = 3
 def look_at_files(settings: Settings) -> list[Finding]:
     """Also while Footfall runs: nothing is written."""
     try:
-        return [_check_owner(settings.home), _check_age(settings.home), _check_databases(settings)]
+        owner = _check_owner(settings.home)
+        if not is_ours(settings.home):
+            return [owner]  # nothing is opened: root would leave files that Footfall cannot write
+        return [owner, _check_age(settings.home), _check_databases(settings)]
     except OSError as error:
         remedy = "run this as the user that Footfall runs as: its home is nobody else's to read"
         return [Finding("files", False, f"{error.filename}: {error.strerror}", remedy)]
+
+
+def is_ours(home: Path) -> bool:
+    """Whether the home belongs to the user of this process."""
+    return home.stat().st_uid == os.geteuid()
 
 
 def _check_owner(home: Path) -> Finding:
@@ -66,7 +74,8 @@ def _check_databases(settings: Settings) -> Finding:
     files += [path for path in (_place(settings.workspace_url),) if path.exists()]
     damaged = [f"{path}: {why}" for path in files if (why := _damage(path)) is not None]
     remedy = (
-        "stop Footfall, keep a copy of the file and restore the whole home from a backup (docs/operations.md)"
+        "stop Footfall, keep a copy of the file, run this again and do what the check of log or workspace "
+        "says, or restore the whole home from a backup (docs/operations.md)"
     )
     seen = "; ".join(damaged[:_SHOWN]) if damaged else f"{len(files)} SQLite files are whole"
     return Finding("files", not damaged, seen, remedy)
