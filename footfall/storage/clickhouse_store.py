@@ -64,7 +64,7 @@ _OF_ALL = ("(total) memory limit exceeded", "User memory limit exceeded")
 # Rows of any width become Python values: some MB of them at once.
 _SMALL_BLOCKS = {"max_block_size": 8_192, "preferred_block_size_bytes": 4 << 20}
 
-# The engine lets what has a lower number go first, so that many questions do not hold up what is to be stored:
+# The engine lets what has a lower number go first, so that many questions do not hold up what is stored:
 # beside four of them the longest insert took half as long.
 _FIRST, _SECOND = 1, 2
 
