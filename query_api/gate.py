@@ -4,7 +4,8 @@ A project has at most its own share of the places, so that one is left for other
 queue. Who waits is let in by turns of the projects, within a project in the order of coming. A query whose
 client went away leaves the queue, or is ended in the store: its place is free as soon as it has ended.
 
-What is quick (checking a request, looking somebody up) has threads of its own: the desk.
+What is quick has threads of its own, so that it does not wait for what is slow: the desk, where requests are
+checked and answers written, and the counter, where persons and lists are looked up.
 """
 
 from __future__ import annotations
@@ -41,13 +42,13 @@ class Gate:
         self._options = options
         self._cancel = cancel
         self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="query")
-        self._desk = ThreadPoolExecutor(DESK_THREADS, thread_name_prefix="query-desk")
+        self._desk = _Desk("query-desk", options.queue)
+        self._counter = _Desk("query-counter", options.queue)
         self._ending = ThreadPoolExecutor(1, thread_name_prefix="query-end")
         self._running: Counter[str] = Counter()
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
         self._works: dict[asyncio.Future[Any], Ticket] = {}
         self._endings: set[asyncio.Task[None]] = set()
-        self._at_desk = 0
         self._usual_seconds = _USUAL_SECONDS
         self.cancelled = 0  # queries that were ended because nobody waited for them any more
 
@@ -83,13 +84,12 @@ class Gate:
             raise
 
     async def at_desk(self, work: Callable[[], Answer]) -> Answer:
-        """What `work`, which is quick, returns. Busy if too much waits for the desk."""
-        if self._at_desk >= DESK_THREADS + self._options.queue:
-            raise Busy("too many requests at once", retry_after=1)
-        self._at_desk += 1
-        future = asyncio.get_running_loop().run_in_executor(self._desk, work)
-        future.add_done_callback(self._leave_desk)
-        return await asyncio.shield(future)
+        """What `work`, of some milliseconds, returns. Busy if too much waits for the desk."""
+        return await self._desk.run(work)
+
+    async def at_counter(self, work: Callable[[], Answer]) -> Answer:
+        """What `work`, which looks something up, returns. Busy if too much waits for the counter."""
+        return await self._counter.run(work)
 
     async def close(self) -> None:
         """Turns away what waits, ends what runs, and waits for it."""
@@ -100,7 +100,7 @@ class Gate:
             self._end(future, ticket)
         while self._endings:
             await asyncio.wait(self._endings)
-        for pool in (self._threads, self._desk, self._ending):
+        for pool in (self._threads, self._desk.threads, self._counter.threads, self._ending):
             pool.shutdown(cancel_futures=True)
 
     async def _enter(self, project: str) -> None:
@@ -166,9 +166,6 @@ class Gate:
             if not line:
                 del self._waiting[project]
 
-    def _leave_desk(self, _: asyncio.Future[Answer]) -> None:
-        self._at_desk -= 1
-
     def _end(self, future: asyncio.Future[Answer], ticket: Ticket) -> None:
         if not ticket.is_cancelled:
             self.cancelled += 1
@@ -187,3 +184,23 @@ class Gate:
                 _logger.warning("a query could not be ended", error=str(error))
             await asyncio.wait({future}, timeout=pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+class _Desk:
+    """A few threads and a bounded queue before them, in the order of coming."""
+
+    def __init__(self, name: str, queue: int) -> None:
+        self.threads = ThreadPoolExecutor(DESK_THREADS, thread_name_prefix=name)
+        self._places = DESK_THREADS + queue
+        self._inside = 0
+
+    async def run(self, work: Callable[[], Answer]) -> Answer:
+        if self._inside >= self._places:
+            raise Busy("too many requests at once", retry_after=1)
+        self._inside += 1
+        future = asyncio.get_running_loop().run_in_executor(self.threads, work)
+        future.add_done_callback(self._leave)
+        return await asyncio.shield(future)
+
+    def _leave(self, _: asyncio.Future[Answer]) -> None:
+        self._inside -= 1

@@ -37,10 +37,10 @@ class Front:
     meters: Meters
 
     async def answer(self, route: str, work: Callable[[], Any], *, status: int = 200) -> Response:
-        """`work`, which is quick, runs at the desk; what it returns becomes JSON, its failure a problem."""
+        """`work`, which is quick, runs at the counter: its outcome becomes JSON, its failure a problem."""
 
         async def ask() -> bytes:
-            return await self.gate.at_desk(lambda: write_json(work()))
+            return await self.gate.at_counter(lambda: write_json(work()))
 
         return await self.respond(route, ask, status=status)
 

@@ -79,7 +79,7 @@ def build_query_routes(front: Front, queries: Queries) -> APIRouter:
         return await gate.run(prepared.project.name, work)
 
     async def explain(prepared: Prepared) -> bytes:
-        return await gate.at_desk(lambda: write_json(queries.explain(prepared)))
+        return await gate.at_counter(lambda: write_json(queries.explain(prepared)))
 
     @router.post("/{analysis}")
     async def query(request: Request, analysis: str) -> Response:
