@@ -1,8 +1,8 @@
 /* Paths: each actor's events in their exact order, cut into sessions, counted by node and by link.
  *
  * An event waits as 3 or 4 words: key; time << 20 | high bits of seq; low bits of seq << 52 | event key << 20 |
- * name; session. So the order of an actor's events is the order of the words. Names come as hashes and get
- * codes in the order in which they are first seen; what label a name has is said when all are known.
+ * name; session. So the order of an actor's events is the order of the words. Names come as codes or, where they are
+ * not known before, as hashes that get codes as they are first seen; which label a name has is said in the end.
  *
  * The calls: create, feed any number of blocks, names, walk ranges of buckets, destroy; as in scan.c, feeding is
  * one thread's work and different ranges may be walked by several.
@@ -97,34 +97,51 @@ FOOTFALL_API const uint64_t *paths_names(const paths_scanner *s, uint64_t *count
 
 /* ---- events ---- */
 
-static INLINE scan_status feed_events(paths_scanner *s, const uint64_t *keys, const int64_t *times,
+static INLINE scan_status read_hashed(paths_scanner *s, int64_t ms, uint64_t hash, uint64_t *time_and_code) {
+    uint64_t time = (uint64_t)ms - (uint64_t)EARLIEST_MS;
+    if (time >> TIME_BITS) return SCAN_BAD_TIME;
+    const name_slot *known = find_name(s, hash);
+    uint32_t code = known->code;
+    if (known->hash == 0) {
+        scan_status status = learn_name(s, hash, &code);
+        if (status != SCAN_OK) return status;
+    }
+    *time_and_code = time << NAME_BITS | code;
+    return SCAN_OK;
+}
+
+static INLINE scan_status feed_events(paths_scanner *s, const uint64_t *keys, const uint64_t *times,
                                       const uint32_t *seqs, const uint32_t *event_keys, const uint64_t *names,
-                                      const uint64_t *sessions, uint64_t n, const uint32_t words) {
+                                      const uint64_t *sessions, uint64_t n, const uint32_t words, const bool listed) {
+    const uint64_t code_mask = (1 << NAME_BITS) - 1;
     for (uint64_t i = 0; i < n; i++) {
         if (keys[i] == 0 || (words == 4 && sessions[i] == 0)) continue; /* nobody's, or in no session */
-        uint64_t time = (uint64_t)times[i] - (uint64_t)EARLIEST_MS;
-        if (time >> TIME_BITS) return SCAN_BAD_TIME;
-        const name_slot *known = find_name(s, names[i]);
-        uint32_t code = known->code;
-        if (known->hash == 0) {
-            scan_status status = learn_name(s, names[i], &code);
+        uint64_t time_and_code = times[i];
+        if (!listed) {
+            scan_status status = read_hashed(s, (int64_t)times[i], names[i], &time_and_code);
             if (status != SCAN_OK) return status;
+        } else if ((times[i] & code_mask) >= s->plan.listed) {
+            return SCAN_UNKNOWN_NAME;
         }
         uint64_t *record = add_record(&s->store, keys[i], words);
         if (record == NULL) return SCAN_NO_MEMORY;
-        record[1] = time << NAME_BITS | seqs[i] >> SEQ_LOW_BITS;
-        record[2] = (uint64_t)seqs[i] << (64 - SEQ_LOW_BITS) | (uint64_t)event_keys[i] << NAME_BITS | code;
+        record[1] = (time_and_code & ~code_mask) | seqs[i] >> SEQ_LOW_BITS;
+        record[2] = (uint64_t)seqs[i] << (64 - SEQ_LOW_BITS) | (uint64_t)event_keys[i] << NAME_BITS |
+                    (time_and_code & code_mask);
         if (words == 4) record[3] = sessions[i];
     }
     return SCAN_OK;
 }
 
-/* A name's hash is never 0. */
-FOOTFALL_API scan_status paths_feed(paths_scanner *s, const uint64_t *keys, const int64_t *times,
-                                    const uint32_t *seqs, const uint32_t *event_keys, const uint64_t *names,
-                                    const uint64_t *sessions, uint64_t n) {
-    return s->plan.by_session ? feed_events(s, keys, times, seqs, event_keys, names, sessions, n, 4)
-                              : feed_events(s, keys, times, seqs, event_keys, names, NULL, n, 3);
+/* `times` are int64 ms and `names` hashes, never 0; or where names are listed, `times` are
+ * (ms - EARLIEST_MS) << NAME_BITS | code, and there are no `names`. */
+FOOTFALL_API scan_status paths_feed(paths_scanner *s, const uint64_t *keys, const void *times, const uint32_t *seqs,
+                                    const uint32_t *event_keys, const uint64_t *names, const uint64_t *sessions,
+                                    uint64_t n) {
+#define FEED(words, listed) feed_events(s, keys, times, seqs, event_keys, names, sessions, n, words, listed)
+    if (s->plan.listed) return s->plan.by_session ? FEED(4, true) : FEED(3, true);
+    return s->plan.by_session ? FEED(4, false) : FEED(3, false);
+#undef FEED
 }
 
 /* ---- what is counted ---- */
@@ -319,8 +336,9 @@ static bool write_rows(const tallies *t, paths_found *found) {
 }
 
 static bool all_labels_fit(const paths_scanner *s, const paths_labels *labels) {
-    if (labels->names < s->name_count || labels->middle >= labels->labels_count) return false;
-    for (uint64_t code = 0; code < s->name_count; code++) {
+    uint64_t names = s->plan.listed ? s->plan.listed : s->name_count;
+    if (labels->names < names || labels->middle >= labels->labels_count) return false;
+    for (uint64_t code = 0; code < names; code++) {
         if (labels->labels[code] >= labels->labels_count) return false;
     }
     return labels->labels_count < NO_TARGET;

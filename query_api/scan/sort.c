@@ -98,6 +98,26 @@ static INLINE scan_status sort_records(sorter *s, bucket *b, uint32_t *ends, uin
     return SCAN_OK;
 }
 
+/* Whether the records came in order, as they are stored: then they are copied, and that is all. */
+static INLINE bool copy_sorted(sorter *s, const bucket *b, const uint32_t words, const record_order order) {
+    uint64_t end = b->records * words;
+    for (const chunk *c = b->newest; c != NULL; c = c->next) {
+        for (uint32_t i = words; i < c->used; i += words) {
+            if (is_before(c->words + i, c->words + i - words, words, order)) return false;
+        }
+        end -= c->used;
+        memcpy(s->records + end, c->words, c->used * sizeof *c->words);
+        uint64_t *following = s->records + end + c->used;
+        if (c != b->newest && is_before(following, following - words, words, order)) return false;
+    }
+    return true;
+}
+
+static INLINE scan_status sort_all(sorter *s, bucket *b, uint32_t *ends, uint32_t bits, const uint32_t words,
+                                   const record_order order) {
+    return copy_sorted(s, b, words, order) ? SCAN_OK : sort_records(s, b, ends, bits, words, order);
+}
+
 /* Leaves the bucket's records in s->records. */
 scan_status sort_bucket(sorter *s, bucket *b) {
     uint32_t words = s->record_words, bits = 0;
@@ -108,12 +128,12 @@ scan_status sort_bucket(sorter *s, bucket *b) {
     if (ends == NULL) return SCAN_NO_MEMORY;
     scan_status status;
     if (s->order == TIES_HAVE_AN_ORDER) {
-        status = words == 3 ? sort_records(s, b, ends, bits, 3, TIES_HAVE_AN_ORDER)
-                            : sort_records(s, b, ends, bits, 4, TIES_HAVE_AN_ORDER);
+        status = words == 3 ? sort_all(s, b, ends, bits, 3, TIES_HAVE_AN_ORDER)
+                            : sort_all(s, b, ends, bits, 4, TIES_HAVE_AN_ORDER);
     } else {
-        status = words == 2   ? sort_records(s, b, ends, bits, 2, TIES_HAVE_NONE)
-                 : words == 3 ? sort_records(s, b, ends, bits, 3, TIES_HAVE_NONE)
-                              : sort_records(s, b, ends, bits, 4, TIES_HAVE_NONE);
+        status = words == 2   ? sort_all(s, b, ends, bits, 2, TIES_HAVE_NONE)
+                 : words == 3 ? sort_all(s, b, ends, bits, 3, TIES_HAVE_NONE)
+                              : sort_all(s, b, ends, bits, 4, TIES_HAVE_NONE);
     }
     free(ends);
     return status;
