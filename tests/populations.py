@@ -21,6 +21,16 @@ Body = dict[str, Any]
 RANGE = {"from": "2026-03-27", "to": "2026-03-31"}
 ZONES = ("Europe/Berlin", "Asia/Shanghai", "America/New_York", "Asia/Kolkata", "UTC")
 NAMES = ("register", "bind_card", "purchase")
+PAGES = (
+    *["/home", "/home/", "/fund/1"] * 4,
+    "/",
+    "/fund/1/",
+    "/fund/2?from=/home/",
+    "/理财",
+    "//",
+    "purchase",
+    "",
+)
 SECOND, HOUR, DAY = 1_000, 3_600_000, 86_400_000
 
 
@@ -158,6 +168,22 @@ def _traits(records: Sequence[Record], identity: str) -> frozenset[str]:
     if max(Counter(record["event"] for record in records).values()) > 1:
         traits.add("repeated steps")
     return frozenset(traits)
+
+
+def on_pages(person: Person) -> Person:
+    """The person with pages and session ids in the events, as each event's id has it."""
+
+    def place(record: Record) -> Record:
+        rng = random.Random(record["event_id"])
+        properties = dict(record.get("properties", {}))
+        if rng.random() < 0.9:
+            properties["page"] = rng.choice(PAGES)
+        if rng.random() < 0.8:
+            properties["sid"] = rng.choice(("s1", "s2", ""))
+        return {**record, "properties": properties}
+
+    first, second = (tuple(map(place, records)) for records in person.deliveries)
+    return Person((first, second), person.traits)
 
 
 populations = st.integers(1, 40).flatmap(
@@ -308,3 +334,77 @@ def retention_bodies(draw: st.DrawFn) -> tuple[Body, int | None]:
         body["actor"] = {"property": "step_value"}
     days, edge = draw(st.integers(0, 9)), draw(st.sampled_from((-1, 0, 1, 12 * HOUR)))
     return body, draw(st.sampled_from((None, None, draw(st.sampled_from(ANCHORS)) + days * DAY + edge)))
+
+
+PATH_NODES: Sequence[Any] = (
+    None,
+    None,
+    {"property": "page"},
+    {"property": "page"},
+    {"property": "page", "for": ["register", "purchase"]},
+    {"property": "channel", "for": ["purchase"]},
+    {"property": "amount"},
+    {"property": "vip"},
+)
+CLEANINGS: Sequence[list[Body]] = (
+    [],
+    [{"pattern": r"\?.*$", "replace": ""}],
+    [{"pattern": r"^/fund/([0-9]+)", "replace": r"/f/\1\1"}, {"pattern": "[0-9]", "replace": "n"}],
+)
+GROUPINGS = ([], [], ["/fund/*"], ["*/f*", "r*s", "理"], ["register", "*"])
+POINTS: Sequence[tuple[str | None, str | None]] = (
+    (None, None),
+    (None, None),
+    ("register", None),
+    (None, "purchase"),
+    ("register", "purchase"),
+    ("purchase", "purchase"),
+    ("never", "purchase"),
+)
+PAGE_POINTS: Sequence[tuple[str | None, str | None]] = (
+    *POINTS[:2],
+    ("/home/", None),
+    (None, "/fund/1/"),
+    ("/home", "/fund/1"),
+    ("/home", "/home"),
+    ("/fund/*", "/home"),
+    ("register", "/home"),
+)
+walkers = st.builds(
+    lambda seed, sizes: [(seed + i, size) for i, size in enumerate(sizes)],
+    st.integers(0, 2**32),
+    st.lists(st.integers(4, 16), min_size=3, max_size=25),
+)
+"""Persons with more events, no two alike, as what `make_person` takes."""
+
+
+def make_paths_body(seed: int) -> Body:
+    """Paths with every option, most of them left as they are most of the time."""
+    rng = random.Random(seed)
+    node = rng.choice(PATH_NODES)
+    start, end = rng.choice(PAGE_POINTS if node and node["property"] == "page" else POINTS)
+    body: Body = {
+        "node": node,
+        "session_gap_seconds": rng.choice((1, 60, 3600, 86_400, *[10 * 86_400] * 4)),
+        "start": start,
+        "end": end,
+        "max_steps": rng.choice((1, 2, 2, 3, 4, 5, 10)),
+        "collapse": rng.random() < 0.5,
+        "clean": rng.choice(CLEANINGS),
+        "groups": rng.choice(GROUPINGS),
+        "limit": rng.choice((1, 3, 50, 50, 50)),
+        "min_count": rng.choice((1, 1, 1, 2)),
+        "range": rng.choice((RANGE, RANGE, *RANGES)),
+        "where": rng.choice(([], [], *WHERE)),
+        "timezone": rng.choice(ZONES),
+        "actor": rng.choice(("user", "user", "user", {"property": "channel"})),
+    }
+    if rng.random() < 0.25:
+        body["events"] = [rng.choice(SELECTORS) for _ in range(rng.randint(1, 3))]
+    if rng.random() < 0.2:
+        body["session"] = "sid"
+    return body
+
+
+paths_bodies = st.integers(0, 2**32).map(lambda seed: [make_paths_body(seed * 8 + i) for i in range(6)])
+"""Six at a time and by a seed: drawn option by option, most bodies would ask for what nobody does."""

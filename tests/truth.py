@@ -8,17 +8,19 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
 
+from footfall.events.keys import event_key
 from footfall.workspace import Project
 from tests.populations import Body, Person, Record, delivered
 from tests.reference.events import Event, read_events
 from tests.reference.funnel import funnel
+from tests.reference.paths import paths, people_behind
 from tests.reference.retention import retention
 from tests.reference.trends import trends
 from tests.system import System, open_system
@@ -69,6 +71,11 @@ class Footfall:
         answer = self._run(self._system.query_api.post(url, json=body))
         assert answer.status_code == 201, answer.text
 
+    def tie_of(self, project: str) -> Callable[[str], int]:
+        """The order of events that nothing else tells apart, by the ids that their client gave them."""
+        hash_ = self._system.keyed_hash
+        return lambda id_: event_key(hash_.event_id(project.encode(), b"client", id_.encode())) & 0xFFFFFFFF
+
     def ask(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The answer of the query API; decimals stay exact."""
         answer = self._run(self._system.query_api.post(f"/api/v1/query/{path}", json=body))
@@ -98,7 +105,7 @@ def deliver(footfall: Footfall, people: Sequence[Person]) -> tuple[str, list[Eve
     first, second = delivered(people)
     footfall.send(write_key, first)
     footfall.send(write_key, second)
-    return project, read_events([*first, *second])
+    return project, read_events([*first, *second], seqs=[*range(len(first)), *range(len(second))])
 
 
 def compare_trends(footfall: Footfall, project: str, events: Sequence[Event], body: Body) -> None:
@@ -155,6 +162,24 @@ def _compare_retained(footfall: Footfall, project: str, body: Body, expected: Ma
             for outcome, who in (("retained", retained), ("lost", lost)):
                 found = people_in(footfall, project, body, {**cell, "outcome": outcome}, "retention")
                 assert_equal(found, who, f"users {outcome} in {cell}")
+
+
+def compare_paths(footfall: Footfall, project: str, events: Sequence[Event], body: Body) -> dict[str, Any]:
+    """Likewise; also the people behind some nodes and links. Returns what the model says."""
+    with told(f"paths of {project}", body):
+        tie = footfall.tie_of(project)
+        found = footfall.ask("paths", {**body, "project": project, "refresh": True})["result"]
+        expected = paths(events, body, timezone=TIMEZONE, tie=tie)
+        for part in ("sessions", "links", "other", "nodes"):
+            assert_equal(found[part], expected[part], part)
+        if body.get("actor", "user") == "user":
+            cells = [{"source": link["source"], "target": link["target"]} for link in expected["links"][:1]]
+            for outcome, node in zip(("reached", "continued", "exited"), expected["nodes"], strict=False):
+                cells.append({"node": node["id"], "outcome": outcome})
+            for cell in cells:
+                behind = people_behind(events, body, cell, timezone=TIMEZONE, tie=tie)
+                assert_equal(people_in(footfall, project, body, cell, "paths"), behind, f"users of {cell}")
+        return expected
 
 
 def as_json(key: Sequence[Any]) -> list[Any]:

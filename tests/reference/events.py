@@ -28,10 +28,14 @@ class Event:
     person: str | None
     properties: Mapping[str, Any]
     profile: Mapping[str, Any] = field(default_factory=dict)  # the person's, as it is now
+    seq: int = 0  # its place in the client's request
+    event_id: str = ""
 
 
-def read_events(records: Sequence[Record], *, shared_device_limit: int = 3) -> list[Event]:
-    """The events of records in the order in which they were received."""
+def read_events(
+    records: Sequence[Record], *, shared_device_limit: int = 3, seqs: Sequence[int] | None = None
+) -> list[Event]:
+    """The events of records in the order in which they were received; `seqs` are their places in requests."""
     seen: set[str] = set()
     kept: list[tuple[int, Record]] = []
     for order, record in enumerate(records):
@@ -54,8 +58,10 @@ def read_events(records: Sequence[Record], *, shared_device_limit: int = 3) -> l
             person=None if _is_nobody(_carried_id(record)) else people[_carried_id(record)],
             properties={k: v for k, v in record.get("properties", {}).items() if v is not None},
             profile=profiles.get(people[_carried_id(record)], {}),
+            seq=seqs[order] if seqs is not None else 0,
+            event_id=record["event_id"],
         )
-        for _, record in kept
+        for order, record in kept
         if record.get("type") != "profile_set"
     ]
 
