@@ -20,7 +20,7 @@ from footfall.workspace import Project
 from tests.populations import Body, Person, Record, delivered
 from tests.reference.events import Event, read_events
 from tests.reference.funnel import funnel
-from tests.reference.paths import paths, people_behind
+from tests.reference.paths import paths
 from tests.reference.retention import retention
 from tests.reference.trends import trends
 from tests.system import System, open_system
@@ -164,21 +164,22 @@ def _compare_retained(footfall: Footfall, project: str, body: Body, expected: Ma
                 assert_equal(found, who, f"users {outcome} in {cell}")
 
 
-def compare_paths(footfall: Footfall, project: str, events: Sequence[Event], body: Body) -> dict[str, Any]:
-    """Likewise; also the people behind some nodes and links. Returns what the model says."""
+def compare_paths(
+    footfall: Footfall,
+    project: str,
+    events: Sequence[Event],
+    body: Body,
+    expected: Mapping[str, Any] | None = None,
+) -> Mapping[str, Any]:
+    """Likewise; also the people behind some nodes and links. Returns what the model says, or what it said."""
     with told(f"paths of {project}", body):
-        tie = footfall.tie_of(project)
         found = footfall.ask("paths", {**body, "project": project, "refresh": True})["result"]
-        expected = paths(events, body, timezone=TIMEZONE, tie=tie)
+        if expected is None:
+            expected = paths(events, body, timezone=TIMEZONE, tie=footfall.tie_of(project))
         for part in ("sessions", "links", "other", "nodes"):
             assert_equal(found[part], expected[part], part)
-        if body.get("actor", "user") == "user":
-            cells = [{"source": link["source"], "target": link["target"]} for link in expected["links"][:1]]
-            for outcome, node in zip(("reached", "continued", "exited"), expected["nodes"], strict=False):
-                cells.append({"node": node["id"], "outcome": outcome})
-            for cell in cells:
-                behind = people_behind(events, body, cell, timezone=TIMEZONE, tie=tie)
-                assert_equal(people_in(footfall, project, body, cell, "paths"), behind, f"users of {cell}")
+        for cell, behind in expected["people"]:
+            assert_equal(people_in(footfall, project, body, cell, "paths"), behind, f"users of {cell}")
         return expected
 
 

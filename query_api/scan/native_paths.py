@@ -54,7 +54,6 @@ class _Plan(ctypes.Structure):
         ("by_session", _u32),
         ("with_start", _u32),
         ("with_end", _u32),
-        ("listed", _u32),
         ("memory_bytes", _u64),
     )
 

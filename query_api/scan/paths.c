@@ -1,8 +1,8 @@
 /* Paths: each actor's events in their exact order, cut into sessions, counted by node and by link.
  *
  * An event waits as 3 or 4 words: key; time << 20 | high bits of seq; low bits of seq << 52 | event key << 20 |
- * name; session. So the order of an actor's events is the order of the words. Names come as codes or, where they are
- * not known before, as hashes that get codes as they are first seen; which label a name has is said in the end.
+ * name; session. So the order of an actor's events is the order of the words. Names come as hashes and get
+ * codes as they are first seen; which label a name has is said in the end.
  *
  * The calls: create, feed any number of blocks, names, walk ranges of buckets, destroy; as in scan.c, feeding is
  * one thread's work and different ranges may be walked by several.
@@ -54,8 +54,15 @@ FOOTFALL_API scan_status paths_create(const paths_plan *plan, paths_scanner **cr
 
 /* ---- names ---- */
 
+/* Bits of all of a key, so that keys which differ anywhere differ in the bits that a table looks at. */
+static INLINE uint64_t spread(uint64_t key) {
+    key *= UINT64_C(0x9E3779B97F4A7C15);
+    return key ^ key >> 32;
+}
+
+/* Salted with the scanner's address: whoever sends names cannot choose them so that they collide. */
 static INLINE name_slot *find_name(const paths_scanner *s, uint64_t hash) {
-    uint64_t place = hash & (s->slot_count - 1);
+    uint64_t place = spread(hash ^ (uint64_t)(uintptr_t)s) & (s->slot_count - 1);
     while (s->slots[place].hash != 0 && s->slots[place].hash != hash) place = (place + 1) & (s->slot_count - 1);
     return &s->slots[place];
 }
@@ -97,7 +104,7 @@ FOOTFALL_API const uint64_t *paths_names(const paths_scanner *s, uint64_t *count
 
 /* ---- events ---- */
 
-static INLINE scan_status read_hashed(paths_scanner *s, int64_t ms, uint64_t hash, uint64_t *time_and_code) {
+static INLINE scan_status read_event(paths_scanner *s, int64_t ms, uint64_t hash, uint64_t *time_and_code) {
     uint64_t time = (uint64_t)ms - (uint64_t)EARLIEST_MS;
     if (time >> TIME_BITS) return SCAN_BAD_TIME;
     const name_slot *known = find_name(s, hash);
@@ -110,19 +117,15 @@ static INLINE scan_status read_hashed(paths_scanner *s, int64_t ms, uint64_t has
     return SCAN_OK;
 }
 
-static INLINE scan_status feed_events(paths_scanner *s, const uint64_t *keys, const uint64_t *times,
+static INLINE scan_status feed_events(paths_scanner *s, const uint64_t *keys, const int64_t *times,
                                       const uint32_t *seqs, const uint32_t *event_keys, const uint64_t *names,
-                                      const uint64_t *sessions, uint64_t n, const uint32_t words, const bool listed) {
+                                      const uint64_t *sessions, uint64_t n, const uint32_t words) {
     const uint64_t code_mask = (1 << NAME_BITS) - 1;
     for (uint64_t i = 0; i < n; i++) {
         if (keys[i] == 0 || (words == 4 && sessions[i] == 0)) continue; /* nobody's, or in no session */
-        uint64_t time_and_code = times[i];
-        if (!listed) {
-            scan_status status = read_hashed(s, (int64_t)times[i], names[i], &time_and_code);
-            if (status != SCAN_OK) return status;
-        } else if ((times[i] & code_mask) >= s->plan.listed) {
-            return SCAN_UNKNOWN_NAME;
-        }
+        uint64_t time_and_code;
+        scan_status status = read_event(s, times[i], names[i], &time_and_code);
+        if (status != SCAN_OK) return status;
         uint64_t *record = add_record(&s->store, keys[i], words);
         if (record == NULL) return SCAN_NO_MEMORY;
         record[1] = (time_and_code & ~code_mask) | seqs[i] >> SEQ_LOW_BITS;
@@ -133,15 +136,12 @@ static INLINE scan_status feed_events(paths_scanner *s, const uint64_t *keys, co
     return SCAN_OK;
 }
 
-/* `times` are int64 ms and `names` hashes, never 0; or where names are listed, `times` are
- * (ms - EARLIEST_MS) << NAME_BITS | code, and there are no `names`. */
-FOOTFALL_API scan_status paths_feed(paths_scanner *s, const uint64_t *keys, const void *times, const uint32_t *seqs,
+/* A name's hash is never 0. */
+FOOTFALL_API scan_status paths_feed(paths_scanner *s, const uint64_t *keys, const int64_t *times, const uint32_t *seqs,
                                     const uint32_t *event_keys, const uint64_t *names, const uint64_t *sessions,
                                     uint64_t n) {
-#define FEED(words, listed) feed_events(s, keys, times, seqs, event_keys, names, sessions, n, words, listed)
-    if (s->plan.listed) return s->plan.by_session ? FEED(4, true) : FEED(3, true);
-    return s->plan.by_session ? FEED(4, false) : FEED(3, false);
-#undef FEED
+    return s->plan.by_session ? feed_events(s, keys, times, seqs, event_keys, names, sessions, n, 4)
+                              : feed_events(s, keys, times, seqs, event_keys, names, NULL, n, 3);
 }
 
 /* ---- what is counted ---- */
@@ -158,7 +158,7 @@ typedef struct {
 } tallies;
 
 static INLINE tally *find_tally(const tallies *t, uint64_t id) {
-    uint64_t place = (id * UINT64_C(0x9E3779B97F4A7C15)) >> 20 & (t->slots - 1);
+    uint64_t place = spread(id) & (t->slots - 1);
     while (t->tallies[place].id != 0 && t->tallies[place].id != id) place = (place + 1) & (t->slots - 1);
     return &t->tallies[place];
 }
@@ -336,9 +336,8 @@ static bool write_rows(const tallies *t, paths_found *found) {
 }
 
 static bool all_labels_fit(const paths_scanner *s, const paths_labels *labels) {
-    uint64_t names = s->plan.listed ? s->plan.listed : s->name_count;
-    if (labels->names < names || labels->middle >= labels->labels_count) return false;
-    for (uint64_t code = 0; code < names; code++) {
+    if (labels->names < s->name_count || labels->middle >= labels->labels_count) return false;
+    for (uint64_t code = 0; code < s->name_count; code++) {
         if (labels->labels[code] >= labels->labels_count) return false;
     }
     return labels->labels_count < NO_TARGET;

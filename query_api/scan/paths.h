@@ -21,7 +21,6 @@ typedef struct {
     uint32_t collapse;
     uint32_t by_session; /* sessions come with the events, gap_ms is not looked at */
     uint32_t with_start, with_end;
-    uint32_t listed; /* so many names are known and come as codes with the time; 0: names come as hashes */
     uint64_t memory_bytes; /* what the events may take, and what is found as much again */
 } paths_plan;
 

@@ -39,7 +39,7 @@ static const int64_t NEVER = INT64_MIN;
 static const uint32_t NO_VALUE = UINT32_MAX;
 static const int64_t EARLIEST_MS = -2208988800000; /* 1900-01-01, where ClickHouse's DateTime64 begins */
 
-typedef enum { SCAN_OK = 0, SCAN_NO_MEMORY = 1, SCAN_BAD_TIME = 2, SCAN_BAD_CODE = 3, SCAN_TOO_MANY_NAMES = 4, SCAN_UNKNOWN_NAME = 5 } scan_status;
+typedef enum { SCAN_OK = 0, SCAN_NO_MEMORY = 1, SCAN_BAD_TIME = 2, SCAN_BAD_CODE = 3, SCAN_TOO_MANY_NAMES = 4 } scan_status;
 typedef enum { ORDERED = 0, STRICT = 1, ANY = 2 } scan_order;
 
 /* Fields as in funnel_plan.FunnelPlan; the layout is repeated in native.py. Pointers are borrowed until destroy. */

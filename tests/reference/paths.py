@@ -8,7 +8,7 @@ instant and one place in their requests; it is the product's own, a keyed hash, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
@@ -23,21 +23,25 @@ Path = list[Step]
 
 
 def paths(events: Sequence[Event], body: Body, *, timezone: str, tie: Callable[[str], int]) -> dict[str, Any]:
-    """The `result` of the answer; and `people`, the persons behind each node's outcomes and each link."""
+    """The `result` of the answer; and `people`, who is behind some cells where persons are counted."""
     walked = all_paths(events, body, ZoneInfo(body.get("timezone", timezone)), tie)
+    seen_with: dict[
+        str, list[tuple[Any, bool]]
+    ] = {}  # by node: the actor, and whether the session ends there
     links: dict[tuple[str, str], list[tuple[Any, int]]] = {}
     for actor, path in walked:
+        ids = ids_of(path)
+        for id_ in ids:
+            seen_with.setdefault(id_, []).append((actor, id_ == ids[-1]))
         for source, target, took in links_of(path):
             links.setdefault((source, target), []).append((actor, took))
     heavy = [link for link, seen in links.items() if len(seen) >= body.get("min_count", 1)]
     heavy.sort(key=lambda link: (-len(links[link]), link))
     kept = only_reachable(heavy[: body.get("limit", 50)])
     alone = {ids_of(path)[0] for _, path in walked if len(path) == 1}
-    shown = {end for link in kept for end in link} | alone
-    return {
-        "nodes": sorted(
-            (node(id_, walked) for id_ in shown), key=lambda n: (n["step"], -n["sessions"], n["name"])
-        ),
+    nodes = [node(id_, seen_with[id_]) for id_ in {end for link in kept for end in link} | alone]
+    result = {
+        "nodes": sorted(nodes, key=lambda n: (n["step"], -n["sessions"], n["name"])),
         "links": [
             {
                 "source": link[0],
@@ -51,38 +55,40 @@ def paths(events: Sequence[Event], body: Body, *, timezone: str, tie: Callable[[
         "sessions": len(walked),
         "other": sum(len(seen) for link, seen in links.items() if link not in kept),
     }
+    return {
+        **result,
+        "people": people(result, seen_with, links) if body.get("actor", "user") == "user" else [],
+    }
 
 
-def people_behind(
-    events: Sequence[Event], body: Body, cell: Body, *, timezone: str, tie: Callable[[str], int]
-) -> list[str]:
-    """The persons whose sessions a cell counts; `body` counts persons."""
-    found = set()
-    for person, path in all_paths(events, body, ZoneInfo(body.get("timezone", timezone)), tie):
-        ids = ids_of(path)
-        if "source" in cell:
-            is_in = (cell["source"], cell["target"]) in pairwise(ids)
-        else:
-            goes_on = cell["node"] in ids[:-1]
-            is_last = ids[-1] == cell["node"]
-            is_in = {"reached": goes_on or is_last, "continued": goes_on, "exited": is_last}[cell["outcome"]]
-        if is_in:
-            found.add(person)
-    return sorted(found)
+def people(
+    result: Body,
+    seen_with: Mapping[str, list[tuple[Any, bool]]],
+    links: Mapping[tuple[str, str], list[tuple[Any, int]]],
+) -> list[tuple[Body, list[str]]]:
+    """The persons behind the heaviest link, and those that reach, leave and end at the first nodes."""
+    found: list[tuple[Body, set[str]]] = []
+    for link in result["links"][:1]:
+        source, target = link["source"], link["target"]
+        found.append(({"source": source, "target": target}, {who for who, _ in links[source, target]}))
+    for outcome, shown in zip(("reached", "continued", "exited"), result["nodes"], strict=False):
+        wanted = {"reached": (True, False), "continued": (False,), "exited": (True,)}[outcome]
+        behind = {who for who, ends in seen_with[shown["id"]] if ends in wanted}
+        found.append(({"node": shown["id"], "outcome": outcome}, behind))
+    return [(cell, sorted(behind)) for cell, behind in found]
 
 
-def node(id_: str, walked: Sequence[tuple[Any, Path]]) -> dict[str, Any]:
-    """A node's figures over all sessions."""
+def node(id_: str, seen: Sequence[tuple[Any, bool]]) -> dict[str, Any]:
+    """A node's figures over all sessions that have it."""
     step, _, name = id_.partition("_")
-    with_it = [(actor, ids_of(path)) for actor, path in walked if id_ in ids_of(path)]
-    exits = sum(ids[-1] == id_ for _, ids in with_it)
+    exits = sum(ends for _, ends in seen)
     return {
         "id": id_,
         "name": name,
         "step": int(step),
-        "users": len({actor for actor, _ in with_it}),
-        "sessions": len(with_it),
-        "continuing": len(with_it) - exits,
+        "users": len({actor for actor, _ in seen}),
+        "sessions": len(seen),
+        "continuing": len(seen) - exits,
         "exits": exits,
     }
 
