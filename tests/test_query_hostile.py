@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from footfall.storage.store import Query, Store
 from query_api.spec.funnel import FunnelUsersSpec
+from query_api.spec.retention import RetentionUsersSpec
 from query_api.spec.trends import TrendsUsersSpec
 from tests.query_world import Event, World
 
@@ -98,6 +99,38 @@ TEMPLATES: tuple[tuple[str, dict[str, Any]], ...] = (
     (
         "query/funnel/explain",
         {"range": {"from": "X", "to": "X"}, "project": "X", "steps": [{"event": "X"}], "breakdown": "X"},
+    ),
+    (
+        "query/retention",
+        {
+            "range": DAY,
+            "start": {
+                "event": "X",
+                "label": "X",
+                "where": [{"property": "X", "op": "contains", "value": "X"}],
+            },
+            "return": {"event": ["X", "X"], "occurrence": "X"},
+            "interval": "X",
+            "entry": "X",
+            "mode": "X",
+            "day_mode": "X",
+            "value": "X",
+            "breakdown": ["X", {"property": "X", "of": "user"}],
+        },
+    ),
+    (
+        "query/retention/users",
+        {
+            "range": DAY,
+            "start": {"event": "X", "where": [{"property": "X", "op": "eq", "value": "X"}]},
+            "return": {"event": None},
+            "entry": "first_ever",
+            "where": [{"property": "X", "op": "is_set"}],
+            "actor": {"property": "X"},
+            "breakdown": ["X"],
+            "cell": {"bucket": "2026-10-01", "outcome": "X", "key": ["X"]},
+            "properties": ["X"],
+        },
     ),
     (
         "projects",
@@ -194,6 +227,13 @@ async def test_hostile_names_and_values_are_found_as_they_are(world: World, text
     assert people["total"] == 1
     assert people["users"][0]["user_id"] == f"id {text}"
     assert people["users"][0]["properties"] == {text: text}
+    entry: dict[str, Any] = {"range": DAY, "start": {"event": text, "where": same}, "return": {"event": text}}
+    entry |= {"entry": "first_ever", "breakdown": [text, {"property": text, "of": "user"}]}
+    result = (await world.post("/api/v1/query/retention", entry))["result"]
+    assert [(group["key"], group["rows"][0]["size"]) for group in result["groups"]] == [([text, text], 1)]
+    cell = {"bucket": "2026-10-01", "key": [text, text]}
+    people = await world.post("/api/v1/query/retention/users", {**entry, "cell": cell})
+    assert [user["user_id"] for user in people["users"]] == [f"id {text}"]
     series = [{"event": text, "measure": {"distinct": text}}]
     breakdown = [text, {"property": text, "of": "user"}]
     result = await world.trends({"range": DAY, "series": series, "breakdown": breakdown, "interval": "total"})
@@ -211,15 +251,26 @@ _json = st.recursive(
     _scalars,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4),
 )
-_fields = [*TrendsUsersSpec.model_fields, *FunnelUsersSpec.model_fields]
+_fields = [
+    field.alias or name
+    for spec in (TrendsUsersSpec, FunnelUsersSpec, RetentionUsersSpec)
+    for name, field in spec.model_fields.items()
+]
+_LEAST: dict[str, dict[str, Any]] = {
+    "trends": {"series": [{"event": "x"}]},
+    "funnel": {},
+    "retention": {"start": {"event": "x"}, "return": {"event": None}},
+}
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     body=st.dictionaries(st.sampled_from(_fields), _json, max_size=6),
-    path=st.sampled_from(["trends", "trends/users", "trends/explain", "funnel", "funnel/users"]),
+    path=st.sampled_from(
+        ["trends", "trends/users", "trends/explain", "funnel", "funnel/users", "retention", "retention/users"]
+    ),
 )
 async def test_any_json_gets_an_answer(world: World, body: dict[str, Any], path: str) -> None:
-    body = {"project": "hostile", "series": [{"event": "x"}], **body} if path.startswith("trends") else body
+    body = {"project": "hostile", **_LEAST[path.partition("/")[0]], **body}
     response = await world.client.post(f"/api/v1/query/{path}", json=body)
     assert response.status_code in (200, 400, 404, 422), response.text
