@@ -155,12 +155,12 @@ def findings(system: System) -> list[Finding]:
 
 
 async def test_an_answer_over_dropped_months_says_so(system: System) -> None:
+    system.workspace.keep("default", 30)
     await system.send(visit("ann", 100), visit("ann", 3))
     await system.settle()
     before = (await system.query_api.post("/api/v1/query/trends", json=TRENDS)).json()
     assert before["result"]["series"][0]["total"] == 2
     assert before["meta"]["warnings"] == []
-    system.workspace.keep("default", 30)
     drop(system)
     after = (await system.query_api.post("/api/v1/query/trends", json=TRENDS)).json()
     assert after["result"]["series"][0]["total"] == 1, "no answer of before is given again"
