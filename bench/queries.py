@@ -194,10 +194,10 @@ _RETENTIONS: dict[str, tuple[dict[str, Any], float]] = {
     "daily, 7 periods": ({}, 2),
     "daily, the whole triangle": ({"periods": DAYS - 1}, 2),
     "daily, first in range, on or after": ({"entry": "first_in_range", "mode": "on_or_after"}, 2),
-    "hourly, 48 periods": ({"interval": "hour", "periods": 48}, 2.5),
+    "hourly, 48 periods": ({"interval": "hour", "periods": 48}, 3),
     "daily, twice at least": ({"min_occurrences": 2}, 2.5),
     "rolling 24 h": ({"day_mode": "rolling_24h"}, 3),
-    "daily, by channel": ({"breakdown": ["channel"]}, 4),
+    "daily, by channel": ({"breakdown": ["channel"]}, 4.5),
 }
 """What is asked of retention, and how many raw scans it may take."""
 

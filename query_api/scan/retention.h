@@ -1,4 +1,4 @@
-/* What retention's two files share. The meaning is in spec and docs; the reasons in docs/adr/0008-retention.md.
+/* What retention's two files share. What is asked is in retention_plan.py; the reasons are in docs/adr/0008-retention.md.
  *
  *   retention.c  the calls that Python makes; events become records that say no more than is needed of them
  *   intervals.c  one actor's records: the intervals they entered in, and those they came back in
