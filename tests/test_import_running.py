@@ -39,6 +39,8 @@ def test_what_is_imported_is_in_answers_and_can_be_exported(footfall: RunningSys
         "series": [{"event": "history_buy", "measure": {"sum": "amount"}}],
     }
     assert footfall.ask("trends", body)["series"][0]["total"] == sum(range(3_000))
+    verified = command(footfall, "verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
     out = tmp_path / "out.parquet"
     wrote = command(footfall, "export", str(out), "--event", "history_buy")
     assert wrote.returncode == 0, wrote.stderr

@@ -14,6 +14,7 @@ from footfall.workspace import Project
 from tests.reference.events import read_events
 from tests.reference.funnel import funnel
 from tests.reference.items import about_events, items_after, with_items
+from tests.reference.retention import retention
 from tests.reference.trends import trends
 from tests.system import System
 from tests.truth import TIMEZONE, Footfall, assert_equal, running
@@ -119,7 +120,7 @@ def _records(items: Sequence[Any], events: Sequence[Any]) -> tuple[list[Record],
 
 @pytest.mark.timeout(600)
 def test_answers_equal_the_model(footfall: Footfall) -> None:
-    @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
     @given(items=_item_records, events=_events, where=_conditions, own=_conditions, breakdown=_breakdowns)
     def compare(
         items: Sequence[Any], events: Sequence[Any], where: list[Any], own: list[Any], breakdown: list[Any]
@@ -149,6 +150,15 @@ def test_answers_equal_the_model(footfall: Footfall) -> None:
             expected = funnel(stored, about_events(asked), timezone=TIMEZONE)
             assert_equal(found["steps"], expected["steps"], "steps")
             assert_equal(found["groups"], expected["groups"], f"groups by {attribution}")
+        asked = {
+            **common, "start": {"event": "view", "where": own}, "return": {"event": "buy"},
+            "interval": "hour", "periods": 2, "breakdown": breakdown,
+        }  # fmt: skip
+        with footfall.asked_at(None) as now:
+            found = footfall.ask("retention", {**asked, "project": project})["result"]
+            expected = retention(stored, about_events(asked), timezone=TIMEZONE, now=now)
+        assert_equal(found["rows"], expected["rows"], "retention")
+        assert_equal(found["groups"], expected["groups"], "groups of retention")
 
     compare()
 
