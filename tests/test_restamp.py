@@ -25,6 +25,7 @@ from footfall.workspace import IdentityRules
 from processor.loop import Unsure
 from processor.restamp import Restamper, RestampOptions
 from query_api.sql.events import PERSON
+from tests.identity_churn import churn
 from tests.processor_world import NOON, World, sign_up, track
 from tests.system import EAGER, System
 from tests.test_identity import ADMINISTRATOR, word
@@ -399,3 +400,11 @@ def say(world: World, move: str, device: str, login: str, now: int) -> None:
         world.append(word(move, device, login), received_at=now, **ADMINISTRATOR)
     elif move in ("merge", "unmerge"):
         world.append(word(move, login, "c9"), received_at=now, **ADMINISTRATOR)
+
+
+def test_hundreds_of_identities_come_and_go_while_events_arrive(world: World) -> None:
+    figures = churn(world, 240, seed=7, quiet_points=4)
+    assert figures.quiet_points >= 4
+    assert figures.passes > 1
+    assert figures.most_overrides < 240
+    assert figures.overrides_left == 0
