@@ -106,7 +106,7 @@ class BindingBook:
         projects = dict(said.projects)
         for project in ids.keys() | set(said.projects.values()) | set(remerged.values()):
             moving = said.of_project(project) | {key for key, each in remerged.items() if each == project}
-            wanted = known.keys() & set(ids.get(project, ()))
+            wanted = {key for key in ids.get(project, ()) if key in known or key in later.parents}
             change = _compare(project, self._rules_of(project), (wanted, moving), sources)
             for key in {*wanted, *change.moving}:
                 old = merges.root(change.owners_before.get(key, key))

@@ -75,6 +75,7 @@ class _Pass:
     version: int  # overrides up to this one are taken
     todo: list[tuple[str, int]] = field(default_factory=list)  # partitions and their wrong rows
     copy: _Copy | None = None
+    copies_left: int = 5  # that may turn out wrong
     replaced_at: float | None = None  # the last partition, by the monotonic clock
 
 
@@ -211,13 +212,16 @@ class Restamper:
                 self._replace_for_certain(RestampRow(copy.partition, version, "planned", stored), stop)
                 current.replaced_at = self._monotonic()
         current.copy = None
+        self._store.command(f"ALTER TABLE events_restamped DROP PARTITION ID '{copy.partition}'")
         if stored != copied:
             # Rows were deleted meanwhile (or copied twice): what was copied is not what there is.
             _log.info("restamp.again", partition=copy.partition, stored=stored, copied=copied)
             current.todo.append((copy.partition, copy.wrong))
+            current.copies_left -= 1
+            if not current.copies_left:
+                raise StoreError(f"partition {copy.partition} of events changes while it is copied")
         elif self._metrics is not None:
             self._metrics.rows.inc(copy.wrong)
-        self._store.command(f"ALTER TABLE events_restamped DROP PARTITION ID '{copy.partition}'")
 
     def _copy(self, partition: str, condition: str) -> None:
         self._store.command(
@@ -302,11 +306,13 @@ def _slices(count: int) -> list[tuple[int, int]]:
 
 
 def _done(standstill: Standstill) -> str:
-    """Rows of the blocks that were done then."""
+    """Rows of the blocks that were done then, and of log partitions that the processor does not know (any
+    more): nothing is added to those.
+    """
     partitions: Sequence[int] = sorted(standstill.next_offsets)
     offsets: Mapping[int, int] = standstill.next_offsets
     if not partitions:
-        return "(0)"
+        return "(1)"
     listed = ", ".join(str(int(partition)) for partition in partitions)
     ends = ", ".join(f"toUInt64({int(offsets[partition])})" for partition in partitions)
-    return f"(log_offset < transform(log_partition, [{listed}], [{ends}], toUInt64(0)))"
+    return f"(log_offset < transform(log_partition, [{listed}], [{ends}], toUInt64({_LARGEST_KEY})))"

@@ -165,7 +165,7 @@ def _overrides(world: World) -> int:
 
 
 def main(identities: int) -> None:
-    with TemporaryDirectory() as directory:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as directory:
         store = open_store(f"chdb://{directory}/store", scratch=Path(directory) / "scratch")
         migrate(store, Topology())
         world = World(store, "churn")

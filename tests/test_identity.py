@@ -509,6 +509,14 @@ def test_merges_survive_a_restart(world: World) -> None:
     assert world.persons() == {"lin": "wang", "wang": "wang"}
 
 
+def test_a_merged_login_that_no_record_bound_is_stamped_right(world: World) -> None:
+    world.append(word("merge", "lin", "wang"), **ADMINISTRATOR)
+    world.process()
+    world.append(track("view", "lin"))
+    world.process()
+    assert world.events("user_key")[-1] == (world.key("wang"),)
+
+
 def test_a_project_says_which_ids_identify_nobody(store: Store, new_name: Callable[[str], str]) -> None:
     rules = IdentityRules(nobody_ids=("visitor",), somebody_ids=("0",))
     world = World(store, new_name("identity"), rules)
