@@ -357,6 +357,9 @@ def _other_paths() -> dict[str, Any]:
             "delete": _operation("Delete a virtual event.", _object({"deleted": _TEXT}), [name, event])
         },
         **_dead_letter_paths(name),
+        "/api/v1/snapshots": {
+            "post": _operation("Make a snapshot in the home, for `footfall backup`.", {"type": "object"})
+        },
         "/api/v1/verify": {"get": _verify_operation(project)},
         "/healthz": {"get": _operation("Alive.", _STATUS, public=True)},
         "/readyz": {"get": _operation("Store and workspace can be reached.", _STATUS, public=True)},

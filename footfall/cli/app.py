@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -125,6 +126,46 @@ def verify(
         fail(str(error), code=2)
     if not agrees:
         raise typer.Exit(1)
+
+
+@app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(help="A directory that does not exist yet.")],
+) -> None:
+    """Copy everything of this machine to a directory, of one moment, also while Footfall runs."""
+    from footfall.cli.backup import NotOneMachine, run_backup
+    from footfall.cli.home import HomeUnusable
+    from footfall.cli.local_engine import EngineRefused, EngineUnreachable
+    from footfall.eventlog.log import LogError
+    from footfall.proof.archive import BackupUnusable
+    from footfall.proof.snapshot import CannotSnapshot
+    from footfall.storage.store import StoreError
+
+    try:
+        run_backup(_settings(), target)
+    except (BackupUnusable, CannotSnapshot, NotOneMachine, HomeUnusable, InvalidSettings) as error:
+        fail(str(error))
+    except (EngineRefused, EngineUnreachable, LogError, StoreError, OSError) as error:
+        fail(str(error))
+
+
+@app.command()
+def restore(
+    archive: Annotated[Path, typer.Argument(help="A directory that `footfall backup` made.")],
+) -> None:
+    """Put a backup into an empty FOOTFALL_HOME. Every file is checked before anything is written."""
+    from footfall.cli.backup import NotOneMachine, run_restore
+    from footfall.cli.home import HomeUnusable
+    from footfall.proof.archive import BackupUnusable
+    from footfall.proof.restore import HomeNotEmpty
+    from footfall.storage.store import StoreError
+
+    try:
+        run_restore(_settings(), archive)
+    except (BackupUnusable, HomeNotEmpty, NotOneMachine, HomeUnusable, InvalidSettings) as error:
+        fail(str(error))
+    except (StoreError, OSError) as error:
+        fail(str(error))
 
 
 @app.command("collect-worker", hidden=True)

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 from prometheus_client import CollectorRegistry
 
+from footfall.cli.backup import snapshots_of
 from footfall.cli.child import SupervisorLink
 from footfall.cli.descriptors import allow_descriptors
 from footfall.cli.disk import measure
@@ -122,7 +123,7 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
             keyed_hash,
             options=query_options,
             registry=registry,
-            evidence=Evidence(store, log, rules_in(workspace)),
+            evidence=Evidence(store, log, rules_in(workspace), snapshots_of(settings, store, log, processor)),
             local_key=stack.enter_context(offered_key(settings)),
             sealer=sealer,
         )

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -172,6 +172,18 @@ class SqliteLog:
                 "SELECT next_offset FROM offsets WHERE partition = ?", (partition,)
             ).fetchone()
         return 0 if row is None else int(row[0])
+
+
+def write_offsets(directory: Path, offsets: Mapping[int, int]) -> None:
+    """A new file of committed offsets in a directory that is no log in use: for a copy of a log."""
+    make_directory(directory)
+    file = directory / "offsets.db"
+    create_file(file, _OFFSETS_SCHEMA)
+    connection = connect(file)
+    try:
+        connection.executemany("INSERT INTO offsets VALUES (?, ?)", list(offsets.items()))
+    finally:
+        connection.close()
 
 
 class SqliteLogWriter:

@@ -9,21 +9,30 @@ from typing import Any
 from footfall.eventlog.log import Log
 from footfall.events.identity import ResolutionRules
 from footfall.proof.findings import Finding
+from footfall.proof.snapshot import CannotSnapshot, Snapshots
 from footfall.proof.verify import Scope, verify
 from footfall.storage.store import Store
 
 
-class AlreadyVerifying(Exception):  # noqa: N818 - reads as what it is
+class AlreadyVerifying(BlockingIOError):  # noqa: N818 - reads as what it is
     """One verification at a time: it reads everything."""
 
 
 class Evidence:
     """Safe to use from several threads."""
 
-    def __init__(self, store: Store, log: Log, rules_of: Callable[[str], ResolutionRules]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        log: Log,
+        rules_of: Callable[[str], ResolutionRules],
+        snapshots: Snapshots | None = None,
+    ) -> None:
+        """`snapshots` None: the data is not all on this machine."""
         self._store = store
         self._log = log
         self._rules_of = rules_of
+        self._snapshots = snapshots
         self._verifying = threading.Lock()
 
     def verify(self, project: str | None, since: str, until: str) -> Iterator[dict[str, Any]]:
@@ -42,3 +51,11 @@ class Evidence:
             yield {"kind": "verdict", "ok": not found, "findings": found}
         finally:
             self._verifying.release()
+
+    def snapshot(self) -> dict[str, Any]:
+        """Makes a snapshot in the home, for `footfall backup`; what is in it. CannotSnapshot, StoreError."""
+        if self._snapshots is None:
+            raise CannotSnapshot(
+                "log, store or workspace are not in the home: back them up by their own means"
+            )
+        return self._snapshots.take()

@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 
 from query_api.access import Access
 from query_api.answers import write_json
-from query_api.problems import Fault, problem_of, refused
+from query_api.problems import Busy, Fault, problem_of, refused
 from query_api.routes.front import problem_response
 
 _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
@@ -26,6 +26,10 @@ class Evidence(Protocol):
 
     def verify(self, project: str | None, since: str, until: str) -> Iterator[dict[str, Any]]:
         """Lines of JSON; `since` and `until` are months ("202611") or ""."""
+        ...
+
+    def snapshot(self) -> dict[str, Any]:
+        """Makes a snapshot in the home; what is in it."""
         ...
 
 
@@ -47,9 +51,26 @@ def build_proof_routes(access: Access, evidence: Evidence) -> APIRouter:
 
         try:
             first, lines = await asyncio.to_thread(begin)
+        except BlockingIOError as error:  # one at a time
+            return problem_response(Busy(str(error)))
         except Exception as error:  # noqa: BLE001 - becomes an answer
             return problem_response(error)
         return StreamingResponse(_as_text(first, lines), media_type="application/x-ndjson")
+
+    @router.post("/api/v1/snapshots")
+    async def snapshot(request: Request) -> Response:
+        """For `footfall backup` on this machine: the files are in the home, the answer says which."""
+
+        def work() -> bytes:
+            access.everywhere(access.grant(request.headers.get("authorization")))
+            return write_json(evidence.snapshot())
+
+        try:
+            return Response(await asyncio.to_thread(work), media_type="application/json")
+        except BlockingIOError as error:  # one at a time, and only where all data is in the home
+            return problem_response(Busy(str(error)))
+        except Exception as error:  # noqa: BLE001 - becomes an answer
+            return problem_response(error)
 
     return router
 

@@ -1,0 +1,136 @@
+"""A consistent copy of an installation's data while it runs, for a backup.
+
+Between two blocks the processor stands still for as long as the engine takes to freeze its tables (hard
+links, well under a second). The log is copied after that, with nothing truncated in between, and the copy's
+committed offsets are those of the freeze: what was processed later is processed again after a restore, on a store that
+does not have it. So log and store agree, and every record is stored exactly once.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from footfall.eventlog.log import Log
+from footfall.eventlog.sqlite_log import write_offsets
+from footfall.storage.store import Query, Store
+
+FREEZE_NAME = "footfall_backup"
+PLACE = "snapshot"
+"""Where in the home a snapshot is made; whoever takes it away removes it."""
+
+NOT_COPIED = ("events_restamped",)
+"""Tables that only hold what is being worked on."""
+
+_TABLES = """
+SELECT name, engine, create_table_query, if(empty(data_paths), '', data_paths[1])
+FROM system.tables WHERE database = currentDatabase() AND NOT is_temporary
+ORDER BY engine = 'Dictionary', name"""
+
+
+class CannotSnapshot(BlockingIOError):  # noqa: N818 - reads as what it is
+    """The text says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the store: how it is made, and how many rows it had."""
+
+    name: str
+    create: str
+    rows: int
+    has_parts: bool
+
+
+AtRest = Callable[[], AbstractContextManager[Mapping[int, int]]]
+"""Keeps the processor still between two blocks; gives the next offset to process of each log partition."""
+
+
+class Snapshots:
+    """Takes one snapshot at a time of a home with an embedded store and log."""
+
+    def __init__(
+        self,
+        store: Store,
+        log: Log,
+        home: Path,
+        at_rest: AtRest,
+        keeping_log: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        """`keeping_log`: nothing is truncated within."""
+        self._store = store
+        self._log = log
+        self._home = home
+        self._at_rest = at_rest
+        self._keeping_log = keeping_log
+        self._taking = threading.Lock()
+
+    def take(self) -> dict[str, Any]:
+        """Makes `<home>/snapshot`; what is in it. CannotSnapshot, StoreError, OSError."""
+        if not self._taking.acquire(blocking=False):
+            raise CannotSnapshot("a snapshot is being taken: wait for its end")
+        try:
+            with self._keeping_log():
+                return self._take()
+        finally:
+            self._taking.release()
+
+    def _take(self) -> dict[str, Any]:
+        place = self._home / PLACE
+        shutil.rmtree(place, ignore_errors=True)
+        # All of it: a freeze that was killed leaves a counter there that the engine cannot read any more.
+        shutil.rmtree(self._home / "store" / "shadow", ignore_errors=True)
+        place.mkdir(mode=0o700)
+        with self._at_rest() as at_rest:
+            tables = self._freeze(place)
+            positions = dict(at_rest)
+        for folder, name in (("imports", "*.db"), (".", "workspace.db"), ("log", "partition-*.db")):
+            # In this order: what refers to the log is never newer than the log.
+            for file in sorted((self._home / folder).glob(name)):
+                target = place / folder / file.name
+                target.parent.mkdir(exist_ok=True, mode=0o700)
+                copy_database(file, target)
+        write_offsets(place / "log", positions)
+        return {
+            "tables": [
+                {"name": table.name, "create": table.create, "rows": table.rows, "has_parts": table.has_parts}
+                for table in tables
+            ],
+            "positions": {str(partition): offset for partition, offset in positions.items()},
+        }
+
+    def _freeze(self, place: Path) -> list[Table]:
+        tables = []
+        for name, engine, create, path in self._store.rows(Query(_TABLES)).rows:
+            if name in NOT_COPIED:
+                continue
+            has_parts = str(engine).endswith("MergeTree")
+            rows = 0
+            if has_parts:
+                self._store.command(f"ALTER TABLE `{name}` FREEZE WITH NAME '{FREEZE_NAME}'")
+                frozen = self._home / "store" / "shadow" / FREEZE_NAME / Path(*Path(path).parts[-3:])
+                target = place / "store" / str(name)
+                target.parent.mkdir(exist_ok=True, mode=0o700)
+                if frozen.exists():
+                    frozen.rename(target)
+                    # Of the frozen parts: a merge may have changed the table's count already.
+                    rows = sum(int(file.read_text()) for file in target.glob("*/count.txt"))
+            tables.append(Table(str(name), str(create), rows, has_parts))
+        return tables
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """A SQLite file of one moment, also while others write to it."""
+    with closing(apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READWRITE)) as reader:
+        reader.set_busy_timeout(10_000)
+        with closing(apsw.Connection(str(target))) as writer:
+            with writer.backup("main", reader, "main") as copying:
+                copying.step(-1)
+            writer.execute("PRAGMA journal_mode = WAL")

@@ -1,0 +1,130 @@
+"""A store of the first schema, with data in it, becomes one of this version: the answers stay as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from footfall.eventlog.memory_log import MemoryLog
+from footfall.events.identity import ResolutionRules
+from footfall.proof.findings import Checked, Finding
+from footfall.proof.verify import verify
+from footfall.storage.migrate import migrate, read_migrations, statements
+from footfall.storage.opening import open_store
+from footfall.storage.store import Query, Store, StoreError
+from footfall.storage.topology import topology_of
+from tests.processor_world import World, profile, sign_up, track
+
+
+class FirstSchema:
+    """A store as the first version left it: what it has no table or column for is not written."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._columns: dict[str, set[str]] = {}
+        for table, column in store.rows(Query(_COLUMNS)).rows:
+            self._columns.setdefault(table, set()).add(column)
+
+    def insert(self, table: str, rows: pa.Table, token: str) -> None:
+        known = self._columns.get(table)
+        if known is not None:
+            self._store.insert(
+                table, rows.select([name for name in rows.column_names if name in known]), token
+            )
+
+    def rows(self, query: Query, limits: Any = None) -> Any:
+        """Tables that came later are empty here."""
+        try:
+            return self._store.rows(query, limits)
+        except StoreError as error:
+            if "UNKNOWN_TABLE" in str(error):
+                return type("Nothing", (), {"rows": ()})
+            raise
+
+    def stream(self, query: Query, limits: Any = None) -> Iterator[Any]:
+        try:
+            yield from self._store.stream(query, limits)
+        except StoreError as error:
+            if "UNKNOWN_TABLE" not in str(error):
+                raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+_COLUMNS = "SELECT `table`, name FROM system.columns WHERE database = currentDatabase()"
+_PERSONS = """
+SELECT distinct_id,
+    dictGetOrDefault('overrides_map', 'user_key', if(alias_key = 0, user_key, alias_key), user_key)
+FROM events ORDER BY ALL"""
+_ANSWERS = (
+    "SELECT event, count(), uniqExact(user_key), sum(p_amount) FROM events GROUP BY event ORDER BY event",
+    "SELECT user_id, properties FROM profiles FINAL WHERE NOT deleted ORDER BY user_id",
+    "SELECT outcome, reason, sum(count) FROM ledger GROUP BY ALL ORDER BY ALL",
+    "SELECT event, sum(count) FROM event_catalogue GROUP BY event ORDER BY event",
+    _PERSONS,
+)
+
+
+@pytest.fixture
+def old_store(store: Store, store_url: str, new_name: Any, tmp_path: Path) -> Iterator[tuple[Store, Any]]:
+    """An own database with the first migration alone; and its topology."""
+    url = f"{store_url}?database={new_name('upgrade')}"
+    topology = topology_of(url)
+    with closing(open_store(url, scratch=tmp_path / "scratch")) as opened:
+        first = read_migrations()[0]
+        for statement in statements(first.text, topology):
+            opened.command(statement)
+        opened.command(
+            "CREATE TABLE schema_migrations (name String, checksum String, applied_at DateTime DEFAULT now()) "
+            "ENGINE = MergeTree ORDER BY name"
+        )
+        opened.command(
+            f"INSERT INTO schema_migrations (name, checksum) VALUES ('{first.name}', '{first.checksum}')"
+        )
+        yield opened, topology
+        opened.command(f"DROP DATABASE {topology.database} SYNC")
+
+
+def fill(world: World, first: int) -> None:
+    for number in range(first, first + 30):
+        person = f"c{number % 7}"
+        world.append(
+            track("view", f"d{number % 5}", properties={"amount": number, "channel": "app"}),
+            sign_up(f"d{number % 5}", person),
+            profile("set", person, level=number),
+        )
+        if number % 10 == 0:
+            world.process()
+    world.process()
+
+
+def answers(store: Store) -> list[Any]:
+    return [list(store.rows(Query(sql)).rows) for sql in _ANSWERS]
+
+
+def test_a_store_of_the_first_schema_is_migrated_and_answers_as_before(old_store: tuple[Store, Any]) -> None:
+    store, topology = old_store
+    log = MemoryLog(max_bytes=1 << 30)
+    old = World(FirstSchema(store), "default", log=log, partition=0)  # type: ignore[arg-type]
+    fill(old, 0)
+    before = answers(store)
+    assert before[0][1][1] == 30
+    names = migrate(store, topology)
+    assert names == [one.name for one in read_migrations()[1:]]
+    assert migrate(store, topology) == []
+    assert answers(store) == before
+    old.writer.close()
+    new = World(store, "default", log=log, partition=0)
+    fill(new, 30)
+    fill(new, 60)
+    told = list(verify(store, log, lambda _: ResolutionRules()))
+    assert [each for each in told if isinstance(each, Finding)] == []
+    notes = [each.not_compared for each in told if isinstance(each, Checked)]
+    assert any("kept no digests" in note for note in notes)
+    assert answers(store)[0][1][1] == 90
