@@ -1,4 +1,4 @@
-"""A store of the first schema, with data in it, becomes one of this version: the answers stay as they were."""
+"""A store of the first schema, with data in it, becomes one of this version: the answers stay."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ def old_store(store: Store, store_url: str, new_name: Any, tmp_path: Path) -> It
         for statement in statements(first.text, topology):
             opened.command(statement)
         opened.command(
-            "CREATE TABLE schema_migrations (name String, checksum String, applied_at DateTime DEFAULT now()) "
-            "ENGINE = MergeTree ORDER BY name"
+            "CREATE TABLE schema_migrations "
+            "(name String, checksum String, applied_at DateTime DEFAULT now()) ENGINE = MergeTree ORDER BY name"
         )
         opened.command(
             f"INSERT INTO schema_migrations (name, checksum) VALUES ('{first.name}', '{first.checksum}')"

@@ -2,8 +2,8 @@
 
 Between two blocks the processor stands still for as long as the engine takes to freeze its tables (hard
 links, well under a second). The log is copied after that, with nothing truncated in between, and the copy's
-committed offsets are those of the freeze: what was processed later is processed again after a restore, on a store that
-does not have it. So log and store agree, and every record is stored exactly once.
+committed offsets are those of the freeze: what was processed later is processed again after a restore, on a
+store that does not have it. So log and store agree, and every record is stored exactly once.
 """
 
 from __future__ import annotations
