@@ -80,10 +80,8 @@ def old_store(store: Store, store_url: str, new_name: Any, tmp_path: Path) -> It
         first = read_migrations()[0]
         for statement in statements(first.text, topology):
             opened.command(statement)
-        opened.command(
-            "CREATE TABLE schema_migrations "
-            "(name String, checksum String, applied_at DateTime DEFAULT now()) ENGINE = MergeTree ORDER BY name"
-        )
+        columns = "name String, checksum String, applied_at DateTime DEFAULT now()"
+        opened.command(f"CREATE TABLE schema_migrations ({columns}) ENGINE = MergeTree ORDER BY name")
         opened.command(
             f"INSERT INTO schema_migrations (name, checksum) VALUES ('{first.name}', '{first.checksum}')"
         )

@@ -43,7 +43,7 @@ def restore_store(archive: Path, manifest: dict[str, Any], store: Store) -> None
     for table in manifest["tables"]:
         store.command(table["create"])
     for table in manifest["tables"]:
-        if not table["has_parts"]:
+        if table["kind"] != "copied":
             continue
         name = table["name"]
         parts = archive / "store" / name
@@ -55,5 +55,5 @@ def restore_store(archive: Path, manifest: dict[str, Any], store: Store) -> None
         if rows != table["rows"]:
             raise BackupUnusable(f"table {name} has {rows} rows, the backup says {table['rows']}")
     for table in manifest["tables"]:
-        if not table["has_parts"]:
+        if table["kind"] == "dictionary":
             store.command(f"SYSTEM RELOAD DICTIONARY `{table['name']}`")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import apsw
 
@@ -46,7 +46,7 @@ class Table:
     name: str
     create: str
     rows: int
-    has_parts: bool
+    kind: Literal["copied", "empty", "dictionary"]
 
 
 AtRest = Callable[[], AbstractContextManager[Mapping[int, int]]]
@@ -100,7 +100,7 @@ class Snapshots:
         write_offsets(place / "log", positions)
         return {
             "tables": [
-                {"name": table.name, "create": table.create, "rows": table.rows, "has_parts": table.has_parts}
+                {"name": table.name, "create": table.create, "rows": table.rows, "kind": table.kind}
                 for table in tables
             ],
             "positions": {str(partition): offset for partition, offset in positions.items()},
@@ -109,11 +109,13 @@ class Snapshots:
     def _freeze(self, place: Path) -> list[Table]:
         tables = []
         for name, engine, create, path in self._store.rows(Query(_TABLES)).rows:
-            if name in NOT_COPIED:
-                continue
-            has_parts = str(engine).endswith("MergeTree")
+            kind: Literal["copied", "empty", "dictionary"] = "copied"
             rows = 0
-            if has_parts:
+            if engine == "Dictionary":
+                kind = "dictionary"
+            elif name in NOT_COPIED:
+                kind = "empty"
+            else:
                 self._store.command(f"ALTER TABLE `{name}` FREEZE WITH NAME '{FREEZE_NAME}'")
                 frozen = self._home / "store" / "shadow" / FREEZE_NAME / Path(*Path(path).parts[-3:])
                 target = place / "store" / str(name)
@@ -122,7 +124,7 @@ class Snapshots:
                     frozen.rename(target)
                     # Of the frozen parts: a merge may have changed the table's count already.
                     rows = sum(int(file.read_text()) for file in target.glob("*/count.txt"))
-            tables.append(Table(str(name), str(create), rows, has_parts))
+            tables.append(Table(str(name), str(create), rows, kind))
         return tables
 
 
