@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -199,11 +199,6 @@ def check_needs(mapping: FileMapping, columns: Iterable[str]) -> None:
             f"it cannot be told which column is what: write a mapping file with\n  {lines}\n"
             f"and give it with --mapping; the columns are {', '.join(columns)}"
         )
-
-
-def without_types(mapping: FileMapping) -> FileMapping:
-    """Of a file whose lines are records: nothing to map."""
-    return replace(mapping, ids={}, time=None, event=None, event_column=None, properties=None)
 
 
 def _known(given: Mapping[str, Any], allowed: tuple[str, ...], where: str) -> None:
