@@ -279,9 +279,20 @@ def describe() -> dict[str, Any]:
         "info": {"title": "Footfall query API", "version": __version__},
         "paths": _query_paths() | _other_paths(),
         "components": {
-            "schemas": schemas["$defs"] | {"Problem": PROBLEM},
+            "schemas": _referred(schemas["$defs"], {spec.__name__ for spec, _ in wanted})
+            | {"Problem": PROBLEM},
             "securitySchemes": {"secret_key": {"type": "http", "scheme": "bearer"}},
         },
+    }
+
+
+def _referred(schemas: dict[str, Any], asked: set[str]) -> dict[str, Any]:
+    """Without what nothing refers to: models of values that come as text, such as a node's id."""
+    text = str(schemas)
+    return {
+        name: schema
+        for name, schema in schemas.items()
+        if name in asked or f"'#/components/schemas/{name}'" in text
     }
 
 
