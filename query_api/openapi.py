@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Final
 
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from footfall import __version__
@@ -269,18 +270,22 @@ PROBLEM: Final = {
 def describe() -> dict[str, Any]:
     """The whole document."""
     specs = [spec for analysis in ANALYSES.values() for spec in (analysis.spec, analysis.users_spec)]
-    wanted = [
-        (spec, "validation")
-        for spec in (*specs, ProjectSpec, ProjectChange, VirtualEvent, WordSpec, ReplaySpec)
-    ]
+    bodies: tuple[type[BaseModel], ...] = (
+        *specs,
+        ProjectSpec,
+        ProjectChange,
+        VirtualEvent,
+        WordSpec,
+        ReplaySpec,
+    )
+    wanted = [(body, "validation") for body in bodies]
     _, schemas = models_json_schema(wanted, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
     return {
         "openapi": "3.1.0",
         "info": {"title": "Footfall query API", "version": __version__},
         "paths": _query_paths() | _other_paths(),
         "components": {
-            "schemas": _referred(schemas["$defs"], {spec.__name__ for spec, _ in wanted})
-            | {"Problem": PROBLEM},
+            "schemas": _referred(schemas["$defs"], {body.__name__ for body in bodies}) | {"Problem": PROBLEM},
             "securitySchemes": {"secret_key": {"type": "http", "scheme": "bearer"}},
         },
     }
