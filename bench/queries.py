@@ -1,4 +1,4 @@
-"""What funnels and retention cost, as the query API computes them, beside a raw scan of the same rows.
+"""What funnels, retention and paths cost, as the query API computes them, beside a raw scan of the same rows.
 
 The limit is `SELECT sum(cityHash64(user_key, time, event))` with the query's filter, in the same store and
 run: about the least that any query can do that looks at every event of every user. A funnel is the whole
@@ -81,6 +81,7 @@ def measure(home: Path, effort: Effort, progress: Progress) -> Iterator[Section]
         ask = ask_with(engine.one_thread, 1)
         yield _funnels(engine.one_thread, ask, effort)
         yield _retention(engine.one_thread, ask, effort)
+        yield _paths(engine.one_thread, ask, effort)
         yield _identity(engine.one_thread, ask, effort)
         yield _growth(ask, ask_with(engine.two_threads, 2), effort)
 
@@ -227,6 +228,67 @@ def _retention(store: Store, ask: Ask, effort: Effort) -> Section:
     mean = ask(retention(), "retention")["mean"]
     notes = [f"mean by day: {[round(rate, 4) for rate in mean]}", f"{DAYS} days; CPU time of one thread"]
     return Section(f"Retention, {effort.events:,} events", rows, notes)
+
+
+# All events: what is read is the table itself, sorted by person, not the projection.
+_RAW_TRACK = """
+SELECT sum(cityHash64({columns})) FROM events
+WHERE project = {{project:String}} AND type = 'track'
+  AND time >= fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
+  AND time < fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')"""
+_PATH_STEPS = 10
+_PATHS: dict[str, dict[str, Any]] = {
+    "by event": {},
+    "from app_start": {"start": "app_start"},
+    "by screen": {"node": {"property": "$screen_name"}},
+    "by screen, cleaned and grouped": {
+        "node": {"property": "$screen_name"},
+        "clean": [{"pattern": "^com[.]bank[.]", "replace": ""}, {"pattern": "[0-9]+", "replace": "n"}],
+        "groups": ["fund_*"],
+    },
+}
+"""What is asked of paths."""
+
+
+def paths(**more: Any) -> dict[str, Any]:
+    """The body of a paths query over the last 30 days."""
+    start, end = time_range(DAYS)
+    range_ = {"from": start.isoformat(), "to": end.isoformat()}
+    return {"project": WHOLE, "range": range_, "max_steps": _PATH_STEPS, "refresh": True, **more}
+
+
+def _paths(store: Store, ask: Ask, effort: Effort) -> Section:
+    start, end = time_range(DAYS)
+    times = {"start": _milliseconds(start), "end": _milliseconds(end)}
+    raw = {
+        "raw": "user_key, time, event",
+        "same columns": "user_key, alias_key, time, seq, event_key, event",
+    }
+    cases: dict[str, Callable[[], object]] = {
+        name: partial(store.rows, Query(_RAW_TRACK.format(columns=columns), {"project": WHOLE, **times}))
+        for name, columns in raw.items()
+    }
+    cases |= {name: partial(ask, paths(**more), "paths") for name, more in _PATHS.items()}
+    seconds = median_seconds(cases, effort.rounds, cpu_clock)
+    label = f"paths of {_PATH_STEPS} steps"
+    rows = [
+        _row(f"{label}, {name} / raw scan", seconds, name, "raw", Target("<=", 2, "x")) for name in _PATHS
+    ]
+    rows += [
+        _row(
+            f"{label}, {name} / raw scan of all columns that paths read",
+            seconds,
+            name,
+            "same columns",
+            Target("<=", 2, "x"),
+        )
+        for name in ("by event", "from app_start")
+    ]
+    answer = ask(paths(start="app_start"), "paths")
+    notes = [
+        f"{answer['sessions']:,} sessions from app_start; all events of {DAYS} days; CPU time of one thread"
+    ]
+    return Section(f"Paths, {effort.events:,} events", rows, notes)
 
 
 def _identity(store: Store, ask: Ask, effort: Effort) -> Section:

@@ -43,9 +43,17 @@ def test_the_demo_shows_answers_equal_to_the_reference(tmp_path: Path, ports: di
     ended = run("demo", "--exit", "--events", "6000", FOOTFALL_HOME=str(tmp_path), **ports)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert list(tmp_path.iterdir()) == []
-    assert ended.stdout.count("equal  ") == 6
+    assert ended.stdout.count("equal  ") == 7
     assert "DIFFERENT" not in ended.stdout
-    for text in ("purchase_fund", "week 4", "crash wave drawn", "received", "99 % region", "records/s"):
+    for text in (
+        "purchase_fund",
+        "week 4",
+        "Top paths",
+        "crash wave drawn",
+        "received",
+        "99 % region",
+        "records/s",
+    ):
         assert text in ended.stdout
 
 

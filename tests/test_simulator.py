@@ -18,6 +18,7 @@ from footfall.simulator.reference import (
     Range,
     count_events,
     count_funnel,
+    count_links,
     count_retention,
     resolve_persons,
     sum_property,
@@ -326,6 +327,21 @@ def test_the_reference_counts_who_comes_back_by_interval() -> None:
     ]
     cells = count_retention(events, "register", "view_fund", [0, 10, 20, 30, 40], 2)
     assert cells == [[1, 0, 1], [1, 0, 1]]
+
+
+def test_the_reference_counts_links_of_paths_by_their_place() -> None:
+    events = [
+        tell("p", "register", 0),
+        tell("p", "register", 5),
+        tell("p", "view_fund", 10),
+        tell("p", "register", 30),
+        tell("p", "view_fund", 39),
+        tell("q", "view_fund", 0),
+        tell("q", "register", 1),
+        tell("q", "bind_card", 2),
+    ]
+    links = count_links(events, ("register", "view_fund", "bind_card"), 20, 2, EVERYTHING)
+    assert links == {("1_register", "2_view_fund"): (2, 1), ("1_view_fund", "2_register"): (1, 1)}
 
 
 def test_the_reference_leaves_out_what_is_refused_or_out_of_range() -> None:

@@ -12,7 +12,14 @@ from footfall.cli.demo_system import RunningSystem
 from footfall.cli.demo_traffic import Traffic
 from footfall.simulator import FUNNEL, Bank
 from footfall.simulator.event import Event
-from footfall.simulator.reference import Range, count_events, count_funnel, count_retention, sum_property
+from footfall.simulator.reference import (
+    Range,
+    count_events,
+    count_funnel,
+    count_links,
+    count_retention,
+    sum_property,
+)
 from footfall.simulator.region import Region, compare_with_drawn
 from footfall.simulator.truth import DAY_MS, HOUR_MS, WINDOW_DAYS
 
@@ -20,6 +27,9 @@ CELL = ("channel", "$app_version")
 COMES_BACK = ("register", "$AppStart")
 RETENTION_WEEKS = 4
 WEEK_MS = 7 * DAY_MS
+PATH_EVENTS = (*FUNNEL, "transfer", "apply_loan")
+PATH_STEPS = 5
+MOST_LINKS = 1_000
 EPOCH_AFTER_MONDAY_MS = 3 * DAY_MS + 8 * HOUR_MS
 """1970 began on a Thursday, in Shanghai eight hours before it did in UTC."""
 
@@ -51,6 +61,19 @@ class RetentionAnswer:
             row["values"] == counted[: len(row["values"])] and not any(counted[len(row["values"]) :])
             for row, counted in zip(self.rows, self.reference, strict=True)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class PathsAnswer:
+    """`links` as the query API gives them, the heaviest first; `reference` has times and persons of each."""
+
+    links: list[dict[str, Any]]
+    reference: dict[tuple[str, str], tuple[int, int]]
+
+    @property
+    def agrees(self) -> bool:
+        found = {(link["source"], link["target"]): (link["count"], link["users"]) for link in self.links}
+        return found == self.reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +123,7 @@ class Answers:
     cells_agree: bool
     region: Region
     retention: RetentionAnswer
+    paths: PathsAnswer
     crashes: CrashAnswer
     purchased: tuple[Decimal, Decimal]  # as answered, as counted
     ledger: LedgerAnswer
@@ -111,6 +135,7 @@ class Answers:
             and all(answer.agrees for answer in self.by_channel.values())
             and self.cells_agree
             and self.retention.agrees
+            and self.paths.agrees
             and self.crashes.found == self.crashes.reference
             and self.purchased[0] == self.purchased[1]
             and self.ledger.agrees
@@ -138,6 +163,7 @@ def ask_everything(bank: Bank, system: RunningSystem, traffic: Traffic) -> Answe
         cells_agree=by_cell == count_funnel(events, FUNNEL, window_ms, counted, CELL),
         region=compare_with_drawn(bank, {(key[0], key[1]): users for key, users in by_cell.items()}),
         retention=_ask_retention(system, counted, events),
+        paths=_ask_paths(system, counted, events),
         crashes=CrashAnswer(
             _ask_crashes(system, counted), count_events(events, "AppCrashed", counted, "$app_version")
         ),
@@ -173,6 +199,19 @@ def _ask_retention(system: RunningSystem, counted: Range, events: list[Event]) -
     edges = _weeks(counted)
     reference = count_retention(events, start, back, edges, len(edges) - 1 - RETENTION_WEEKS)
     return RetentionAnswer(answer["rows"], answer["mean"], reference)
+
+
+def _ask_paths(system: RunningSystem, counted: Range, events: list[Event]) -> PathsAnswer:
+    """What follows what, until a day passes without any of it."""
+    query = {
+        "range": {"from": _instant(counted.from_ms), "to": _instant(counted.to_ms)},
+        "events": [{"event": list(PATH_EVENTS)}],
+        "session_gap_seconds": DAY_MS // 1_000,
+        "max_steps": PATH_STEPS,
+        "limit": MOST_LINKS,
+    }
+    links = system.ask("paths", query)["links"]
+    return PathsAnswer(links, count_links(events, PATH_EVENTS, DAY_MS, PATH_STEPS, counted))
 
 
 def _weeks(counted: Range) -> list[int]:

@@ -16,6 +16,7 @@ from footfall.cli.demo_answers import (
     CrashAnswer,
     FunnelAnswer,
     LedgerAnswer,
+    PathsAnswer,
     RetentionAnswer,
 )
 from footfall.cli.demo_system import RunningSystem
@@ -25,6 +26,7 @@ from footfall.simulator.region import Region
 from footfall.simulator.truth import DAY_MS, WINDOW_DAYS
 
 _FULL_BAR = 16
+_TOP_LINKS = 8
 
 
 def show_answers(console: Console, bank: Bank, answers: Answers) -> None:
@@ -39,6 +41,9 @@ def show_answers(console: Console, bank: Bank, answers: Answers) -> None:
     console.print()
     console.print(_retention_table(answers.retention))
     console.print(_verdict(answers.retention.agrees, "retention = reference model, cell by cell"))
+    console.print()
+    console.print(_paths_table(answers.paths))
+    console.print(_verdict(answers.paths.agrees, "paths = reference model, link by link"))
     console.print()
     console.print(_crash_table(answers.crashes, bank))
     console.print(
@@ -138,6 +143,26 @@ def _retention_table(answer: RetentionAnswer) -> Table:
         table.add_row(row["bucket"], _matching(row["size"], reference[0]), *cells)
     table.add_section()
     table.add_row("all that began", "", *(f"{rate:.1%}" for rate in answer.mean[1:]))
+    return table
+
+
+def _paths_table(answer: PathsAnswer) -> Table:
+    """The heaviest links."""
+    table = _table(
+        "Top paths: what follows what, within a day", "step", "times", "reference", "persons", "mean"
+    )
+    table.add_column("")
+    most = answer.links[0]["count"] if answer.links else 1
+    for link in answer.links[:_TOP_LINKS]:
+        times, _ = answer.reference.get((link["source"], link["target"]), (0, 0))
+        table.add_row(
+            f"{link['source']} → {link['target']}",
+            f"{link['count']:,}",
+            _reference(times, link["count"]),
+            f"{link['users']:,}",
+            _duration(link["average_seconds"]),
+            "█" * round(_FULL_BAR * link["count"] / most),
+        )
     return table
 
 

@@ -113,6 +113,42 @@ def count_retention(
     return cells
 
 
+def count_links(
+    events: Sequence[Event], names: Sequence[str], gap_ms: int, most_steps: int, counted: Range
+) -> dict[tuple[str, str], tuple[int, int]]:
+    """How often, and by how many persons, `"2_bind_card"` follows `"1_register"`, and so on.
+
+    A path is a person's events of these names until so long nothing happens; runs of one name are one node.
+    """
+    owners = resolve_persons(events)
+    by_person: dict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        if event.event in names and not event.refused and event.time_ms in counted:
+            by_person[owners.get(event.distinct_id, event.distinct_id)].append(event)
+    times: Counter[tuple[str, str]] = Counter()
+    persons: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for person, own in by_person.items():
+        own.sort(key=lambda event: event.time_ms)
+        for path in _paths(own, gap_ms):
+            nodes = [f"{step}_{name}" for step, name in enumerate(path[:most_steps], start=1)]
+            for link in pairwise(nodes):
+                times[link] += 1
+                persons[link].add(person)
+    return {link: (count, len(persons[link])) for link, count in times.items()}
+
+
+def _paths(own: Sequence[Event], gap_ms: int) -> list[list[str]]:
+    paths: list[list[str]] = []
+    last: Event | None = None
+    for event in own:
+        if last is None or event.time_ms - last.time_ms >= gap_ms:
+            paths.append([])
+        if not paths[-1] or paths[-1][-1] != event.event:
+            paths[-1].append(str(event.event))
+        last = event
+    return paths
+
+
 def sum_property(events: Iterable[Event], name: str, property_name: str, counted: Range) -> Decimal:
     """The exact sum of a property whose values are whole fen."""
     return sum(
