@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -198,12 +199,16 @@ def test_processes_that_start_together_share_one_workspace(tmp_path: Path) -> No
         workspace.close()
     """
     command = [sys.executable, "-c", textwrap.dedent(script)]
-    together = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)
-    ]
-    for process in together:
-        output, errors = process.communicate(timeout=60)
-        assert (process.returncode, output) == (0, "['default']\n"), errors
+    with ExitStack() as ended:
+        together = [
+            ended.enter_context(
+                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            )
+            for _ in range(4)
+        ]
+        said = [process.communicate() for process in together]
+    codes = [process.returncode for process in together]
+    assert (codes, [output for output, _ in said]) == ([0] * 4, ["['default']\n"] * 4), said
 
 
 @pytest.mark.parametrize(
