@@ -40,6 +40,16 @@ def footfall(home: Path, *arguments: object, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
+_LOSE_ONE = """
+import sys
+from pathlib import Path
+from footfall.storage.opening import open_store
+store = open_store(f"chdb://{sys.argv[1]}/store", scratch=Path(sys.argv[1]) / "scratch")
+store.command("ALTER TABLE events DELETE WHERE log_offset = 5 AND seq = 3 SETTINGS mutations_sync = 2")
+store.close()
+"""
+
+
 class Load:
     """Sends numbered events, one request after the other, and knows which were accepted."""
 
@@ -135,6 +145,10 @@ def test_a_backup_of_a_stopped_home_restores(taken: Path, tmp_path: Path) -> Non
     home = tmp_path / "home"
     footfall(home, "restore", taken / "again")
     assert "Nothing is lost" in footfall(home, "verify")
+    subprocess.run([sys.executable, "-c", _LOSE_ONE, str(home)], env=environment_of(home), check=True)
+    said = footfall(home, "verify", code=1)
+    assert "LOST events 0:5:3 " in said
+    assert "1 findings" in said
 
 
 def test_it_does_not_restore_over_data(taken: Path, tmp_path: Path) -> None:
