@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from query_world import Event, World
 
+import query_api.analyses.paths as paths_analysis
 from footfall.storage.store import Store
+from query_api.scan import TooManyNames, scan_paths
 
 NOON = 1_780_000_000_000
 MINUTE = 60_000
@@ -401,6 +403,42 @@ async def test_explain_shows_the_queries_and_runs_none(world: World) -> None:
     assert [query["purpose"].split()[1] for query in answer["queries"]] == ["rows", "nodes'", "texts"]
     assert "$pageview" in answer["queries"][0]["parameters"].values()
     assert "replaceRegexpAll" not in answer["queries"][0]["sql"], "names are cleaned once each, not by row"
+
+
+# ---- names ----
+
+
+async def test_too_many_names_are_told_apart_by_their_labels(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put(*pages("a", "/fund/1", "/fund/2", "/me/"))
+    body = {"node": {"property": "$url"}, "groups": ["/fund/*"], "start": "/fund/*"}
+    expected = await ask(world, **body, refresh=True)
+    asked = []
+
+    def scan(blocks: Any, plan: Any, read_labels: Any, **limits: Any) -> Any:
+        asked.append(plan)
+        if len(asked) == 1:
+            raise TooManyNames
+        return scan_paths(blocks, plan, read_labels, **limits)
+
+    monkeypatch.setattr(paths_analysis, "scan_paths", scan)
+    assert await ask(world, **body, refresh=True) == expected
+    assert len(asked) == 2
+    assert nodes_of(expected) == {"1_/fund/*": (1, 1, 1, 0), "2_/me": (1, 1, 0, 1)}
+    asked.clear()
+    problem = await world.post(
+        "/api/v1/query/paths", {"range": RANGE, "node": {"property": "$url"}, "refresh": True}, status=422
+    )
+    assert problem["code"] == "too_expensive"
+    assert "1,000,000 different names" in problem["detail"]
+
+
+async def test_an_event_that_the_catalogue_does_not_know_yet_is_found(world: World) -> None:
+    world.put(*visits("a", "home"))
+    await ask(world)  # the catalogue is read and kept until something more is processed
+    world.put(*visits("a", "brand_new", start=NOON + MINUTE), committed=False)
+    assert links_of(await ask(world, refresh=True)) == {"1_home -> 2_brand_new": 1}
 
 
 # ---- refusals ----

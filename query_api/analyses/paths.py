@@ -42,6 +42,7 @@ from query_api.sql.node_names import MIDDLE, NodeNameSql, hash_of, point_names
 from query_api.store_reader import StoreReader
 
 MAX_ACTORS_LISTED = 200_000
+MAX_KNOWN = 5_000
 _TRIES = 3
 _START, _END, _MIDDLE, _SOURCE, _TARGET = (1 << bit for bit in range(5))
 
@@ -96,7 +97,12 @@ def people_sql(names: NodeNameSql, actors: Sequence[int]) -> str:
 
 
 def _labels(names: NodeNameSql) -> str:
-    """A row a different name, with its label."""
+    """A row a different name, with its label; names of events are known without reading rows."""
+    if names.known is not None:
+        known = names.sql.parameters.texts(names.known)
+        return (
+            f"SELECT name, toString({names.label('name')}) AS label FROM (SELECT arrayJoin({known}) AS name)"
+        )
     rows = _rows(names).replace("\n", "\n        ")
     return f"""SELECT name, toString({names.label("name")}) AS label FROM (
         SELECT DISTINCT toString({names.name()}) AS name
@@ -191,12 +197,12 @@ def _asked(spec: PathsSpec, scope: Scope, ask: Callable[[NodeNameSql], T]) -> T:
 
     By labels each row's name is cleaned. Where rows go away meanwhile, it is asked again.
     """
-    by_label = False
+    by_label, known = False, _known_names(spec, scope)
     for _ in range(_TRIES):
         try:
-            return ask(NodeNameSql(EventSql(scope), spec, by_label))
+            return ask(NodeNameSql(EventSql(scope), spec, by_label, known))
         except NamesMovedError:
-            continue
+            known = None
         except TooManyNames:
             if by_label or not (spec.clean or spec.groups):
                 break
@@ -206,6 +212,12 @@ def _asked(spec: PathsSpec, scope: Scope, ask: Callable[[NodeNameSql], T]) -> T:
     raise TooExpensive(
         f"the nodes have more than {MAX_NAMES:,} different names: clean or group them, or read fewer events"
     )
+
+
+def _known_names(spec: PathsSpec, scope: Scope) -> tuple[str, ...] | None:
+    """All names that nodes can have, where nodes are events, as of when the catalogue was read."""
+    events = scope.catalogue.events
+    return tuple(sorted(events)) if spec.node is None and 0 < len(events) <= MAX_KNOWN else None
 
 
 def answer(spec: PathsSpec, scope: Scope, reader: StoreReader) -> dict[str, Any]:
@@ -281,7 +293,7 @@ def _persons_of(sql: NodeNameSql, reader: StoreReader, actors: NDArray[np.uint64
 
 def explain(spec: PathsSpec, scope: Scope) -> list[Explained]:
     """The query that feeds the scanner, and those that name the nodes."""
-    names = NodeNameSql(EventSql(scope), spec)
+    names = NodeNameSql(EventSql(scope), spec, known=_known_names(spec, scope))
     query = names.sql.parameters.query
     return [
         Explained("the rows that are scanned", query(rows_sql(names))),

@@ -22,11 +22,13 @@ class NodeNameSql:
     """Writes SQL of names and labels, for one query over events.
 
     `by_label`: rows carry their label's hash instead, where there are too many names to tell apart.
+    `known`: all names that rows can have, if that can be told without reading them.
     """
 
     sql: EventSql
     spec: PathsSpec
     by_label: bool = False
+    known: tuple[str, ...] | None = None
 
     def hash(self) -> str:
         """UInt64, never 0: the hash of a row's name."""
