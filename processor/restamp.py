@@ -198,6 +198,7 @@ class Restamper:
         if standstill != copy.copied:
             self._copy(copy.partition, f"NOT {_done(copy.copied)} AND {_done(standstill)}")
             copy.copied = standstill
+        is_whole = self._is_whole(copy)
         with self._between_blocks() as standstill:
             if standstill is None:
                 return
@@ -206,14 +207,14 @@ class Restamper:
                 copy.copied = standstill
             stored = self._count(_ROWS_OF_PARTITION, copy.partition)
             copied = self._count(_ROWS_OF_COPY, copy.partition)
-            if stored == copied:
+            if is_whole and stored == copied:
                 reach("R2")
                 version = int(self._store.rows(Query(_NEXT_VERSION)).rows[0][0])
                 self._replace_for_certain(RestampRow(copy.partition, version, "planned", stored), stop)
                 current.replaced_at = self._monotonic()
         current.copy = None
         self._store.command(f"ALTER TABLE events_restamped DROP PARTITION ID '{copy.partition}'")
-        if stored != copied:
+        if not is_whole or stored != copied:
             # Rows were deleted meanwhile (or copied twice): what was copied is not what there is.
             _log.info("restamp.again", partition=copy.partition, stored=stored, copied=copied)
             current.todo.append((copy.partition, copy.wrong))
@@ -224,12 +225,30 @@ class Restamper:
             self._metrics.rows.inc(copy.wrong)
 
     def _copy(self, partition: str, condition: str) -> None:
+        # In the inner query user_key is the stamp: beside REPLACE it is taken for the person now, who may be
+        # another one when the next slice is copied.
         self._store.command(
             f"INSERT INTO events_restamped SELECT * REPLACE ({_PERSON} AS user_key, "  # noqa: S608 - ours
-            f"if({_PERSON} = {_OWN}, 0, {_OWN}) AS alias_key) FROM events "
-            f"WHERE _partition_id = '{partition}' AND {condition} "
+            f"if({_PERSON} = {_OWN}, 0, {_OWN}) AS alias_key) FROM (SELECT * FROM events "
+            f"WHERE _partition_id = '{partition}' AND {condition}) "
             "SETTINGS max_threads = 1, max_insert_threads = 1, insert_deduplicate = 0"
         )
+
+    def _is_whole(self, copy: _Copy) -> bool:
+        """Whether the copy has each row of the blocks that were done then, once."""
+        tables = (("events", _done(copy.copied)), ("events_restamped", "1"))
+        sums = {
+            self._store.rows(
+                Query(
+                    "SELECT count(), sum(cityHash64(log_partition, log_offset, seq, event_key)), "  # noqa: S608
+                    f"sum(cityHash64({_OWN}, log_partition, log_offset, seq)) FROM {table} "
+                    f"WHERE _partition_id = {{partition:String}} AND {condition} SETTINGS max_threads = 1",
+                    {"partition": copy.partition},
+                )
+            ).rows[0]
+            for table, condition in tables
+        }
+        return len(sums) == 1
 
     def _replace_for_certain(self, plan: RestampRow, stop: threading.Event) -> None:
         """The step itself. It holds up all inserts until it is sure that it was done, or not begun.
