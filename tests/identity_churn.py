@@ -70,7 +70,7 @@ def churn(world: World, identities: int, seed: int, *, quiet_points: int = 5) ->
     options = RestampOptions(
         from_overrides=max(10, identities // 20),
         after_seconds=1e9,
-        rows_per_turn=20_000,
+        rows_per_turn=max(50, identities // 2),
         longest_query_seconds=0,
     )
     at_work = Restamper(world.store, world.processor, clock=lambda: world.now, options=options)
