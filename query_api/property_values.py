@@ -29,6 +29,6 @@ def read_value(text: str, type_: PropertyType | None) -> PropertyValue:
 def _read_list(text: str) -> PropertyValue:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # a text that came instead of a list: thousands of brackets, say
         return text
     return value if all(isinstance(element, str) for element in value) else text

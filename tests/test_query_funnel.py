@@ -389,6 +389,15 @@ async def test_users_who_never_reach_the_step_are_in_no_group(world: World) -> N
     assert groups == {(None,): [1, 1], ("SH",): [1, 1]}
 
 
+async def test_a_profile_without_the_value_and_no_profile_are_one_group(world: World) -> None:
+    world.put(*path("ann", "register", "bind_card"), *path("bob", "register"), *path("cat", "register"))
+    world.put_profiles({"ann": {"age": 7}, "cat": {"city": "SH"}})
+    breakdown = {"properties": ["city"], "of": "user"}
+    result = await world.funnel({"range": OCTOBER, "steps": STEPS[:2], "breakdown": breakdown})
+    groups = [(group["key"], users_of(group["steps"])) for group in result["groups"]]
+    assert groups == [([None], [2, 1]), (["SH"], [1, 0])]
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3, 4])
 async def test_a_value_called_other_counts_with_the_rest(world: World, limit: int) -> None:
     channels = ["$other", "$other", "$other", "a", "a", "b"]

@@ -265,6 +265,24 @@ async def test_splits_by_profiles_alone_and_with_values_of_events(world: World) 
     assert await people(world, "2026-10-01", 1, "lost", key=["北京"], breakdown=by_city) == ["bob"]
 
 
+async def test_a_profile_without_the_value_and_no_profile_are_one_group(world: World) -> None:
+    world.put(*visits("ann", 1, 2), *visits("bob", 1), *visits("cat", 1, city="?"))
+    world.put_profiles({"ann": {"age": 7}, "cat": {"city": "北京"}})
+    by_city = [{"property": "city", "of": "user"}]
+    result = await ask(world, breakdown=by_city)
+    assert keys_of(result["groups"]) == [[None], ["北京"]]
+    assert values_of(result["groups"][0])[0] == [2, 1, 0, 0]
+    assert await people(world, "2026-10-01", 0, key=[None], breakdown=by_city) == ["ann", "bob"]
+    both = await ask(world, breakdown=["city", *by_city, {"property": "tier", "of": "user"}])
+    assert keys_of(both["groups"]) == [[None, None, None], ["?", "北京", None]]
+
+
+async def test_a_text_that_only_begins_like_a_list_is_a_key(world: World) -> None:
+    world.put(*visits("ann", 1, tags=["a"]), *visits("bob", 1, tags="[" * 5_000))
+    groups = (await ask(world, breakdown=["tags"]))["groups"]
+    assert keys_of(groups) == [[["a"]], ["[" * 5_000]]
+
+
 async def test_more_values_than_can_be_listed_are_told_apart(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from query_api.scope import Scope
 from query_api.spec.breakdown import Part
 from query_api.sql.events import EventSql
 from query_api.store_reader import StoreReader
-from query_api.value_codes import Codes, ValueCodes
+from query_api.value_codes import MISSING, Codes, ValueCodes
 
 Rows = NDArray[np.int64]
 
@@ -79,11 +79,13 @@ def join_texts(parts: Sequence[Part], of_event: Sequence[str], of_user: Sequence
 
 
 def profiles_sql(sql: EventSql, parts: Sequence[Part], columns: str) -> str:
-    """Of all current profiles: the person and the value's hash, or the texts by hash."""
-    key = sql.key(parts)
-    return (
-        f"SELECT {columns} FROM {sql.profiles(f'SELECT user_key, {key} AS text, {hash_sql(key)} AS value')}"
-    )
+    """Of all current profiles: the person and the value's hash, or the texts by hash.
+
+    A profile without the values is as one that is not there: both are in the group of missing values.
+    """
+    key, nothing = sql.key(parts), sql.parameters.text(join_key([""] * len(parts)))
+    value = f"if(text = {nothing}, {MISSING}, {hash_sql('text')})"
+    return f"SELECT {columns} FROM {sql.profiles(f'SELECT user_key, {key} AS text, {value} AS value')}"
 
 
 def values_of_users(
