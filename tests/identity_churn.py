@@ -15,6 +15,8 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
+from structlog.testing import capture_logs
+
 from footfall.storage.migrate import migrate
 from footfall.storage.opening import open_store
 from footfall.storage.topology import Topology
@@ -59,12 +61,20 @@ class Figures:
     most_overrides: int = 0
     overrides_left: int = 0
     passes: int = 0
+    copied_again: int = 0  # months whose copy was not what there was, though nothing was deleted
     seconds: float = 0.0
     slowest_turn_seconds: float = 0.0
 
 
 def churn(world: World, identities: int, seed: int, *, quiet_points: int = 5) -> Figures:
     """AssertionError at the first quiet point whose answers are not the model's."""
+    with capture_logs() as lines:
+        figures = _churn(world, identities, seed, quiet_points)
+    figures.copied_again = sum(line["event"] == "restamp.again" for line in lines)
+    return figures
+
+
+def _churn(world: World, identities: int, seed: int, quiet_points: int) -> Figures:
     random = Random(seed)
     groups = [Group(number) for number in range(max(1, identities // DEVICES))]
     options = RestampOptions(
