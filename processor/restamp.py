@@ -2,7 +2,7 @@
 
 A pass: the overrides up to a moment are taken; each partition of `events` with rows that they correct is
 copied slice by slice, with corrected stamps, and replaced by its copy in one step between two blocks
-(docs/adr); when no query can be reading the parts that were replaced any more, the overrides are deleted. At
+(ADR 0013); when no query can be reading the parts that were replaced any more, the overrides are deleted. At
 every moment a row's person is the same: before the step by its override, after it by its stamp, while the
 override still stands.
 

@@ -1,9 +1,9 @@
-"""The sequence scanner: walks each actor's events once and says how deep into a funnel they got, and when.
+"""The sequence scanner: walks each actor's events once, for funnels, retention and paths.
 
 ClickHouse filters and projects; what depends on the order of a person's events happens here (ADR 0003).
 `funnel_plan` has what goes in and comes out, `native` is what runs, `oracle` is what it means;
-`retention_plan` and `native_retention` are the same for retention (ADR 0008), and for paths
-`paths_plan`, `native_paths` and `oracle_paths`.
+`retention_plan` and `native_retention` are the same for retention (ADR 0008), `paths_plan`,
+`native_paths` and `oracle_paths` for paths (ADR 0011).
 """
 
 from __future__ import annotations

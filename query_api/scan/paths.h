@@ -1,4 +1,5 @@
-/* Paths: what paths.c and Python (native_paths.py) share. The meaning is in oracle_paths.py. */
+/* Paths: what paths.c and Python (native_paths.py) share. The meaning is in oracle_paths.py; the reasons
+ * are in docs/adr/0011-paths.md. */
 #ifndef FOOTFALL_PATHS_H
 #define FOOTFALL_PATHS_H
 
