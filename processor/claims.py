@@ -28,7 +28,6 @@ ANONYMOUS_IDENTITIES = (
 """Declared identities that stand for a device or browser: what `track_id_bind` binds to the login."""
 
 _IDENTITY_TYPES = ("track_signup", "track_id_bind", "track_id_unbind")
-_BINDING_TYPES = ("track_signup", "track_id_bind")
 
 
 class Claims(NamedTuple):

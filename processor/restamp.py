@@ -90,7 +90,6 @@ class Restamper:
         clock: Callable[[], int],
         options: RestampOptions | None = None,
         metrics: RestampMetrics | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`clock` gives epoch ms, as the processor's."""
         self._store = store
@@ -100,7 +99,6 @@ class Restamper:
         self._clock = clock
         self._options = options or RestampOptions()
         self._metrics = metrics
-        self._monotonic = monotonic
         self._pass: _Pass | None = None
         self._reload_is_due = False
 
@@ -123,7 +121,7 @@ class Restamper:
     def run(self, stop: threading.Event) -> None:
         """Works until `stop` is set, within its share of the time."""
         while not stop.is_set():
-            began = self._monotonic()
+            began = time.monotonic()
             try:
                 worked = self.turn(stop)
             except Unsure as error:
@@ -133,7 +131,7 @@ class Restamper:
                 _log.warning("restamp.given_up_for_now", error=f"{type(error).__name__}: {error}")
                 self.give_up()
                 worked = False
-            took = self._monotonic() - began
+            took = time.monotonic() - began
             stop.wait(took * (1 / self._options.share - 1) if worked else self._options.poll_seconds)
 
     def turn(self, stop: threading.Event | None = None) -> bool:
@@ -211,7 +209,7 @@ class Restamper:
                 reach("R2")
                 version = int(self._store.rows(Query(_NEXT_VERSION)).rows[0][0])
                 self._replace_for_certain(RestampRow(copy.partition, version, "planned", stored), stop)
-                current.replaced_at = self._monotonic()
+                current.replaced_at = time.monotonic()
         current.copy = None
         self._store.command(f"ALTER TABLE events_restamped DROP PARTITION ID '{copy.partition}'")
         if not is_whole or stored != copied:
@@ -293,7 +291,7 @@ class Restamper:
         """Once no query can be reading what was replaced."""
         replaced_at = current.replaced_at
         if replaced_at is not None:
-            left = self._options.longest_query_seconds - (self._monotonic() - replaced_at)
+            left = self._options.longest_query_seconds - (time.monotonic() - replaced_at)
             if left > 0:
                 return False
         reach("R5")

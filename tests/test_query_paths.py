@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from query_world import Event, World
 
 import query_api.analyses.paths as paths_analysis
 from footfall.storage.store import Store
 from query_api.scan import TooManyNames, scan_paths
+from tests.query_world import Event, World
 
 NOON = 1_780_000_000_000
 MINUTE = 60_000

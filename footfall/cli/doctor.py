@@ -201,9 +201,7 @@ def _look_at_store(settings: Settings) -> str:
 
     with opened_store(settings) as store:
         names = [migration.name for migration in pending(store, topology_of(settings.store_url))]
-        broken = store.rows(
-            Query("SELECT count() FROM system.detached_parts WHERE reason LIKE 'broken%'")
-        ).rows
+        broken = store.rows(Query(_BROKEN_PARTS)).rows
     if broken[0][0]:
         raise StoreError(
             f"{broken[0][0]} parts of tables were damaged and put aside (detached): restore the home from a "

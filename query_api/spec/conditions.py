@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
 
@@ -16,7 +16,6 @@ Operator = Literal[
     "gt", "gte", "lt", "lte", "between", "is_set", "is_not_set", "is_true", "is_false",
     "before", "after", "within_last",
 ]  # fmt: skip
-OPERATORS: tuple[Operator, ...] = get_args(Operator)
 
 Owner = Literal["event", "user", "cohort", "item"]
 """Whose property: the event's own, the user's current profile's, an item's; cohorts come later."""

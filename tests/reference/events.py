@@ -15,7 +15,6 @@ from tests.reference.identity import Claim, persons
 Record = Mapping[str, Any]
 
 NOBODY_IDS = {"", "null", "none", "undefined", "0", "guest", "anonymous", "[object object]"}
-IDENTITY_TYPES = {"track_signup", "track_id_bind", "track_id_unbind"}
 
 
 @dataclass(frozen=True)

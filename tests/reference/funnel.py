@@ -20,7 +20,6 @@ from tests.reference.selection import Body, events_read, key_of, order_of, perio
 from tests.reference.trends import bucket_of, list_buckets
 
 Key = tuple[Any, ...]
-Way = tuple[int, ...]  # indexes of the events of each step done
 
 _UNITS_MS = {"second": 1_000, "minute": 60_000, "hour": 3_600_000, "day": 86_400_000, "week": 7 * 86_400_000}
 
