@@ -5,13 +5,15 @@ store, and what still waits is counted from the log records that lie there. So r
 + rejected + queued is a check of one part by others.
 
 The store is read first and only up to the offsets that it had then; the rest of the log is what waits. Read
-the other way round, records processed in between would be counted twice or not at all.
+the other way round, records processed in between would be counted twice or not at all. Records that were
+processed and also truncated in between are missed: then all is read again.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +25,7 @@ from query_api.answers import instant
 MINUTE_MS = 60_000
 MAX_MINUTES = 20_000
 _READ_BYTES = 8 << 20
+_ATTEMPTS = 10
 
 _PROCESSED = """
 SELECT log_partition, max(last_offset) + 1 FROM ingest_blocks WHERE state = 'done' GROUP BY log_partition
@@ -67,8 +70,22 @@ class Account:
         }
 
 
+class _Truncated(Exception):  # noqa: N818 - reads as what it is
+    """Records that waited are gone from the log."""
+
+
 def read_ledger(store: Store, log: Log, project: str, data_until: int) -> dict[str, Any]:
     """`{"total", "minutes": [{"minute", "door", ...}], "data_until"}`: the newest MAX_MINUTES, ascending."""
+    for _ in range(_ATTEMPTS):
+        with suppress(_Truncated):
+            return _read_ledger(store, log, project, data_until)
+    # What is truncated but never processed is lost: the ledger stays open by as much.
+    return _read_ledger(store, log, project, data_until, may_miss=True)
+
+
+def _read_ledger(
+    store: Store, log: Log, project: str, data_until: int, *, may_miss: bool = False
+) -> dict[str, Any]:
     accounts: dict[tuple[int, str], Account] = defaultdict(Account)  # by epoch minute and door
     processed = {int(partition): int(end) for partition, end in store.rows(Query(_PROCESSED)).rows}
     parameters: dict[str, Parameter] = {
@@ -83,7 +100,8 @@ def read_ledger(store: Store, log: Log, project: str, data_until: int) -> dict[s
         for tally in tallies:
             if tally.project == project:
                 accounts[tally.minute, tally.door].received += tally.count
-        for minute, door, count in _waiting(log, partition, processed.get(partition, 0), end, project):
+        first = processed.get(partition, 0)
+        for minute, door, count in _waiting(log, partition, first, end, project, may_miss=may_miss):
             accounts[minute, door].queued += count
     return {
         "total": _total(accounts.values()).as_json(),
@@ -95,8 +113,13 @@ def read_ledger(store: Store, log: Log, project: str, data_until: int) -> dict[s
     }
 
 
-def _waiting(log: Log, partition: int, first: int, end: int, project: str) -> Iterator[tuple[int, str, int]]:
-    """Minute, door and count of the project's log records from offset `first` to before `end`."""
+def _waiting(
+    log: Log, partition: int, first: int, end: int, project: str, *, may_miss: bool
+) -> Iterator[tuple[int, str, int]]:
+    """Minute, door and count of the project's log records from offset `first` to before `end`.
+
+    Raises _Truncated where one of them is gone, unless they may be missed.
+    """
     offset = first
     while offset < end:
         try:
@@ -104,6 +127,8 @@ def _waiting(log: Log, partition: int, first: int, end: int, project: str) -> It
         except DamagedRecord as error:  # counted as received, waits for a repair: shows as an open ledger
             offset = error.offset + 1
             continue
+        if not may_miss and (not records or records[0].offset > offset):
+            raise _Truncated
         if not records:
             return
         for record in records:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, cast
 
 import pytest
 
+from footfall.eventlog.log import Log
 from footfall.workspace import Project
+from query_api.ledger import read_ledger
 from query_api.run import ANALYSES
 from tests.system import SECRET_KEY, WRITE_KEY, System
 
@@ -194,6 +197,37 @@ async def test_the_ledger_is_closed_at_every_moment(system: System) -> None:
         ("2026-11-30T00:53:00.000Z", "native", 4)
     ]
     assert answer["data_until"] == "2026-11-30T00:53:20.000Z"
+
+
+async def test_the_ledger_is_closed_when_what_waited_is_gone_meanwhile(system: System) -> None:
+    class Hasty:
+        """A log whose records are processed and truncated just before one looks."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(system.log, name)
+
+        def tallies_and_end(self, partition: int) -> Any:
+            before = system.log.tallies_and_end(partition)
+            while system.processor.step():
+                pass
+            system.log.truncate(partition, before[1])
+            return before
+
+    await system.send(event("buy", "ann"), event("buy", "bob"), {"event": "buy"})
+    ledger = await asyncio.to_thread(read_ledger, system.store, cast(Log, Hasty()), "default", 0)
+    assert ledger["total"] == {
+        "received": 3, "stored": 2, "duplicate": 0, "rejected": {"missing_field": 1}, "queued": 0
+    }  # fmt: skip
+
+
+async def test_what_was_never_processed_and_is_gone_leaves_the_ledger_open(system: System) -> None:
+    await system.send(event("buy", "ann"))
+    (partition,) = system.log.partitions()
+    system.log.commit(partition, 1)
+    system.log.truncate(partition, 1)
+    assert await system.ledger() == {
+        "received": 1, "stored": 0, "duplicate": 0, "rejected": {}, "queued": 0
+    }  # fmt: skip
 
 
 async def test_ledgers_of_projects_are_kept_apart(system: System) -> None:
