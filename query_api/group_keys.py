@@ -62,9 +62,9 @@ class GroupKeys:
 
 
 def split_key(text: str, parts: int) -> list[str]:
-    """The parts of a key's text."""
-    if parts == 1:
-        return [text]
+    """The parts of a key's text; all missing of '', the text of a value that went while it was read."""
+    if parts == 1 or not text:
+        return [text] * parts
     found, rest = [], text.encode()
     for _ in range(parts):
         length, _, rest = rest.partition(b":")

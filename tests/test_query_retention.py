@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from footfall.storage.store import Query, Store
+from query_api.value_codes import ValueCodes
 from tests.query_world import Event, World, keys_of
 
 DAYS = {"from": "2026-10-01", "to": "2026-10-03"}
@@ -275,6 +276,17 @@ async def test_a_profile_without_the_value_and_no_profile_are_one_group(world: W
     assert await people(world, "2026-10-01", 0, key=[None], breakdown=by_city) == ["ann", "bob"]
     both = await ask(world, breakdown=["city", *by_city, {"property": "tier", "of": "user"}])
     assert keys_of(both["groups"]) == [[None, None, None], ["?", "北京", None]]
+
+
+async def test_a_profile_that_changes_while_it_is_read_is_no_error(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put(*visits("ann", 1, 2))
+    world.put_profiles({"ann": {"age": 7}})
+    texts = ValueCodes.texts
+    monkeypatch.setattr(ValueCodes, "texts", lambda codes, _read: texts(codes, dict))
+    result = await ask(world, breakdown=[{"property": name, "of": "user"} for name in ("age", "city")])
+    assert keys_of(result["groups"]) == [[None, None]]
 
 
 async def test_a_text_that_only_begins_like_a_list_is_a_key(world: World) -> None:
