@@ -12,19 +12,17 @@ processed and also truncated in between are missed: then all is read again.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from footfall.eventlog.log import DamagedRecord, Log
-from footfall.events.log_record import MalformedLogRecord, read_header
+from footfall.eventlog.log import Log
+from footfall.eventlog.waiting import Truncated, waiting_headers
 from footfall.storage.store import Parameter, Query, Store
 from query_api.answers import instant
 
 MINUTE_MS = 60_000
 MAX_MINUTES = 20_000
-_READ_BYTES = 8 << 20
 _ATTEMPTS = 10
 
 _PROCESSED = """
@@ -70,14 +68,10 @@ class Account:
         }
 
 
-class _Truncated(Exception):  # noqa: N818 - reads as what it is
-    """Records that waited are gone from the log."""
-
-
 def read_ledger(store: Store, log: Log, project: str, data_until: int) -> dict[str, Any]:
     """`{"total", "minutes": [{"minute", "door", ...}], "data_until"}`: the newest MAX_MINUTES, ascending."""
     for _ in range(_ATTEMPTS):
-        with suppress(_Truncated):
+        with suppress(Truncated):
             return _read_ledger(store, log, project, data_until)
     # What is truncated but never processed is lost: the ledger stays open by as much.
     return _read_ledger(store, log, project, data_until, may_miss=True)
@@ -100,9 +94,9 @@ def _read_ledger(
         for tally in tallies:
             if tally.project == project:
                 accounts[tally.minute, tally.door].received += tally.count
-        first = processed.get(partition, 0)
-        for minute, door, count in _waiting(log, partition, first, end, project, may_miss=may_miss):
-            accounts[minute, door].queued += count
+        for header in waiting_headers(log, partition, processed.get(partition, 0), end, may_miss=may_miss):
+            if header.project == project:
+                accounts[header.received_at // MINUTE_MS, header.door].queued += header.count
     return {
         "total": _total(accounts.values()).as_json(),
         "minutes": [
@@ -111,45 +105,3 @@ def _read_ledger(
         ],
         "data_until": instant(data_until),
     }
-
-
-def _waiting(
-    log: Log, partition: int, first: int, end: int, project: str, *, may_miss: bool
-) -> Iterator[tuple[int, str, int]]:
-    """Minute, door and count of the project's log records from offset `first` to before `end`.
-
-    Raises _Truncated where one of them is gone, unless they may be missed.
-    """
-    offset = first
-    while offset < end:
-        try:
-            records = log.read(partition, offset, _READ_BYTES)
-        except DamagedRecord as error:  # counted as received, waits for a repair: shows as an open ledger
-            offset = error.offset + 1
-            continue
-        if not may_miss and (not records or records[0].offset > offset):
-            raise _Truncated
-        if not records:
-            return
-        for record in records:
-            if record.offset >= end:
-                return
-            try:
-                header = read_header(record.payload)
-            except MalformedLogRecord:
-                continue
-            if header.project == project:
-                yield header.received_at // MINUTE_MS, header.door, header.count
-        offset = records[-1].offset + 1
-
-
-def _total(accounts: Any) -> Account:
-    total = Account()
-    for account in accounts:
-        total.received += account.received
-        total.stored += account.stored
-        total.duplicate += account.duplicate
-        total.queued += account.queued
-        for reason, count in account.rejected.items():
-            total.rejected[reason] += count
-    return total

@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from footfall.eventlog.log import DamagedRecord, Log
-from footfall.events.log_record import MalformedLogRecord, read_header
+from footfall.eventlog.log import Log
+from footfall.eventlog.waiting import waiting_headers
 from footfall.proof.findings import Finding
 from footfall.proof.horizon import Horizon
 from footfall.storage.digests import DIGEST_VERSION
 from footfall.storage.store import Parameter, Query, Store
 
-_READ_BYTES = 8 << 20
 _MOST = 1_000
 _ENDS = "transform(toUInt64(log_partition), {partitions:Array(UInt64)}, {ends:Array(UInt64)}, 0)"
 
@@ -96,8 +95,8 @@ def _compare_arrivals(store: Store, log: Log, horizon: Horizon, project: str | N
         tallies, end = log.tallies_and_end(partition)
         for tally in tallies:
             counted[partition, tally.project, tally.door, tally.minute] += tally.count
-        for place, count in _waiting(log, partition, horizon.ends.get(partition, 0), end):
-            booked[place] += count
+        for header in waiting_headers(log, partition, horizon.ends.get(partition, 0), end, may_miss=True):
+            booked[partition, header.project, header.door, header.received_at // 60_000] += header.count
     for partition in sorted(horizon.ends.keys() - set(partitions)):
         yield Finding(
             "log", "lost", f"partition {partition}", "the log has no such partition, the store has its rows"
@@ -111,25 +110,3 @@ def _compare_arrivals(store: Store, log: Log, horizon: Horizon, project: str | N
                 f"the ledger and what waits have {booked[place]}"
             )
             yield Finding("ledger", "count", f"partition {partition}", message, of)
-
-
-def _waiting(log: Log, partition: int, first: int, end: int) -> Iterator[tuple[Place, int]]:
-    """The counts of the log records from offset `first` to before `end`."""
-    offset = first
-    while offset < end:
-        try:
-            records = log.read(partition, offset, _READ_BYTES)
-        except DamagedRecord as damage:
-            offset = damage.offset + 1
-            continue
-        if not records:
-            return
-        for record in records:
-            if record.offset >= end:
-                return
-            try:
-                header = read_header(record.payload)
-            except MalformedLogRecord:
-                continue
-            yield (partition, header.project, header.door, header.received_at // 60_000), header.count
-        offset = records[-1].offset + 1

@@ -168,11 +168,7 @@ class _Scanner:
             )  # fmt: skip
             return status
 
-        if threads == 1:
-            statuses = [walk_range(0)]
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                statuses = list(pool.map(walk_range, range(threads)))
+        statuses = walk_in_threads(walk_range, threads)
         parts = [self._take(part) for part in found]  # before any error, so that no column leaks
         for status in statuses:
             self._check(status)
@@ -238,6 +234,14 @@ def _join(parts: list[FunnelScan], events: int) -> FunnelScan:
         events=events,
         operations=sum(part.operations for part in parts),
     )
+
+
+def walk_in_threads(walk: Callable[[int], int], threads: int) -> list[int]:
+    """What `walk` says of the ranges 0 to `threads` - 1, each in a thread of its own."""
+    if threads == 1:
+        return [walk(0)]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(walk, range(threads)))
 
 
 def own_memory(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -21,6 +20,7 @@ from query_api.scan.native import (
     contiguous,
     load_library,
     own_memory,
+    walk_in_threads,
 )
 from query_api.scan.retention_plan import RetentionPlan, RetentionScan
 
@@ -159,11 +159,7 @@ class _Scanner:
             )  # fmt: skip
             return status
 
-        if threads == 1:
-            statuses = [walk_range(0)]
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                statuses = list(pool.map(walk_range, range(threads)))
+        statuses = walk_in_threads(walk_range, threads)
         entries = [self._take(part) for part in found]  # before any error, so that no column leaks
         for status in statuses:
             self._check(status)
