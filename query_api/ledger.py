@@ -105,3 +105,15 @@ def _read_ledger(
         ],
         "data_until": instant(data_until),
     }
+
+
+def _total(accounts: Any) -> Account:
+    total = Account()
+    for account in accounts:
+        total.received += account.received
+        total.stored += account.stored
+        total.duplicate += account.duplicate
+        total.queued += account.queued
+        for reason, count in account.rejected.items():
+            total.rejected[reason] += count
+    return total

@@ -8,20 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
 import query_api.analyses.funnel as funnel_analysis
-import query_api.run
-from footfall.storage.store import Query, Store
+from footfall.storage.store import Store
 from query_api.analyses import trends as trends_analysis
-from query_api.buckets import Calendar
 from query_api.scan import NO_VALUE, Block, FunnelPlan, FunnelScan, scan_funnel
-from query_api.store_reader import StoreReader
 from tests.populations import HOUR, NOON, RANGE, Body, make_person, tell
 from tests.reference.events import Event
+from tests.seeding import PERSON_NOW, Mistake, Patch, days_of_24_hours, in_sql, in_zone
 from tests.truth import Footfall, compare_funnel, compare_trends, deliver, running
 
 PEOPLE = [
@@ -59,9 +56,6 @@ TRENDS: Sequence[Body] = (
      "where": [{"property": "amount", "op": "lt", "value": 12.34}]},
 )  # fmt: skip
 
-Patch = pytest.MonkeyPatch
-Mistake = Callable[[Patch], None]
-
 
 @pytest.fixture(scope="module")
 def footfall(store: Store, store_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Footfall]:
@@ -79,26 +73,6 @@ def compare_all(footfall: Footfall, project: str, events: Sequence[Event]) -> No
         compare_funnel(footfall, project, events, body)
     for body in TRENDS:
         compare_trends(footfall, project, events, body)
-
-
-# ---- mistakes in the SQL ----
-
-
-def in_sql(*changes: tuple[str, str]) -> Mistake:
-    """The SQL says something else; the text to change must be there."""
-
-    def put(patch: Patch) -> None:
-        def changed(query: Query) -> Query:
-            sql = query.sql
-            for correct, wrong in changes:
-                sql = sql.replace(correct, wrong)
-            return replace(query, sql=sql)
-
-        rows, stream = StoreReader.rows, StoreReader.stream
-        patch.setattr(StoreReader, "rows", lambda self, query: rows(self, changed(query)))
-        patch.setattr(StoreReader, "stream", lambda self, query: stream(self, changed(query)))
-
-    return put
 
 
 # ---- mistakes around the scanner ----
@@ -163,31 +137,6 @@ def reverse_ranks(ranks: Any) -> Any:
     return ranks and (lambda: ranks()[::-1].copy() if len(ranks()) < 2 else len(ranks()) - 1 - ranks())
 
 
-def in_zone(name: str) -> Mistake:
-    def put(patch: Patch) -> None:
-        calendar = query_api.run._calendar
-        patch.setattr(
-            query_api.run, "_calendar", lambda *given: replace(calendar(*given), zone=ZoneInfo(name))
-        )
-
-    return put
-
-
-def days_of_24_hours(patch: Patch) -> None:
-    def buckets(self: Calendar, period: Any, interval: Any) -> Any:
-        found = whole(self, period, interval)
-        if interval != "day":
-            return found
-        start = found[0].start
-        return [
-            replace(b, start=start + i * 86_400_000, end=start + (i + 1) * 86_400_000)
-            for i, b in enumerate(found)
-        ]
-
-    whole = Calendar.buckets
-    patch.setattr(Calendar, "buckets", buckets)
-
-
 def total_is_a_sum_of_buckets(patch: Patch) -> None:
     def read(*given: Any, **named: Any) -> Any:
         return {
@@ -207,8 +156,6 @@ def no_other_group(patch: Patch) -> None:
         lambda *given, **named: [g for g in whole(*given, **named) if g.key != "$"],
     )
 
-
-PERSON_NOW = "dictGetOrDefault('overrides_map', 'user_key', if(alias_key = 0, user_key, alias_key), user_key)"
 
 MISTAKES: dict[str, Mistake] = {
     "the window's end is excluded": in_scan(window_ms=lambda ms: ms - 1),

@@ -14,12 +14,12 @@ import pytest
 
 import query_api.analyses.paths as paths_analysis
 import query_api.sql.node_names as node_names
-from footfall.storage.store import Query, Store
+from footfall.storage.store import Store
 from query_api.analyses import paths_figures
 from query_api.scan import Labels, PathBlock, PathsPlan, PathsScan, scan_paths
-from query_api.store_reader import StoreReader
 from tests.populations import NOON, RANGE, SECOND, Body, Person, make_person, on_pages, tell
 from tests.reference.paths import paths
+from tests.seeding import PERSON_NOW, Mistake, Patch, in_sql
 from tests.truth import TIMEZONE, Footfall, compare_paths, deliver, running
 
 
@@ -58,9 +58,6 @@ BODIES: Sequence[Body] = (
      "actor": {"property": "channel"}, "limit": 1000},
 )  # fmt: skip
 
-Patch = pytest.MonkeyPatch
-Mistake = Callable[[Patch], None]
-
 
 @pytest.fixture(scope="module")
 def footfall(store: Store, store_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Footfall]:
@@ -86,20 +83,6 @@ def held(footfall: Footfall) -> Held:
 def compare_all(footfall: Footfall, held: Held) -> None:
     for body, expected in zip(BODIES, held.expected, strict=True):
         compare_paths(footfall, held.project, (), body, expected)
-
-
-def in_sql(correct: str, wrong: str) -> Mistake:
-    """The SQL says something else."""
-
-    def put(patch: Patch) -> None:
-        def changed(query: Query) -> Query:
-            return replace(query, sql=query.sql.replace(correct, wrong))
-
-        rows, stream = StoreReader.rows, StoreReader.stream
-        patch.setattr(StoreReader, "rows", lambda self, query: rows(self, changed(query)))
-        patch.setattr(StoreReader, "stream", lambda self, query: stream(self, changed(query)))
-
-    return put
 
 
 def in_scan(
@@ -162,8 +145,6 @@ def the_last_group_wins(patch: Patch) -> None:
     patch.setattr(node_names.NodeNameSql, "_labelled", labelled)
 
 
-PERSON_NOW = "dictGetOrDefault('overrides_map', 'user_key', if(alias_key = 0, user_key, alias_key), user_key)"
-
 MISTAKES: dict[str, Mistake] = {
     "a gap of exactly so long does not end a session": in_scan(gap_ms=lambda ms: ms + 1),
     "a gap a millisecond shorter ends a session": in_scan(gap_ms=lambda ms: ms - 1),
@@ -183,14 +164,14 @@ MISTAKES: dict[str, Mistake] = {
     "the middle is called as another node": in_scan(
         labels=lambda labels: replace(labels, middle=len(labels.ends) - 1)
     ),
-    "overrides are ignored": in_sql(PERSON_NOW, "user_key"),
-    "identity records are always selected": in_sql("type = 'track'", "1"),
-    "nobody has paths": in_sql(f"{PERSON_NOW} AS actor", f"greatest({PERSON_NOW}, 1) AS actor"),
-    "slashes stay": in_sql("LIKE '_%/'", "LIKE '_%//'"),
-    "a lone slash goes, too": in_sql("LIKE '_%/'", "LIKE '%/'"),
-    "a missing value is an empty name": in_sql("if(isNotNull(`p_page`)", "if(1"),
-    "the property names every event": in_sql(" AND event IN ({p", " AND 1 OR event IN ({p"),
-    "cleaning is done once a name": in_sql("replaceRegexpAll", "replaceRegexpOne"),
+    "overrides are ignored": in_sql((PERSON_NOW, "user_key")),
+    "identity records are always selected": in_sql(("type = 'track'", "1")),
+    "nobody has paths": in_sql((f"{PERSON_NOW} AS actor", f"greatest({PERSON_NOW}, 1) AS actor")),
+    "slashes stay": in_sql(("LIKE '_%/'", "LIKE '_%//'")),
+    "a lone slash goes, too": in_sql(("LIKE '_%/'", "LIKE '%/'")),
+    "a missing value is an empty name": in_sql(("if(isNotNull(`p_page`)", "if(1")),
+    "the property names every event": in_sql((" AND event IN ({p", " AND 1 OR event IN ({p")),
+    "cleaning is done once a name": in_sql(("replaceRegexpAll", "replaceRegexpOne")),
     "groups do not see what was cleaned": groups_before_cleaning,
     "the last group wins": the_last_group_wins,
     "users are counted once a session": in_scan(found=count_actors_by_session),

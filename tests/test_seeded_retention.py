@@ -17,7 +17,7 @@ from query_api.analyses.retention_intervals import Intervals
 from query_api.scan import ENTERS, NAMED, RETURNS, Block, RetentionPlan, RetentionScan, scan_retention
 from tests.populations import ANCHORS, DAY, HOUR, NOON, RANGE, Body, make_person, tell
 from tests.reference.events import Event
-from tests.test_seeded_mistakes import PERSON_NOW, Mistake, Patch, days_of_24_hours, in_sql, in_zone
+from tests.seeding import PERSON_NOW, Mistake, Patch, days_of_24_hours, in_sql, in_zone
 from tests.truth import Footfall, compare_retention, deliver, running
 
 MIDNIGHT = ANCHORS[0]  # in Berlin, where the range begins
