@@ -260,6 +260,12 @@ def field_path(location: Iterable[str | int]) -> str:
     return path
 
 
+_IN_WORDS_OF_JSON = {  # by pydantic's type of error and, of lists, how many are needed
+    ("model_type", None): "an object was expected",
+    ("model_attributes_type", None): "an object was expected",
+    ("tuple_type", None): "a list was expected",
+    ("too_short", 1): "at least one is needed",
+}
 _QUOTED = re.compile(r"'([^']*)'")
 
 
@@ -283,12 +289,9 @@ def _fault(detail: ErrorDetails) -> Fault:
             return Fault(path, "unknown_value", message, given, allowed, nearest_word(given, allowed))
         case "missing":
             return Fault(path, "missing_field", "this field is needed")
-        case "model_type" | "model_attributes_type":
-            return Fault(path, "invalid_value", "an object was expected", given)
-        case "tuple_type":
-            return Fault(path, "invalid_value", "a list was expected", given)
-        case _:
-            return Fault(path, "invalid_value", detail["msg"].removeprefix("Value error, "), given)
+        case type_:
+            message = _IN_WORDS_OF_JSON.get((type_, context.get("min_length")), detail["msg"])
+            return Fault(path, "invalid_value", message.removeprefix("Value error, "), given)
 
 
 def _is_echo(detail: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:

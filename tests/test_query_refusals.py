@@ -123,6 +123,7 @@ CASES: list[tuple[str, dict[str, Any], str, str, str | None]] = [
     ("funnel/users", {**FUNNEL, "cell": {"step": 1, "key": ["a"]}}, "cell.key", "invalid_value", None),
     ("retention", {}, "start", "missing_field", None),
     ("retention", {"start": {"event": "a"}}, "return", "missing_field", None),
+    ("retention/users", {**RETENTION, "range": {"from": "2026-10-01", "to": "2026-10-01"}, "cell": {"bucket": "2026-10-1"}}, "cell.bucket", "unknown_value", "2026-10-01"),
     ("retention", {**RETENTION, "retrun": {"event": "buy"}}, "retrun", "unknown_field", "return"),
     ("retention", {**RETENTION, "return_": {"event": "buy"}}, "return_", "unknown_field", "return"),
     ("retention", {**RETENTION, "total_intervals": 7}, "total_intervals", "unknown_field", "periods"),
@@ -178,6 +179,12 @@ async def test_names_the_field_and_the_nearest_spelling(
         assert nearest in problem["detail"]
 
 
+@pytest.mark.parametrize(("path", "field"), [("trends", "series"), ("paths", "events")])
+async def test_an_empty_list_is_refused_in_words_of_json(world: World, path: str, field: str) -> None:
+    problem = await world.post(f"/api/v1/query/{path}", {field: []}, status=422)
+    assert problem["detail"] == f"{field}: at least one is needed"
+
+
 @pytest.mark.parametrize("option", ["hold", "correlate"])
 @pytest.mark.parametrize("given", [0, False, {}, "", 1, ["fund_id"]], ids=repr)
 async def test_only_null_and_an_empty_list_ask_for_nothing(world: World, option: str, given: Any) -> None:
@@ -208,9 +215,8 @@ async def test_shows_what_was_given_in_the_field(
     assert problem["given"] == problem["errors"][0]["given"] == given
 
 
-@pytest.mark.parametrize("strategy", ["one_to_one", "global"])
-async def test_strategies_of_the_contract_are_not_built_yet(world: World, strategy: str) -> None:
-    body = {"name": "refusals-strategy", "identity": {"strategy": strategy}}
+async def test_a_strategy_of_the_contract_is_not_built_yet(world: World) -> None:
+    body = {"name": "refusals-strategy", "identity": {"strategy": "global"}}
     problem = await world.post("/api/v1/projects", body, status=422)
     assert (problem["field"], problem["code"]) == ("identity.strategy", "not_implemented")
 

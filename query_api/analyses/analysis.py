@@ -11,7 +11,11 @@ from query_api.buckets import Bucket
 from query_api.problems import Fault, refused
 from query_api.scope import Scope
 from query_api.spec.query import QuerySpec
+from query_api.spec.spellings import nearest_word
 from query_api.store_reader import StoreReader
+
+MAX_COMPARED = 1_000
+"""With so many names of buckets a misspelt one is compared: there may be tens of thousands."""
 
 
 class Explained(NamedTuple):
@@ -45,7 +49,8 @@ def place_of_bucket(name: str, buckets: Sequence[Bucket]) -> int:
     names = [bucket.name for bucket in buckets]
     if name not in names:
         message = f"{name!r} is no bucket of this query"
-        raise refused([Fault("cell.bucket", "unknown_value", message, name, names)])
+        near = nearest_word(name, names[:MAX_COMPARED])
+        raise refused([Fault("cell.bucket", "unknown_value", message, name, names, near)])
     return names.index(name)
 
 
