@@ -22,7 +22,7 @@ from footfall.events.log_record import Header, write_log_record
 from footfall.events.names import KnownNames
 from footfall.events.reasons import Reason
 from footfall.events.record import Record, event_time, read_records
-from footfall.events.verdicts import NATIVE, SENSORS, Judge
+from footfall.events.verdicts import IMPORT, NATIVE, SENSORS, Judge
 from footfall.storage.sealing import CannotUnseal, Sealer, dead_letter_place
 from footfall.storage.store import Parameter, Query, Store
 from query_api.answers import instant
@@ -34,6 +34,7 @@ PARTITION = 9_200
 DOOR = "replay"
 _REQUESTS_AT_ONCE = 200
 _SHOWN = 100
+_DOORS = {door.name: door for door in (NATIVE, SENSORS, IMPORT)}
 
 _LETTERS = """
 SELECT log_partition, log_offset, seq, toUnixTimestamp64Milli(received_at), door, reason, field, message,
@@ -302,7 +303,7 @@ class Letters:
             raw = replay.fix.apply(self._unseal(letter))
         except (CannotUnseal, FixDoesNotFit) as error:
             return _Mended(letter, problem=f"fix: {error}")
-        judge = Judge(SENSORS if letter.door == "sensors" else NATIVE, self._names)
+        judge = Judge(_DOORS.get(letter.door, NATIVE), self._names)
         judged = judge.judge_elements([_time_free(raw) if replay.time_free else raw], letter.received_at)
         if judged.refusals:
             refusal = judged.refusals[0]

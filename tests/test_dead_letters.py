@@ -6,6 +6,7 @@ import asyncio
 import json
 from contextlib import suppress
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from footfall.proof.findings import Finding
 from footfall.proof.verify import rules_in, verify
 from processor.loop import Processor
 from query_api.fixes import FixDoesNotFit, InvalidFix, parse_fix
+from tests.importing import import_file
 from tests.system import WRITE_KEY, System
 
 NOON = 1_795_000_000_000
@@ -112,6 +114,17 @@ async def test_limits_of_time_are_lifted_by_choice_and_the_time_stays(system: Sy
     assert system.rows("SELECT toUnixTimestamp64Milli(time) FROM events WHERE event = 'old'") == [
         (NOON - 400 * DAY,)
     ]
+    await closed(system)
+
+
+async def test_a_mended_row_of_an_import_may_be_of_any_age(system: System, tmp_path: Path) -> None:
+    system.clock.freeze(NOON)
+    file = tmp_path / "old.csv"
+    file.write_text("distinct_id,event,time\na,buy,2015-03-01\nb,1 bad,2015-03-02\n")
+    await import_file(system, file)
+    assert (await replay(system, all=True, fix='set /event = "good"'))["replayed"] == 1
+    sql = "SELECT toString(toDate(time, 'Asia/Shanghai')) FROM events WHERE event = 'good'"
+    assert system.rows(sql) == [("2015-03-02",)]
     await closed(system)
 
 

@@ -13,7 +13,7 @@ from footfall.events.keys import KeyedHash
 from footfall.events.log_record import Header, Refusal, write_log_record
 from footfall.events.names import KnownNames
 from footfall.events.reasons import Reason
-from footfall.events.record import Record, split_array
+from footfall.events.record import Record, raw_bytes, split_array
 from footfall.events.verdicts import IMPORT, SENSORS_EXPORT, Judge, Verdicts, wrap_raw
 from footfall.importing.journal import Effects, Journal, RejectedRow
 from footfall.importing.records import RecordWriter
@@ -204,7 +204,7 @@ def rejected_rows(judged: Judged) -> list[RejectedRow]:
     return [
         RejectedRow(
             judged.lines[refusal.index], refusal.reason, refusal.field, refusal.message,
-            bytes(elements[refusal.index])[:4096],
+            raw_bytes(elements[refusal.index])[:4096],
         )
         for refusal in judged.verdicts.refusals
     ]  # fmt: skip

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,11 +20,17 @@ import apsw
 
 from footfall.eventlog.log import Log
 from footfall.eventlog.sqlite_log import write_offsets
+from footfall.eventlog.sqlite_partition import file_name
 from footfall.storage.store import Query, Store
 
 FREEZE_NAME = "footfall_backup"
 PLACE = "snapshot"
 """Where in the home a snapshot is made; whoever takes it away removes it."""
+
+_IMPORTS_LOG = file_name(9_100)  # IMPORT_PARTITION of footfall.importing, which lies above
+_ANNOUNCED = "SELECT pending_offset FROM position WHERE pending_offset IS NOT NULL"
+_END = "SELECT end_offset FROM state"
+_TRIES = 1_000
 
 NOT_COPIED = ("events_restamped",)
 """Tables that only hold what is being worked on."""
@@ -91,12 +97,12 @@ class Snapshots:
         with self._at_rest() as at_rest:
             tables = self._freeze(place)
             positions = dict(at_rest)
-        for folder, name in (("imports", "*.db"), (".", "workspace.db"), ("log", "partition-*.db")):
-            # In this order: what refers to the log is never newer than the log.
-            for file in sorted((self._home / folder).glob(name)):
-                target = place / folder / file.name
-                target.parent.mkdir(exist_ok=True, mode=0o700)
-                copy_database(file, target)
+        # In this order: what refers to the log is never newer than the log.
+        copy_database(self._home / "workspace.db", place / "workspace.db")
+        copy_imports(self._home, place)
+        for file in sorted((self._home / "log").glob("partition-*.db")):
+            if file.name != _IMPORTS_LOG:
+                copy_database(file, place / "log" / file.name)
         write_offsets(place / "log", positions)
         return {
             "tables": [
@@ -128,11 +134,54 @@ class Snapshots:
         return tables
 
 
+def copy_imports(home: Path, place: Path) -> None:
+    """Saved positions of imports and the log of imports, of one moment. With a log that has more batches than
+    the position knows of, the import would go on too early in the copy, and bring those rows again.
+    """
+    with ExitStack() as opened:
+        log = [_reader(file, opened) for file in (home / "log").glob(_IMPORTS_LOG)]
+        journals = [_reader(file, opened) for file in sorted((home / "imports").glob("*.db"))]
+        for _ in range(_TRIES):
+            if _begun_together(journals, log):
+                break
+            for reader in (*journals, *log):
+                reader.execute("ROLLBACK")
+        for reader in (*journals, *log):  # after so many tries as they are: repeats are recognised for days
+            target = place / Path(reader.filename).relative_to(home.resolve())
+            _copy(reader, target)
+
+
+def _begun_together(journals: Sequence[apsw.Connection], log: Sequence[apsw.Connection]) -> bool:
+    """Begins to read all; whether the log has no batch behind the one that a journal announced last."""
+    announced: list[int] = []
+    for journal in journals:
+        journal.execute("BEGIN")
+        with suppress(apsw.SQLError):  # no table yet: it is being made
+            announced += [each for (each,) in journal.execute(_ANNOUNCED)]
+    end = 0
+    for partition in log:
+        partition.execute("BEGIN")
+        end = next(iter(partition.execute(_END)))[0]
+    return all(offset >= end - 1 for offset in announced)
+
+
 def copy_database(source: Path, target: Path) -> None:
     """A SQLite file of one moment, also while others write to it."""
-    with closing(apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READWRITE)) as reader:
-        reader.set_busy_timeout(10_000)
-        with closing(apsw.Connection(str(target))) as writer:
-            with writer.backup("main", reader, "main") as copying:
-                copying.step(-1)
-            writer.execute("PRAGMA journal_mode = WAL")
+    with ExitStack() as opened:
+        _copy(_reader(source, opened), target)
+
+
+def _reader(source: Path, opened: ExitStack) -> apsw.Connection:
+    reader = apsw.Connection(str(source.resolve()), flags=apsw.SQLITE_OPEN_READWRITE)
+    opened.callback(reader.close)
+    reader.set_busy_timeout(10_000)
+    return reader
+
+
+def _copy(reader: apsw.Connection, target: Path) -> None:
+    """What the reader's transaction sees, if it has one."""
+    target.parent.mkdir(exist_ok=True, mode=0o700)
+    with closing(apsw.Connection(str(target))) as writer:
+        with writer.backup("main", reader, "main") as copying:
+            copying.step(-1)
+        writer.execute("PRAGMA journal_mode = WAL")

@@ -1,0 +1,57 @@
+"""What a backup says of an import's position agrees with the log of imports in it, while the import runs."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+
+from footfall.eventlog.log import Tally
+from footfall.eventlog.opening import open_log
+from footfall.importing.importer import IMPORT_PARTITION
+from footfall.importing.journal import Journal
+from footfall.proof.snapshot import copy_imports
+from footfall.settings import Settings
+
+
+def number(file: Path, sql: str) -> int:
+    with closing(apsw.Connection(str(file))) as connection:
+        return int(next(iter(connection.execute(sql)))[0])
+
+
+def test_a_copy_has_no_batch_that_its_position_does_not_know(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    stop = threading.Event()
+    with closing(open_log(Settings(home=home).log_url, max_bytes=1 << 30)) as log:
+        writer = log.open_writer(IMPORT_PARTITION)
+        begun = threading.Event()
+
+        def bring() -> None:
+            with closing(Journal(home / "imports" / "a.db", "a.csv", "default")) as journal:
+                offset = 0
+                while not stop.is_set():
+                    journal.advance(None, offset=offset, rows=1)
+                    offset = writer.append(b"x", Tally("default", "import", 1, 1)).result() + 1
+                    begun.set()
+
+        thread = threading.Thread(target=bring)
+        thread.start()
+        try:
+            assert begun.wait(60)
+            for copy in range(10):
+                place = tmp_path / f"copy-{copy}"
+                place.mkdir()
+                copy_imports(home, place)
+        finally:
+            stop.set()
+            thread.join()
+            writer.close()
+    ends = []
+    for place in tmp_path.glob("copy-*"):
+        end = number(place / "log" / "partition-9100.db", "SELECT end_offset FROM state")
+        assert number(place / "imports" / "a.db", "SELECT pending_offset FROM position") in (end - 1, end)
+        ends.append(end)
+    assert len(set(ends)) > 1
