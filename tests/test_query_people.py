@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from footfall.eventlog.log import Log
 from footfall.workspace import Project
 from query_api.ledger import read_ledger
 from query_api.run import ANALYSES
+from tests.hasty_log import hasty_log
 from tests.system import SECRET_KEY, WRITE_KEY, System
 
 NOW = 1_796_000_000_000  # 2026-11-30T00:53:20Z
@@ -200,21 +200,8 @@ async def test_the_ledger_is_closed_at_every_moment(system: System) -> None:
 
 
 async def test_the_ledger_is_closed_when_what_waited_is_gone_meanwhile(system: System) -> None:
-    class Hasty:
-        """A log whose records are processed and truncated just before one looks."""
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(system.log, name)
-
-        def tallies_and_end(self, partition: int) -> Any:
-            before = system.log.tallies_and_end(partition)
-            while system.processor.step():
-                pass
-            system.log.truncate(partition, before[1])
-            return before
-
     await system.send(event("buy", "ann"), event("buy", "bob"), {"event": "buy"})
-    ledger = await asyncio.to_thread(read_ledger, system.store, cast(Log, Hasty()), "default", 0)
+    ledger = await asyncio.to_thread(read_ledger, system.store, hasty_log(system), "default", 0)
     assert ledger["total"] == {
         "received": 3, "stored": 2, "duplicate": 0, "rejected": {"missing_field": 1}, "queued": 0
     }  # fmt: skip

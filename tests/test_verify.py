@@ -14,6 +14,7 @@ from footfall.proof.findings import Checked, Finding
 from footfall.proof.row_digests import solve_place
 from footfall.proof.verify import Scope, verify
 from footfall.storage.digests import PROVEN
+from tests.hasty_log import hasty_log
 from tests.system import System
 
 NOON = 1_795_000_000_000
@@ -87,6 +88,12 @@ async def test_what_waits_is_not_missed(system: System) -> None:
     await fill(system)
     await system.send({"event": "view", "distinct_id": "late", "time": NOON})
     assert found(system) == []
+
+
+async def test_what_is_processed_and_gone_from_the_log_meanwhile_is_not_missed(system: System) -> None:
+    await system.send({"event": "view", "distinct_id": "late", "time": NOON})
+    told = verify(system.store, hasty_log(system), lambda _: ResolutionRules())
+    assert [each for each in told if isinstance(each, Finding)] == []
 
 
 HARMS = {

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from footfall.eventlog.log import Log
-from footfall.eventlog.waiting import waiting_headers
+from footfall.eventlog.waiting import Truncated, waiting_headers
 from footfall.proof.findings import Finding
-from footfall.proof.horizon import Horizon
+from footfall.proof.horizon import Horizon, HorizonReader
 from footfall.storage.digests import DIGEST_VERSION
 from footfall.storage.store import Parameter, Query, Store
 
 _MOST = 1_000
+_ATTEMPTS = 10
 _ENDS = "transform(toUInt64(log_partition), {partitions:Array(UInt64)}, {ends:Array(UInt64)}, 0)"
 
 _RECEIVED = f"""
@@ -56,7 +58,7 @@ Place = tuple[int, str, str, int]
 
 def compare_counts(store: Store, log: Log, horizon: Horizon, project: str | None) -> Iterator[Finding]:
     """Findings of all three comparisons. `project` None: all."""
-    yield from _compare_arrivals(store, log, horizon, project)
+    yield from _compare_settled_arrivals(store, log, horizon, project)
     ends = _ends(horizon)
     for partition, first, last, of, received, told in store.rows(Query(_OPEN_LINES, ends)).rows:
         if project is None or of == project:
@@ -84,7 +86,20 @@ def _ends(horizon: Horizon) -> dict[str, Parameter]:
     return {"partitions": parameters["partitions"], "ends": parameters["ends"]}
 
 
-def _compare_arrivals(store: Store, log: Log, horizon: Horizon, project: str | None) -> Iterator[Finding]:
+def _compare_settled_arrivals(
+    store: Store, log: Log, horizon: Horizon, project: str | None
+) -> Iterator[Finding]:
+    """Again where records were processed and also truncated meanwhile: they would be in neither book."""
+    for _ in range(_ATTEMPTS):
+        with suppress(Truncated):
+            return iter(list(_compare_arrivals(store, log, horizon, project, may_miss=False)))
+        horizon = HorizonReader(store).read()
+    return _compare_arrivals(store, log, horizon, project, may_miss=True)
+
+
+def _compare_arrivals(
+    store: Store, log: Log, horizon: Horizon, project: str | None, *, may_miss: bool
+) -> Iterator[Finding]:
     """What the collectors counted into the log, against the ledger's received and what waits in the log."""
     booked: Counter[Place] = Counter()
     for partition, of, door, seconds, count in store.rows(Query(_RECEIVED, _ends(horizon))).rows:
@@ -95,7 +110,7 @@ def _compare_arrivals(store: Store, log: Log, horizon: Horizon, project: str | N
         tallies, end = log.tallies_and_end(partition)
         for tally in tallies:
             counted[partition, tally.project, tally.door, tally.minute] += tally.count
-        for header in waiting_headers(log, partition, horizon.ends.get(partition, 0), end, may_miss=True):
+        for header in waiting_headers(log, partition, horizon.ends.get(partition, 0), end, may_miss=may_miss):
             booked[partition, header.project, header.door, header.received_at // 60_000] += header.count
     for partition in sorted(horizon.ends.keys() - set(partitions)):
         yield Finding(
