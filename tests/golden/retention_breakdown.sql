@@ -50,8 +50,9 @@ WHERE project = {p2:String}
 
 -- the breakdown's values of users
 --   p2 = 'golden'
+--   p7 = ''
 --   p8 = 'city'
-SELECT user_key, value FROM (SELECT user_key, ifNull(concat('=', if(mapContains(profile, {p8:String}), profile[{p8:String}], NULL)), '') AS text, greatest(sipHash64(ifNull(concat('=', if(mapContains(profile, {p8:String}), profile[{p8:String}], NULL)), '')), 1) AS value FROM (
+SELECT user_key, value FROM (SELECT user_key, ifNull(concat('=', if(mapContains(profile, {p8:String}), profile[{p8:String}], NULL)), '') AS text, if(text = {p7:String}, 0, greatest(sipHash64(text), 1)) AS value FROM (
     SELECT user_key, argMax(properties, version) AS profile, argMax(deleted, version) AS is_deleted
     FROM profiles WHERE project = {p2:String} GROUP BY user_key
 ) WHERE NOT is_deleted);
