@@ -186,6 +186,8 @@ async def test_finds_profiles_and_items_that_their_operations_do_not_give(system
         ("ledger", "ALTER TABLE ledger UPDATE door = 'sensors' WHERE first_offset = 0"),
         ("ingest_blocks", "ALTER TABLE ingest_blocks DELETE WHERE first_offset = 10"),
         ("ingest_blocks", "ALTER TABLE ingest_blocks DELETE WHERE first_offset = 10 AND state = 'done'"),
+        ("ingest_blocks", "ALTER TABLE ingest_blocks DELETE WHERE first_offset = 20 AND state = 'done'"),
+        ("ingest_blocks", "ALTER TABLE ingest_blocks DELETE WHERE 1"),
     ],
 )  # fmt: skip
 async def test_finds_harm_to_the_books(system: System, table: str, harm: str) -> None:

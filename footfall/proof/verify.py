@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import calendar
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -65,9 +65,12 @@ def verify(
     scope: Scope = Scope(),
 ) -> Iterator[Finding | Checked]:
     """Yields findings as they come up, and what was checked as it is through. StoreError, LogError."""
+    # Before the blocks: an offset is committed after its block is done.
+    committed = {partition: log.position(partition).committed for partition in log.partitions()}
     blocks = HorizonReader(store)
     horizon = blocks.read()
     yield from blocks.findings
+    yield from _missing_at_the_end(committed, horizon)
     behind = ""
     if horizon.unproven:
         behind = f"the first {horizon.unproven} log offsets: stored by a version that kept no digests"
@@ -83,6 +86,15 @@ def verify(
             derived.compared = 0
             yield from findings()
             yield Checked(what, derived.compared, "rows derived again")
+
+
+def _missing_at_the_end(committed: Mapping[int, int], horizon: Horizon) -> Iterator[Finding]:
+    """Blocks behind the last one that is there: without them their rows would pass for rows yet to come."""
+    for partition, offset in sorted(committed.items()):
+        end = horizon.ends.get(partition, 0)
+        if end < offset:
+            message = "the log says that they were processed: the record of their block is missing"
+            yield Finding("ingest_blocks", "lost", f"{partition}:{end}..{offset - 1}", message)
 
 
 def _verify_table(store: Store, horizon: Horizon, table: str, scope: Scope) -> Iterator[Finding | Checked]:
