@@ -158,6 +158,18 @@ def test_a_misspelt_setting_is_an_error(environment: dict[str, str], monkeypatch
     assert "did you mean FOOTFALL_QUERY_PORT?" in result.stderr
 
 
+def test_the_addresses_it_shows_are_those_to_go_on_from(up: Up) -> None:
+    wait_for(lambda: "Ctrl-C" in up.out.read_text())
+    shown = dict(re.findall(r"^  (\w[\w ]*\w)  +(http\S+)$", up.out.read_text(), re.MULTILINE))
+    assert list(shown) == ["send events", "look", "ask", "OpenAPI"]
+    with urlopen(shown["look"], timeout=30) as page:
+        assert b"<html" in page.read()
+    assert request(shown["send events"], [{"event": "register", "distinct_id": "ann"}], up.key("WRITE"))
+    assert "result" in request(shown["ask"], FUNNEL, up.key("SECRET"))
+    with urlopen(shown["OpenAPI"], timeout=30) as description:
+        assert "/api/v1/query/funnel" in json.load(description)["paths"]
+
+
 def test_sends_and_answers_from_start_to_end(up: Up) -> None:
     write_key, secret_key = up.key("WRITE"), up.key("SECRET")
     up.send({"event": "register", "distinct_id": "a"}, key=write_key)

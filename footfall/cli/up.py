@@ -98,6 +98,7 @@ def _announce(settings: Settings) -> None:
     query_url = url_of(settings.host, settings.query_port)
     console.print("[bold]Footfall is up[/bold]")
     console.print(f"  send events   {collect_url}/v1/events")
+    console.print(f"  look          {query_url}/")
     console.print(f"  ask           {query_url}/api/v1/query/funnel")
     console.print(f"  OpenAPI       {query_url}/openapi.json")
     console.print(f"  data          {settings.home}")
