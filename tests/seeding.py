@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -35,6 +36,24 @@ def in_sql(*changes: tuple[str, str]) -> Mistake:
         patch.setattr(StoreReader, "stream", lambda self, query: stream(self, changed(query)))
 
     return put
+
+
+def in_scan(
+    analysis: ModuleType,
+    scan: str,
+    *,
+    blocks: Callable[[Any], Any] = lambda block: block,
+    found: Callable[[Any], Any] = lambda found: found,
+    **options: Callable[[Any], Any],
+) -> Mistake:
+    """The analysis' scanner gets other events or another plan, or something happens to what it found."""
+    whole = getattr(analysis, scan)
+
+    def changed(given: Any, plan: Any, *more: Any, **limits: Any) -> Any:
+        wrong = replace(plan, **{name: change(getattr(plan, name)) for name, change in options.items()})
+        return found(whole((blocks(block) for block in given), wrong, *more, **limits))
+
+    return lambda patch: patch.setattr(analysis, scan, changed)
 
 
 def in_zone(name: str) -> Mistake:

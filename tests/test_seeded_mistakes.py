@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,10 @@ import pytest
 import query_api.analyses.funnel as funnel_analysis
 from footfall.storage.store import Store
 from query_api.analyses import trends as trends_analysis
-from query_api.scan import NO_VALUE, Block, FunnelPlan, FunnelScan, scan_funnel
+from query_api.scan import NO_VALUE, Block, FunnelScan
 from tests.populations import HOUR, NOON, RANGE, Body, make_person, tell
 from tests.reference.events import Event
-from tests.seeding import PERSON_NOW, Mistake, Patch, days_of_24_hours, in_sql, in_zone
+from tests.seeding import PERSON_NOW, Mistake, Patch, days_of_24_hours, in_scan, in_sql, in_zone
 from tests.truth import Footfall, compare_funnel, compare_trends, deliver, running
 
 PEOPLE = [
@@ -78,18 +79,7 @@ def compare_all(footfall: Footfall, project: str, events: Sequence[Event]) -> No
 # ---- mistakes around the scanner ----
 
 
-def in_scan(
-    blocks: Callable[[Block], Block] = lambda block: block,
-    found: Callable[[FunnelScan], FunnelScan] = lambda found: found,
-    **options: Callable[[Any], Any],
-) -> Mistake:
-    """The scanner gets other events or another plan, or something happens to what it found."""
-
-    def scan(given: Any, plan: FunnelPlan, **limits: Any) -> FunnelScan:
-        changed = {name: change(getattr(plan, name)) for name, change in options.items()}
-        return found(scan_funnel((blocks(block) for block in given), replace(plan, **changed), **limits))
-
-    return lambda patch: patch.setattr(funnel_analysis, "scan_funnel", scan)
+in_funnel = partial(in_scan, funnel_analysis, "scan_funnel")
 
 
 def keep_first(by: Callable[[Block], Any]) -> Callable[[Block], Block]:
@@ -158,8 +148,8 @@ def no_other_group(patch: Patch) -> None:
 
 
 MISTAKES: dict[str, Mistake] = {
-    "the window's end is excluded": in_scan(window_ms=lambda ms: ms - 1),
-    "the window is a millisecond longer": in_scan(window_ms=lambda ms: ms + 1),
+    "the window's end is excluded": in_funnel(window_ms=lambda ms: ms - 1),
+    "the window is a millisecond longer": in_funnel(window_ms=lambda ms: ms + 1),
     "the range's start is excluded": in_sql(("time >= fromUnix", "time > fromUnix")),
     "the range's end is included": in_sql(("time < fromUnix", "time <= fromUnix")),
     "overrides are ignored": in_sql((PERSON_NOW, "user_key")),
@@ -177,20 +167,20 @@ MISTAKES: dict[str, Mistake] = {
     "days are cut in UTC": in_zone("UTC"),
     "every day has 24 hours": days_of_24_hours,
     "users of a range are a sum of days": total_is_a_sum_of_buckets,
-    "of tied events one is lost": in_scan(blocks=keep_first(lambda b: (b[0], b[1].astype(np.uint64)))),
-    "of equal tied events one is lost": in_scan(
+    "of tied events one is lost": in_funnel(blocks=keep_first(lambda b: (b[0], b[1].astype(np.uint64)))),
+    "of equal tied events one is lost": in_funnel(
         blocks=keep_first(lambda b: (b[0], b[1].astype(np.uint64), b[2].astype(np.uint64)))
     ),
-    "one event serves two steps": in_scan(
+    "one event serves two steps": in_funnel(
         blocks=lambda block: tuple(np.repeat(column, 3) for column in block)
     ),
-    "only the first entry starts an attempt": in_scan(blocks=first_entry_only),
-    "attempts start after the range too": in_scan(entry_until_ms=lambda _: None),
-    "the last touch is taken for the first": in_scan(found=swap_touches),
-    "ties of values take the largest": in_scan(ranks=reverse_ranks),
-    "the value of step 0 is taken for step 1's": in_scan(value_step=lambda step: 0 if step else step),
-    "times are of another attempt": in_scan(found=late_durations),
-    "steps need not share the value": in_scan(
+    "only the first entry starts an attempt": in_funnel(blocks=first_entry_only),
+    "attempts start after the range too": in_funnel(entry_until_ms=lambda _: None),
+    "the last touch is taken for the first": in_funnel(found=swap_touches),
+    "ties of values take the largest": in_funnel(ranks=reverse_ranks),
+    "the value of step 0 is taken for step 1's": in_funnel(value_step=lambda step: 0 if step else step),
+    "times are of another attempt": in_funnel(found=late_durations),
+    "steps need not share the value": in_funnel(
         blocks=lambda block: (
             (*block[:-1], np.where(block[-1] == NO_VALUE, block[-1], 0))
             if block[-1].dtype == np.uint32
@@ -198,13 +188,13 @@ MISTAKES: dict[str, Mistake] = {
         )
     ),
     "groups beyond the limit are dropped": no_other_group,
-    "exclusions are ignored": in_scan(exclusions=lambda _: ()),
-    "strict is taken for ordered": in_scan(order=lambda order: "ordered" if order == "strict" else order),
-    "any order is taken for ordered": in_scan(order=lambda order: "ordered" if order == "any" else order),
-    "an attempt at midnight belongs to the day before": in_scan(
+    "exclusions are ignored": in_funnel(exclusions=lambda _: ()),
+    "strict is taken for ordered": in_funnel(order=lambda order: "ordered" if order == "strict" else order),
+    "any order is taken for ordered": in_funnel(order=lambda order: "ordered" if order == "any" else order),
+    "an attempt at midnight belongs to the day before": in_funnel(
         bucket_starts_ms=lambda starts: tuple(s + 1 for s in starts)
     ),
-    "every attempt counts in the trend": in_scan(found=twice_in_the_trend),
+    "every attempt counts in the trend": in_funnel(found=twice_in_the_trend),
 }
 
 

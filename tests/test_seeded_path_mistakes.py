@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from query_api.analyses import paths_figures
 from query_api.scan import Labels, PathBlock, PathsPlan, PathsScan, scan_paths
 from tests.populations import NOON, RANGE, SECOND, Body, Person, make_person, on_pages, tell
 from tests.reference.paths import paths
-from tests.seeding import PERSON_NOW, Mistake, Patch, in_sql
+from tests.seeding import PERSON_NOW, Mistake, Patch, in_scan, in_sql
 from tests.truth import TIMEZONE, Footfall, compare_paths, deliver, running
 
 
@@ -85,24 +86,14 @@ def compare_all(footfall: Footfall, held: Held) -> None:
         compare_paths(footfall, held.project, (), body, expected)
 
 
-def in_scan(
-    blocks: Callable[[PathBlock], PathBlock] = lambda block: block,
-    labels: Callable[[Labels], Labels] = lambda labels: labels,
-    found: Callable[[PathsScan], PathsScan] = lambda found: found,
-    **options: Callable[[Any], Any],
-) -> Mistake:
-    """The scanner gets other events, another plan or other labels, or something happens to what it found."""
+in_paths = partial(in_scan, paths_analysis, "scan_paths")
+
+
+def in_labels(put: Callable[[Labels], Labels]) -> Mistake:
+    """The scanner gets other labels."""
 
     def scan(given: Any, plan: PathsPlan, read_labels: Any, **limits: Any) -> PathsScan:
-        changed = {name: change(getattr(plan, name)) for name, change in options.items()}
-        return found(
-            scan_paths(
-                (blocks(block) for block in given),
-                replace(plan, **changed),
-                lambda names: labels(read_labels(names)),
-                **limits,
-            )
-        )
+        return scan_paths(given, plan, lambda names: put(read_labels(names)), **limits)
 
     return lambda patch: patch.setattr(paths_analysis, "scan_paths", scan)
 
@@ -146,23 +137,21 @@ def the_last_group_wins(patch: Patch) -> None:
 
 
 MISTAKES: dict[str, Mistake] = {
-    "a gap of exactly so long does not end a session": in_scan(gap_ms=lambda ms: ms + 1),
-    "a gap a millisecond shorter ends a session": in_scan(gap_ms=lambda ms: ms - 1),
-    "the order in the request is ignored": in_scan(blocks=zero(2)),
-    "the order of event ids is ignored": in_scan(blocks=zero(3)),
-    "runs are not collapsed": in_scan(collapse=lambda _: False),
-    "runs are always collapsed": in_scan(collapse=lambda _: True),
-    "one step too many is kept": in_scan(max_steps=lambda steps: steps + 1),
-    "start does not trim": in_scan(with_start=lambda _: False),
-    "end does not trim": in_scan(with_end=lambda _: False),
-    "an end may be the start": in_scan(
-        labels=lambda labels: replace(labels, ends=labels.ends & ~labels.starts)
-    ),
-    "sessions of a property are cut by gaps": in_scan(
+    "a gap of exactly so long does not end a session": in_paths(gap_ms=lambda ms: ms + 1),
+    "a gap a millisecond shorter ends a session": in_paths(gap_ms=lambda ms: ms - 1),
+    "the order in the request is ignored": in_paths(blocks=zero(2)),
+    "the order of event ids is ignored": in_paths(blocks=zero(3)),
+    "runs are not collapsed": in_paths(collapse=lambda _: False),
+    "runs are always collapsed": in_paths(collapse=lambda _: True),
+    "one step too many is kept": in_paths(max_steps=lambda steps: steps + 1),
+    "start does not trim": in_paths(with_start=lambda _: False),
+    "end does not trim": in_paths(with_end=lambda _: False),
+    "an end may be the start": in_labels(lambda labels: replace(labels, ends=labels.ends & ~labels.starts)),
+    "sessions of a property are cut by gaps": in_paths(
         blocks=lambda block: block[:5], by_session=lambda _: False
     ),
-    "the middle is called as another node": in_scan(
-        labels=lambda labels: replace(labels, middle=len(labels.ends) - 1)
+    "the middle is called as another node": in_labels(
+        lambda labels: replace(labels, middle=len(labels.ends) - 1)
     ),
     "overrides are ignored": in_sql((PERSON_NOW, "user_key")),
     "identity records are always selected": in_sql(("type = 'track'", "1")),
@@ -174,8 +163,8 @@ MISTAKES: dict[str, Mistake] = {
     "cleaning is done once a name": in_sql(("replaceRegexpAll", "replaceRegexpOne")),
     "groups do not see what was cleaned": groups_before_cleaning,
     "the last group wins": the_last_group_wins,
-    "users are counted once a session": in_scan(found=count_actors_by_session),
-    "sessions that end are not a node's": in_scan(found=sessions_of_cut_links),
+    "users are counted once a session": in_paths(found=count_actors_by_session),
+    "sessions that end are not a node's": in_paths(found=sessions_of_cut_links),
     "links that cannot be reached are kept": in_figures("_reachable", lambda whole: lambda scan, rows: rows),
     "ties go the other way": in_figures("_order_of_steps", lambda whole: lambda steps: -whole(steps)),
     "nodes of one-node sessions are dropped": lambda patch: patch.setattr(paths_figures, "MAX_ALONE", 0),

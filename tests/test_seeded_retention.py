@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,10 @@ import query_api.analyses.retention as retention_analysis
 import query_api.run
 from footfall.storage.store import Store
 from query_api.analyses.retention_intervals import Intervals
-from query_api.scan import ENTERS, NAMED, RETURNS, Block, RetentionPlan, RetentionScan, scan_retention
+from query_api.scan import ENTERS, NAMED, RETURNS, Block, RetentionScan
 from tests.populations import ANCHORS, DAY, HOUR, NOON, RANGE, Body, make_person, tell
 from tests.reference.events import Event
-from tests.seeding import PERSON_NOW, Mistake, Patch, days_of_24_hours, in_sql, in_zone
+from tests.seeding import PERSON_NOW, Mistake, Patch, days_of_24_hours, in_scan, in_sql, in_zone
 from tests.truth import Footfall, compare_retention, deliver, running
 
 MIDNIGHT = ANCHORS[0]  # in Berlin, where the range begins
@@ -72,18 +73,7 @@ def compare_all(footfall: Footfall, project: str, events: Sequence[Event]) -> No
 # ---- mistakes around the scanner ----
 
 
-def in_scan(
-    blocks: Callable[[Block], Block] = lambda block: block,
-    found: Callable[[RetentionScan], RetentionScan] = lambda found: found,
-    **options: Callable[[Any], Any],
-) -> Mistake:
-    """The scanner gets other events or another plan, or something happens to what it found."""
-
-    def scan(given: Any, plan: RetentionPlan, **limits: Any) -> RetentionScan:
-        changed = {name: change(getattr(plan, name)) for name, change in options.items()}
-        return found(scan_retention((blocks(block) for block in given), replace(plan, **changed), **limits))
-
-    return lambda patch: patch.setattr(retention_analysis, "scan_retention", scan)
+in_retention = partial(in_scan, retention_analysis, "scan_retention")
 
 
 def instead(correct: Any, wrong: Any) -> Callable[[Any], Any]:
@@ -171,29 +161,31 @@ MISTAKES: dict[str, Mistake] = {
     "overrides are ignored": in_sql((PERSON_NOW, "user_key")),
     "the first instant is excluded": in_sql(("time >= fromUnix", "time > fromUnix")),
     "a missing property passes": in_sql((", 0)", ", 1)")),
-    "nobody is an actor": in_scan(lambda block: (np.maximum(block[0], np.uint64(1)), *block[1:])),
+    "nobody is an actor": in_retention(blocks=lambda block: (np.maximum(block[0], np.uint64(1)), *block[1:])),
     "returns after the range are not read": of_intervals("read", lambda self, *_: self.entering),
     "the past is not read": of_intervals("history", lambda self, _, spec: self.read(spec)),
-    "recurring is taken for first in range": in_scan(entry=instead("recurring", "first_in_range")),
-    "first in range is taken for recurring": in_scan(entry=instead("first_in_range", "recurring")),
-    "first matching is taken for first in range": in_scan(entry=instead("first_matching", "first_in_range")),
-    "first ever is taken for first matching": in_scan(
-        lambda block: (*block[:2], block[2] & (ENTERS | RETURNS), *block[3:])
+    "recurring is taken for first in range": in_retention(entry=instead("recurring", "first_in_range")),
+    "first in range is taken for recurring": in_retention(entry=instead("first_in_range", "recurring")),
+    "first matching is taken for first in range": in_retention(
+        entry=instead("first_matching", "first_in_range")
     ),
-    "a tied event of the name bars an entry": in_scan(earlier(NAMED, unless=ENTERS)),
-    "on is taken for on or after": in_scan(mode=instead("on", "on_or_after")),
-    "on or after is taken for on": in_scan(mode=instead("on_or_after", "on")),
-    "one return is enough": in_scan(min_occurrences=lambda _: 1),
-    "a return more is asked": in_scan(min_occurrences=lambda n: n + 1),
-    "days that roll end at midnight": in_scan(rolling=lambda _: False),
-    "24 hours later is the same day": in_scan(earlier(RETURNS, unless=ENTERS)),
-    "intervals begin a millisecond late": in_scan(edges_ms=lambda edges: tuple(e + 1 for e in edges)),
+    "first ever is taken for first matching": in_retention(
+        blocks=lambda block: (*block[:2], block[2] & (ENTERS | RETURNS), *block[3:])
+    ),
+    "a tied event of the name bars an entry": in_retention(blocks=earlier(NAMED, unless=ENTERS)),
+    "on is taken for on or after": in_retention(mode=instead("on", "on_or_after")),
+    "on or after is taken for on": in_retention(mode=instead("on_or_after", "on")),
+    "one return is enough": in_retention(min_occurrences=lambda _: 1),
+    "a return more is asked": in_retention(min_occurrences=lambda n: n + 1),
+    "days that roll end at midnight": in_retention(rolling=lambda _: False),
+    "24 hours later is the same day": in_retention(blocks=earlier(RETURNS, unless=ENTERS)),
+    "intervals begin a millisecond late": in_retention(edges_ms=lambda edges: tuple(e + 1 for e in edges)),
     "days are cut in UTC": in_zone("UTC"),
     "every day has 24 hours": days_of_24_hours,
     "weeks begin on Monday": weeks_begin_on_monday,
     "the range cuts its first interval": cut_by_the_range,
-    "ties of values take the largest": in_scan(ranks=reverse_ranks),
-    "the cohort is who came back": in_scan(found=only_returners),
+    "ties of values take the largest": in_retention(ranks=reverse_ranks),
+    "the cohort is who came back": in_retention(found=only_returners),
     "intervals to come are zeros": of_intervals("begun", lambda self, *_: self.periods + 1),
     "running intervals are absent": of_intervals("begun", lambda self, right, *_: max(right - 1, 0)),
     "rows that run are not marked": of_intervals("is_partial", lambda *_: False),
