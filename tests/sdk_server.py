@@ -137,6 +137,18 @@ def after(seconds: float, respond: Respond) -> Respond:
     return wait_and_respond
 
 
+def once(event: threading.Event, respond: Respond) -> Respond:
+    """Answers nothing before that event."""
+
+    def wait_and_respond(
+        collector: FakeCollector, records: list[dict[str, Any]], request: BaseHTTPRequestHandler
+    ) -> None:
+        assert event.wait(200)
+        respond(collector, records, request)
+
+    return wait_and_respond
+
+
 def friendly_page(_: FakeCollector, __: list[dict[str, Any]], request: BaseHTTPRequestHandler) -> None:
     """What a captive portal answers."""
     send_bytes(request, 200, b"<html>Welcome</html>", {})

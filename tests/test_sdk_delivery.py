@@ -24,6 +24,7 @@ from sdk_server import (
     after,
     fake_collector,
     friendly_page,
+    once,
     reject,
     status,
     too_large_over,
@@ -57,7 +58,13 @@ def numbers(records: list[dict[str, Any]]) -> list[int]:
     return [record["properties"]["number"] for record in records if record["event"] == "view_fund"]
 
 
+def written(client: Client) -> int:
+    """How many records the client's own queue holds."""
+    return client._delivery.queue.count
+
+
 def stored_rows(queue: Path) -> int:
+    """How many records all files hold; whoever writes them must have made them."""
     count = 0
     for path in queue.glob("queue-*.db"):
         connection = sqlite3.connect(path)
@@ -293,6 +300,7 @@ def test_drops_survive_the_process_until_they_are_reported(queue: Path) -> None:
     port = unused_port()
     first = open_client(f"http://127.0.0.1:{port}", queue, max_queue_bytes=2000)
     track_many(first, 100)
+    wait_for(lambda: written(first) + first.counters().dropped.get("queue_full", 0) == 100)
     first.close(0.2)
     dropped = first.counters().dropped["queue_full"]
     with fake_collector(port) as collector:
@@ -335,15 +343,18 @@ def test_the_programs_exit_delivers_what_it_tracked(collector: FakeCollector, qu
 
 
 def test_the_programs_exit_is_bounded_when_the_server_hangs(collector: FakeCollector, queue: Path) -> None:
-    collector.always = after(8, status(500))
+    end_of_test = threading.Event()
+    collector.always = once(end_of_test, status(500))
     program = (
         "import sys\n"
         "from footfall_sdk import Client\n"
-        "client = Client(sys.argv[1], 'ff_wk_test', queue_directory=sys.argv[2], exit_seconds=0.2)\n"
+        "client = Client(sys.argv[1], 'ff_wk_test', queue_directory=sys.argv[2], exit_seconds=0.2,"
+        " timeout_seconds=300)\n"
         "client.track('view_fund', {'number': 0}, distinct_id='c')\n"
     )
-    subprocess.run([sys.executable, "-c", program, collector.url, str(queue)], check=True, timeout=7)
+    subprocess.run([sys.executable, "-c", program, collector.url, str(queue)], check=True, timeout=60)
     assert stored_rows(queue) == 1
+    end_of_test.set()
 
 
 def test_two_clients_on_one_directory_do_not_touch_each_others_files(
@@ -365,6 +376,7 @@ def test_files_left_by_other_processes_are_taken_over(collector: FakeCollector, 
     one, two = open_client(down, queue), open_client(down, queue)
     for client in (one, two):
         track_many(client, 10)
+    wait_for(lambda: written(one) == written(two) == 10)
     for client in (one, two):
         client.close(0.2)
     assert stored_rows(queue) == 20
@@ -389,6 +401,7 @@ def test_a_damaged_queue_file_is_put_aside(collector: FakeCollector, queue: Path
 def test_a_queue_file_with_damaged_pages_is_put_aside(collector: FakeCollector, queue: Path) -> None:
     down = open_client(f"http://127.0.0.1:{unused_port()}", queue)
     track_many(down, 1000)
+    wait_for(lambda: written(down) == 1000)
     down.close(0.2)
     path = queue / "queue-0.db"
     pages = bytearray(path.read_bytes())
@@ -499,6 +512,7 @@ def test_a_wrong_address_raises_nothing_and_keeps_the_data(
     client = open_client(url, queue)
     track_many(client, 2)
     wait_for(lambda: "cannot post to" in caplog.text)
+    wait_for(lambda: written(client) == 2)
     assert not client.flush(0.2)
     client.close(0.1)
     assert stored_rows(queue) == 2
@@ -511,6 +525,7 @@ def test_a_key_that_cannot_be_is_named_but_not_shown(
     with Client(collector.url, key, queue_directory=queue, exit_seconds=0.1, **FAST) as client:
         track_many(client, 2)
         wait_for(lambda: "there is no write key, or it has characters that none has" in caplog.text)
+        wait_for(lambda: written(client) == 2)
         assert not client.flush(0.2)
     assert stored_rows(queue) == 2
     assert "ff_wk" not in caplog.text
