@@ -76,7 +76,6 @@ class World:
         project: str,
         directory: Path,
         *,
-        timezone: str = "Asia/Shanghai",
         options: QueryOptions | None = None,
     ) -> None:
         self.store = store
@@ -84,7 +83,7 @@ class World:
         self.keyed_hash = KeyedHash(b"k" * 32)
         self.workspace = open_workspace(f"sqlite:///{directory}/{project}.db")
         self.workspace.bootstrap(WRITE, SECRET)
-        self.keys = self.workspace.create_project(Project(project, timezone))
+        self.keys = self.workspace.create_project(Project(project, "Asia/Shanghai"))
         self.log = open_log("memory://", max_bytes=1 << 24)
         self._writer = self.log.open_writer(0)
         self.now = NOW

@@ -55,9 +55,9 @@ def without_ids(records: Sequence[Mapping[str, Any]]) -> list[Any]:
     return sorted(told, key=lambda record: json.dumps(record, sort_keys=True))
 
 
-async def _fill(system: System, records: Sequence[Mapping[str, Any]] = RECORDS) -> None:
+async def _fill(system: System) -> None:
     system.clock.freeze(max(system.clock(), NOON + 60_000))
-    answer = await system.send(*[{"time_free": True, **record} for record in records])
+    answer = await system.send(*[{"time_free": True, **record} for record in RECORDS])
     assert answer.json()["rejected"] == []
     await system.settle()
 

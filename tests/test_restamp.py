@@ -32,6 +32,7 @@ from tests.test_identity import ADMINISTRATOR, word
 
 ROOT = Path(__file__).parent.parent
 MONTH_MS = 31 * 86_400_000
+DEVICES = 12
 
 
 @pytest.fixture
@@ -80,14 +81,14 @@ def overrides(world: World) -> int:
     return int(stored)
 
 
-def populate(world: World, people: int = 12) -> None:
+def populate(world: World) -> None:
     """Devices with events of two months, bound later; one of them is taken back."""
-    for number in range(people):
+    for number in range(DEVICES):
         when = NOON - (number % 2) * MONTH_MS
         device = f"phone{number}"
         world.append(*(track("view", device, when + n, properties={"n": n}) for n in range(3)))
     world.process()
-    for number in range(people):
+    for number in range(DEVICES):
         world.append(sign_up(f"phone{number}", f"c{number}"), received_at=NOON + 1)
     world.process()
     world.append(word("unbind", "phone0", ""), received_at=NOON + 2, **ADMINISTRATOR)
@@ -98,7 +99,7 @@ def populate(world: World, people: int = 12) -> None:
 def test_rows_get_the_stamp_of_their_person_and_the_overrides_are_emptied(world: World) -> None:
     populate(world)
     before, ledger = rows(world), world.ledger()
-    assert overrides(world) == 12
+    assert overrides(world) == DEVICES
     finish(restamper(world))
     assert (rows(world), world.ledger()) == (before, ledger)
     assert overrides(world) == 0
@@ -126,13 +127,13 @@ def test_every_turn_leaves_every_answer_as_it_was_while_events_arrive(world: Wor
         if arrived < 30:
             arrived += 1
             world.append(
-                track("buy", f"phone{arrived % 12}", NOON - (arrived % 2) * MONTH_MS),
-                track("buy", f"c{arrived % 12}"),
+                track("buy", f"phone{arrived % DEVICES}", NOON - (arrived % 2) * MONTH_MS),
+                track("buy", f"c{arrived % DEVICES}"),
                 received_at=NOON + 10,
             )
             world.process()
         assert [row for row in rows(world) if row[5] != "buy"] == [row for row in before if row[5] != "buy"]
-    assert len(rows(world)) == 12 * 3 + 12 + 2 + 2 * arrived
+    assert len(rows(world)) == DEVICES * 3 + DEVICES + 2 + 2 * arrived
     assert overrides(world) == 0
     assert world.persons()["phone1"] == "c1"
 

@@ -16,6 +16,8 @@ Record = Mapping[str, Any]
 
 NOBODY_IDS = {"", "null", "none", "undefined", "0", "guest", "anonymous", "[object object]"}
 
+SHARED_DEVICE_LIMIT = 3  # a project's own, where it says none
+
 
 @dataclass(frozen=True)
 class Event:
@@ -31,9 +33,7 @@ class Event:
     event_id: str = ""
 
 
-def read_events(
-    records: Sequence[Record], *, shared_device_limit: int = 3, seqs: Sequence[int] | None = None
-) -> list[Event]:
+def read_events(records: Sequence[Record], *, seqs: Sequence[int] | None = None) -> list[Event]:
     """The events of records in the order in which they were received; `seqs` are their places in requests."""
     seen: set[str] = set()
     kept: list[tuple[int, Record]] = []
@@ -43,7 +43,7 @@ def read_events(
             kept.append((order, record))
     claims = [claim for order, record in kept for claim in _claims(order, record)]
     people = persons(
-        claims, {_carried_id(record) for _, record in kept}, only_trusted=False, limit=shared_device_limit
+        claims, {_carried_id(record) for _, record in kept}, only_trusted=False, limit=SHARED_DEVICE_LIMIT
     )
     profiles: dict[str, dict[str, Any]] = {}  # each property is set once at most
     for _, record in kept:
