@@ -26,6 +26,7 @@ from query_api.meters import Meters
 from query_api.openapi import describe
 from query_api.options import QueryOptions
 from query_api.problems import MethodNotAllowed, NotFound
+from query_api.replays import Replays
 from query_api.routes.bindings import build_binding_routes
 from query_api.routes.console import build_console_routes
 from query_api.routes.dead_letters import build_dead_letter_routes
@@ -75,7 +76,8 @@ def build_app(
     front = Front(gate, meters)
     access = Access(workspace, local_key)
     administrators = AdministratorsDoor(log, keyed_hash, clock)
-    letters = None if sealer is None else Letters(store, log, keyed_hash, sealer, clock)
+    letters = None if sealer is None else Letters(store, sealer)
+    replays = None if letters is None else Replays(letters, store, log, keyed_hash, clock)
     queries = Queries(store, access, log, data_until=data_until, clock=clock, options=options)
 
     @asynccontextmanager
@@ -83,8 +85,8 @@ def build_app(
         yield
         await gate.close()
         administrators.close()
-        if letters is not None:
-            letters.close()
+        if replays is not None:
+            replays.close()
 
     # No /docs: its page loads scripts from elsewhere, which a bank's network does not.
     app = FastAPI(title="Footfall", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
@@ -99,8 +101,8 @@ def build_app(
     app.include_router(build_virtual_event_routes(front, access, store, clock=clock, options=options))
     app.include_router(build_export_routes(access, store, keyed_hash, clock))
     app.include_router(build_upkeep_routes(meters, store, workspace, data_until))
-    if letters is not None:
-        app.include_router(build_dead_letter_routes(front, access, letters))
+    if letters is not None and replays is not None:
+        app.include_router(build_dead_letter_routes(front, access, letters, replays))
     if evidence is not None:
         app.include_router(build_proof_routes(access, evidence))
     app.include_router(build_console_routes())

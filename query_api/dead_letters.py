@@ -1,40 +1,13 @@
-"""Dead letters: records that were turned away. Listed, counted, opened, mended, and sent in again.
-
-A replay is a log record like any other (door "replay"), so it is durable, processed exactly once and in the
-ledger. Its event ids are those that the door would have given, so what is stored already is a duplicate; and
-what was replayed before is not sent again.
-"""
+"""Dead letters, records that were turned away: listed, counted and opened. replays.py sends them in again."""
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-from msgspec import Raw
-
-from footfall.eventlog.log import Log, LogClosed, LogWriter, Tally
-from footfall.events.event_ids import event_ids
-from footfall.events.keys import KeyedHash, event_key
-from footfall.events.log_record import Header, write_log_record
-from footfall.events.names import KnownNames
-from footfall.events.reasons import Reason
-from footfall.events.record import Record, event_time, read_records
-from footfall.events.verdicts import IMPORT, NATIVE, SENSORS, Judge
 from footfall.storage.sealing import CannotUnseal, Sealer, dead_letter_place
 from footfall.storage.store import Parameter, Query, Store
 from query_api.answers import instant
-from query_api.fixes import Fix, FixDoesNotFit
-
-PARTITION = 9_200
-"""The log partition of replays."""
-
-DOOR = "replay"
-_REQUESTS_AT_ONCE = 200
-_SHOWN = 100
-_DOORS = {door.name: door for door in (NATIVE, SENSORS, IMPORT)}
 
 _LETTERS = """
 SELECT log_partition, log_offset, seq, toUnixTimestamp64Milli(received_at), door, reason, field, message,
@@ -55,14 +28,6 @@ SELECT letter_partition, letter_offset, letter_seq, outcome, toUnixTimestamp64Mi
     lower(hex(event_id))
 FROM replays WHERE project = {project:String} AND letter_partition IN {partitions:Array(UInt16)}
     AND letter_offset IN {offsets:Array(UInt64)} ORDER BY replayed_at"""
-
-_STORED_KEYS = """
-SELECT toUInt64(event_key) FROM events WHERE project = {project:String} AND event_key IN {low:Array(UInt32)}
-    AND toUnixTimestamp64Milli(time) IN {times:Array(Int64)}
-UNION ALL SELECT event_key FROM profile_operations
-    WHERE project = {project:String} AND event_key IN {keys:Array(UInt64)}
-UNION ALL SELECT event_key FROM item_operations
-    WHERE project = {project:String} AND event_key IN {keys:Array(UInt64)}"""
 
 
 class Place(NamedTuple):
@@ -98,26 +63,6 @@ class Letter(NamedTuple):
         }
 
 
-class Replay(NamedTuple):
-    """What to send again: these letters, or all of a reason (None: of any), and how they are mended first."""
-
-    places: Sequence[Place] | None
-    reason: str | None
-    fix: Fix
-    time_free: bool = False
-    dry_run: bool = False
-
-
-class _Mended(NamedTuple):
-    """A letter on its way: the record's JSON, its event id, its time; or why it cannot go."""
-
-    letter: Letter
-    element: bytes = b""
-    event_id: str = ""
-    time: int = 0
-    problem: str = ""
-
-
 def read_place(text: str) -> Place | None:
     """`partition:offset:seq`; None if it is none."""
     parts = text.split(":")
@@ -130,20 +75,9 @@ def read_place(text: str) -> Place | None:
 class Letters:
     """The dead letters of an installation. Safe to use from several threads."""
 
-    def __init__(
-        self, store: Store, log: Log, keyed_hash: KeyedHash, sealer: Sealer, clock: Callable[[], int]
-    ) -> None:
-        """`clock` gives epoch ms. The log partition is opened when the first replay comes."""
+    def __init__(self, store: Store, sealer: Sealer) -> None:
         self._store = store
-        self._log = log
-        self._hash = keyed_hash
         self._sealer = sealer
-        self._clock = clock
-        self._names = KnownNames()
-        self._lock = threading.Lock()
-        self._writer: LogWriter | None = None
-        self._is_closed = False
-        self._last = 0
 
     def counts(self, project: str) -> list[dict[str, Any]]:
         """How many by reason, since when, and how many of them were replayed and are stored."""
@@ -163,173 +97,22 @@ class Letters:
         self, project: str, reason: str | None, limit: int, behind: Place | None
     ) -> tuple[list[dict[str, Any]], str | None]:
         """Letters by log position, without their bytes; and the place that the next page is behind."""
-        letters = self._read(project, reason, behind, limit + 1, sealed=False)
-        replays = self._replays(project, letters)
+        letters = self.behind(project, reason, behind, limit + 1)
+        replays = self.replays_of(project, letters)
         shown = letters[:limit]
         lines = [letter.as_json() | {"replays": replays.get(letter.place, [])} for letter in shown]
         return lines, str(shown[-1].place) if len(letters) > limit else None
 
     def show(self, project: str, place: Place) -> dict[str, Any] | None:
         """A letter with its bytes, as text where they are UTF-8, else as hexadecimal; None: none such."""
-        for letter in self._of_requests(project, [(place.partition, place.offset)]):
+        for letter in self.of_requests(project, [(place.partition, place.offset)]):
             if letter.place == place:
-                replays = self._replays(project, [letter]).get(place, [])
+                replays = self.replays_of(project, [letter]).get(place, [])
                 return letter.as_json() | self._opened(letter) | {"replays": replays}
         return None
 
-    def replay(self, project: str, replay: Replay) -> dict[str, Any]:
-        """Sends letters through the pipeline again; durable on return.
-
-        `{"replayed", "stored_before", "replayed_before", "refused": {reason: n}, "letters": [the first 100 of
-        those]}`. StoreError, LogError.
-        """
-        counts: Counter[str] = Counter()
-        refused: Counter[str] = Counter()
-        shown: list[dict[str, Any]] = []
-        for letters, wanted in self._chosen(project, replay):
-            for outcome, mended in self._send(project, letters, wanted, replay):
-                counts[outcome] += 1
-                if outcome == "refused":
-                    reason = mended.problem.partition(":")[0]
-                    refused[reason] += 1
-                    if len(shown) < _SHOWN:
-                        shown.append({"id": str(mended.letter.place), "problem": mended.problem})
-        return {
-            "dry_run": replay.dry_run,
-            "replayed": counts["replayed"],
-            "stored_before": counts["stored_before"],
-            "replayed_before": counts["replayed_before"],
-            "refused": dict(sorted(refused.items())),
-            "letters": shown,
-        }
-
-    def close(self) -> None:
-        with self._lock:
-            self._is_closed = True
-            writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
-
-    def _chosen(self, project: str, replay: Replay) -> Iterator[tuple[list[Letter], set[Place]]]:
-        """The letters of some requests at once, whole requests, and which of them are wanted."""
-        if replay.places is not None:
-            requests = sorted({(place.partition, place.offset) for place in replay.places})
-            for start in range(0, len(requests), _REQUESTS_AT_ONCE):
-                letters = self._of_requests(project, requests[start : start + _REQUESTS_AT_ONCE])
-                yield letters, set(replay.places)
-            return
-        behind: Place | None = None
-        while found := self._read(project, replay.reason, behind, _REQUESTS_AT_ONCE, sealed=False):
-            behind = found[-1].place
-            wanted = {letter.place for letter in found}
-            yield self._of_requests(project, sorted({place[:2] for place in wanted})), wanted
-
-    def _send(
-        self, project: str, letters: Sequence[Letter], wanted: set[Place], replay: Replay
-    ) -> Iterator[tuple[str, _Mended]]:
-        replayed = {
-            place
-            for place, replays in self._replays(project, letters).items()
-            if any(each["outcome"] in ("stored", "duplicate") for each in replays)
-        }
-        mended = [each for each in self._mend(project, letters, replay) if each.letter.place in wanted]
-        stored = self._stored(project, [each for each in mended if not each.problem])
-        going: list[_Mended] = []
-        for each in mended:
-            if each.letter.place in replayed:
-                yield "replayed_before", each
-            elif each.problem:
-                yield "refused", each
-            elif each.event_id in stored:
-                yield "stored_before", each
-            else:
-                going.append(each)
-        if going and not replay.dry_run:
-            self._append(project, going)
-        for each in going:
-            yield "replayed", each
-
-    def _append(self, project: str, going: Sequence[_Mended]) -> None:
-        array = b"[" + b",".join([each.element for each in going]) + b"]"
-        with self._lock:
-            writer = self._open()
-            self._last = received_at = max(self._clock(), self._last)
-            header = Header(
-                project=project,
-                door=DOOR,
-                received_at=received_at,
-                count=len(going),
-                event_ids=[each.event_id for each in going],
-                replayed=[each.letter.place[:3] for each in going],
-            )
-            tally = Tally(project, DOOR, received_at // 60_000, len(going))
-            appended = writer.append(write_log_record(header, array), tally)
-        appended.result()
-
-    def _open(self) -> LogWriter:
-        if self._is_closed:
-            raise LogClosed("this process is stopping")
-        if self._writer is None:
-            self._writer = self._log.open_writer(PARTITION)
-        return self._writer
-
-    def _mend(self, project: str, letters: Sequence[Letter], replay: Replay) -> Iterator[_Mended]:
-        """Request by request: equal records of one are told apart by their order, as at the door."""
-        by_request: dict[tuple[int, int], list[Letter]] = {}
-        for letter in letters:
-            by_request.setdefault(letter.place[:2], []).append(letter)
-        for request in by_request.values():
-            yield from self._mend_request(project, request, replay)
-
-    def _mend_request(self, project: str, letters: Sequence[Letter], replay: Replay) -> list[_Mended]:
-        found = [self._judge(project, letter, replay) for letter in letters]
-        elements = [each.element or b"{}" for each in found]
-        records: list[Record | None] = [
-            None if each.problem else read_records(b"[" + each.element + b"]")[0] for each in found
-        ]
-        ids = event_ids(project, records, lambda: [Raw(element) for element in elements], self._hash)
-        mended = []
-        for each, record, event_id in zip(found, records, ids, strict=True):
-            if record is None:
-                mended.append(each)
-                continue
-            element, time = _at_its_time(each.letter, each.element, record)
-            mended.append(each._replace(element=element, event_id=event_id, time=time))
-        return mended
-
-    def _judge(self, project: str, letter: Letter, replay: Replay) -> _Mended:
-        """The mended record, as the door takes it: at the time when it came."""
-        try:
-            raw = replay.fix.apply(self._unseal(letter))
-        except (CannotUnseal, FixDoesNotFit) as error:
-            return _Mended(letter, problem=f"fix: {error}")
-        judge = Judge(_DOORS.get(letter.door, NATIVE), self._names)
-        judged = judge.judge_elements([_time_free(raw) if replay.time_free else raw], letter.received_at)
-        if judged.refusals:
-            refusal = judged.refusals[0]
-            return _Mended(letter, problem=f"{refusal.reason}: {refusal.message}")
-        claim = judged.claims.get(0)
-        if claim is not None and claim.project not in (None, project):
-            return _Mended(letter, problem=f"{Reason.WRONG_PROJECT.value}: it names {claim.project!r}")
-        return _Mended(letter, raw)
-
-    def _stored(self, project: str, mended: Sequence[_Mended]) -> set[str]:
-        """Event ids of those that the store has, however long ago they came."""
-        if not mended:
-            return set()
-        keys = {each.event_id: event_key(bytes.fromhex(each.event_id)) for each in mended}
-        asked: dict[str, Parameter] = {
-            "project": project,
-            "keys": list(keys.values()),
-            "low": [key & 0xFFFFFFFF for key in keys.values()],
-            "times": [each.time for each in mended],
-        }
-        found = {int(key) for (key,) in self._store.rows(Query(_STORED_KEYS, asked)).rows}
-        return {id_ for id_, key in keys.items() if key in found or key & 0xFFFFFFFF in found}
-
-    def _read(
-        self, project: str, reason: str | None, behind: Place | None, limit: int, *, sealed: bool
-    ) -> list[Letter]:
+    def behind(self, project: str, reason: str | None, behind: Place | None, limit: int) -> list[Letter]:
+        """The next letters by log position, without their bytes."""
         conditions, own = ["1"], dict[str, Parameter](project=project)
         if reason is not None:
             conditions.append("reason = {reason:String}")
@@ -337,9 +120,9 @@ class Letters:
         if behind is not None:
             conditions.append("(log_partition, log_offset, seq) > ({p:UInt16}, {o:UInt64}, {s:UInt32})")
             own |= {"p": behind.partition, "o": behind.offset, "s": behind.seq}
-        return self._letters(" AND ".join(conditions), own, f"LIMIT {limit}", sealed=sealed)
+        return self._letters(" AND ".join(conditions), own, f"LIMIT {limit}", sealed=False)
 
-    def _of_requests(self, project: str, requests: Sequence[tuple[int, int]]) -> list[Letter]:
+    def of_requests(self, project: str, requests: Sequence[tuple[int, int]]) -> list[Letter]:
         """All letters of these requests (partition, offset), with their bytes."""
         own: dict[str, Parameter] = {
             "project": project,
@@ -363,7 +146,8 @@ class Letters:
             for partition, offset, seq, received_at, door, reason, field, message, text in rows
         ]
 
-    def _replays(self, project: str, letters: Sequence[Letter]) -> dict[Place, list[dict[str, Any]]]:
+    def replays_of(self, project: str, letters: Sequence[Letter]) -> dict[Place, list[dict[str, Any]]]:
+        """What became of each replay of these letters, oldest first."""
         if not letters:
             return {}
         own: dict[str, Parameter] = {
@@ -377,48 +161,16 @@ class Letters:
             found.setdefault(Place(partition, int(offset), int(seq)), []).append(line)
         return found
 
-    def _unseal(self, letter: Letter) -> bytes:
+    def unseal(self, letter: Letter) -> bytes:
+        """Its bytes as they came. CannotUnseal."""
         return self._sealer.unseal(letter.sealed, dead_letter_place(*letter.place))
 
     def _opened(self, letter: Letter) -> dict[str, Any]:
         try:
-            raw = self._unseal(letter)
+            raw = self.unseal(letter)
         except CannotUnseal as error:
             return {"raw": None, "encoding": None, "problem": str(error)}
         try:
             return {"raw": raw.decode(), "encoding": "text"}
         except UnicodeDecodeError:
             return {"raw": raw.hex(), "encoding": "hex"}
-
-
-_read_object = msgspec.json.Decoder(dict[str, Raw]).decode
-_read_properties = msgspec.json.Decoder(dict[str, Raw] | None).decode
-_write = msgspec.json.Encoder().encode
-
-
-def _time_free(raw: bytes) -> bytes:
-    """The record without limits of its time; what is no object stays as it is."""
-    try:
-        fields = _read_object(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return raw
-    return _write({**fields, "time_free": Raw(b"true")})
-
-
-def _at_its_time(letter: Letter, element: bytes, record: Record) -> tuple[bytes, int]:
-    """The record with its time on our clock, as the door that it came through would have had it, and that
-    time: what it says of its sending means nothing at the moment of a replay.
-    """
-    moment = event_time(record, letter.received_at, network=letter.door != "import")
-    fields = _read_object(element)
-    fields.pop("_flush_time", None)
-    fields.pop("sent_at", None)
-    fields["time"] = Raw(b"%d" % moment.time)
-    properties = _read_properties(fields["properties"]) if "properties" in fields else None
-    if properties is not None and "$time" in properties:
-        properties.pop("$time")
-        fields["properties"] = Raw(_write(properties))
-    if moment.time != moment.original:
-        properties = {**(properties or {}), "$original_time": Raw(b"%d" % moment.original)}
-        fields["properties"] = Raw(_write(properties))
-    return _write(fields), moment.time

@@ -6,7 +6,6 @@ of all that was said: see docs/identity.md.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any, Literal
 from uuid import uuid4
@@ -14,10 +13,11 @@ from uuid import uuid4
 import msgspec
 from pydantic import Field, model_validator
 
-from footfall.eventlog.log import Log, LogClosed, LogWriter, Tally
+from footfall.eventlog.log import Log
+from footfall.eventlog.partitions import ADMINISTRATORS, LateWriter
 from footfall.events.identity import ADMINISTRATOR, MERGED_LOGIN
 from footfall.events.keys import KeyedHash
-from footfall.events.log_record import Header, write_log_record
+from footfall.events.log_record import Header
 from footfall.storage.ties import StoredTies
 from footfall.workspace.projects import Project
 from query_api.answers import instant
@@ -25,9 +25,6 @@ from query_api.problems import Fault, refused
 from query_api.spec.conditions import MAX_TEXT
 from query_api.spec.strict import Strict, refuse
 from query_api.store_reader import StoreReader
-
-PARTITION = 9_000
-"""Of the log: collectors have the low numbers."""
 
 _EVENTS = {"bind": "$BindID", "unbind": "$UnbindID", "merge": "$MergeLogins", "unmerge": "$UnmergeLogins"}
 
@@ -59,53 +56,28 @@ class WordSpec(Strict):
 
 
 class AdministratorsDoor:
-    """Writes what administrators say into a log partition of its own, opened when it is first needed."""
+    """Writes what administrators say into the log."""
 
     def __init__(self, log: Log, keyed_hash: KeyedHash, clock: Callable[[], int]) -> None:
-        self._log = log
         self._hash = keyed_hash
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._writer: LogWriter | None = None
-        self._last = 0
-        self._is_closed = False
+        self._writer = LateWriter(log, ADMINISTRATORS, clock)
 
     def say(self, reader: StoreReader, project: Project, spec: WordSpec) -> dict[str, Any]:
         """Durable on return; decided within the time that any record takes. Raises InvalidQuery, LogError."""
         self._check(reader, project, spec)
-        record = _record(spec)
-        array = msgspec.json.encode([record])
-        event_id = self._hash.event_id(project.name.encode(), b"client", uuid4().bytes)
-        with self._lock:
-            writer = self._open()
-            # Of two words the later counts: no two come at the same moment.
-            self._last = received_at = max(self._clock(), self._last + 1)
-            header = Header(
-                project=project.name,
-                door=ADMINISTRATOR,
-                received_at=received_at,
-                count=1,
-                event_ids=[event_id.hex()],
-                trusted=True,
-            )
-            tally = Tally(project.name, ADMINISTRATOR, received_at // 60_000, 1)
-            future = writer.append(write_log_record(header, array), tally)
-        future.result()
+        header = Header(
+            project=project.name,
+            door=ADMINISTRATOR,
+            received_at=0,
+            count=1,
+            event_ids=[self._hash.event_id(project.name.encode(), b"client", uuid4().bytes).hex()],
+            trusted=True,
+        )
+        received_at = self._writer.append(header, msgspec.json.encode([_record(spec)]))
         return {**spec.model_dump(exclude_none=True), "received_at": instant(received_at)}
 
     def close(self) -> None:
-        with self._lock:
-            self._is_closed = True
-            writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
-
-    def _open(self) -> LogWriter:
-        if self._is_closed:
-            raise LogClosed("this process is stopping")
-        if self._writer is None:
-            self._writer = self._log.open_writer(PARTITION)
-        return self._writer
+        self._writer.close()
 
     def _check(self, reader: StoreReader, project: Project, spec: WordSpec) -> None:
         """What no record could do later: ids that identify nobody, an id with itself, merging what is no

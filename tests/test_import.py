@@ -10,9 +10,10 @@ import pytest
 
 from footfall.eventlog.log import LogFull
 from footfall.eventlog.opening import open_log
+from footfall.eventlog.partitions import IMPORTS
 from footfall.events.keys import KeyedHash
 from footfall.importing.faults import ImportRefused
-from footfall.importing.importer import IMPORT_PARTITION, Importer, ImportOptions, State, Target
+from footfall.importing.importer import Importer, ImportOptions, State, Target
 from tests.importing import import_file, plan_of, stored
 from tests.system import System
 
@@ -117,15 +118,15 @@ async def test_a_full_log_is_waited_out_where_somebody_empties_it(tmp_path: Path
         def tell(state: State) -> None:
             if state.waits_for:
                 waits.append(state.waits_for)
-                end = log.position(IMPORT_PARTITION).end
-                log.commit(IMPORT_PARTITION, end)
-                log.truncate(IMPORT_PARTITION, end)
+                end = log.position(IMPORTS).end
+                log.commit(IMPORTS, end)
+                log.truncate(IMPORTS, end)
 
         seen = plan_of(path)
         options = ImportOptions(tmp_path / "imports", tell, is_processed=lambda: True)
         with closing(Importer(*seen, Target("default", log, KeyedHash(b"k" * 32)), options)) as importer:
             assert importer.run().accepted == 20_000
-        assert sum(tally.count for tally in log.tallies(IMPORT_PARTITION)) == 20_000
+        assert sum(tally.count for tally in log.tallies(IMPORTS)) == 20_000
     assert any("limit" in each for each in waits)
 
 
@@ -143,10 +144,10 @@ async def test_a_full_log_that_nobody_empties_ends_the_import_which_goes_on_late
                     assert importer.run().accepted == 20_000
                     break
                 except LogFull:
-                    end = log.position(IMPORT_PARTITION).end
-                    log.commit(IMPORT_PARTITION, end)
-                    log.truncate(IMPORT_PARTITION, end)
-        assert sum(tally.count for tally in log.tallies(IMPORT_PARTITION)) == 20_000
+                    end = log.position(IMPORTS).end
+                    log.commit(IMPORTS, end)
+                    log.truncate(IMPORTS, end)
+        assert sum(tally.count for tally in log.tallies(IMPORTS)) == 20_000
     assert tries > 1
 
 

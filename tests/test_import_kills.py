@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from footfall.eventlog.opening import open_log
+from footfall.eventlog.partitions import IMPORTS
 from footfall.events.log_record import read_log_record
 from footfall.events.record import read_records
-from footfall.importing.importer import IMPORT_PARTITION
 from footfall.settings import Settings
 from footfall.workspace import open_workspace
 
@@ -50,7 +50,7 @@ def in_log(home: Path) -> tuple[Counter[str], Counter[int], int]:
     numbers: Counter[int] = Counter()
     refused = 0
     with closing(open_log(Settings(home=home).log_url, max_bytes=1 << 30)) as log:
-        for record in log.read(IMPORT_PARTITION, 0, 1 << 30):
+        for record in log.read(IMPORTS, 0, 1 << 30):
             header, events = read_log_record(record.payload)
             refused += len(header.refusals)
             bad = {refusal.index for refusal in header.refusals}
@@ -58,7 +58,7 @@ def in_log(home: Path) -> tuple[Counter[str], Counter[int], int]:
                 if event is not None:
                     ids[event_id] += 1
                     numbers[event.properties["number"]] += 1
-        tallied = sum(tally.count for tally in log.tallies(IMPORT_PARTITION))
+        tallied = sum(tally.count for tally in log.tallies(IMPORTS))
     assert tallied == sum(ids.values()) + refused
     return ids, numbers, refused
 

@@ -10,7 +10,7 @@ import apsw
 
 from footfall.eventlog.log import Tally
 from footfall.eventlog.opening import open_log
-from footfall.importing.importer import IMPORT_PARTITION
+from footfall.eventlog.partitions import IMPORTS
 from footfall.importing.journal import Journal
 from footfall.proof.snapshot import copy_imports
 from footfall.settings import Settings
@@ -26,7 +26,7 @@ def test_a_copy_has_no_batch_that_its_position_does_not_know(tmp_path: Path) -> 
     home.mkdir()
     stop = threading.Event()
     with closing(open_log(Settings(home=home).log_url, max_bytes=1 << 30)) as log:
-        writer = log.open_writer(IMPORT_PARTITION)
+        writer = log.open_writer(IMPORTS)
         begun = threading.Event()
 
         def bring() -> None:

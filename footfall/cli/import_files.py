@@ -18,10 +18,11 @@ from footfall.cli.engines import opened_log, opened_workspace
 from footfall.cli.home import is_held, make_home
 from footfall.cli.import_screen import show_preview, show_reasons
 from footfall.eventlog.log import Log
+from footfall.eventlog.partitions import IMPORTS
 from footfall.events.exported import export_prefix
 from footfall.events.keys import KeyedHash
 from footfall.importing.faults import ImportRefused, did_you_mean
-from footfall.importing.importer import IMPORT_PARTITION, Importer, ImportOptions, State, Target, forget
+from footfall.importing.importer import Importer, ImportOptions, State, Target, forget
 from footfall.importing.journal import Journal
 from footfall.importing.mapping import read_mapping
 from footfall.importing.opening import Reading
@@ -175,7 +176,7 @@ def _teller(bar: Progress, task: TaskID) -> Callable[[State], None]:
 
 def _wait_until_processed(log: Log, bar: Progress, task: TaskID) -> None:
     """Until queries see what was imported; Ctrl-C does no harm."""
-    while lag := log.position(IMPORT_PARTITION).lag:
+    while lag := log.position(IMPORTS).lag:
         bar.update(task, description=f"imported; {lag:,} batches are being processed")
         time.sleep(0.1)
 

@@ -16,6 +16,7 @@ from typing import Final
 
 from footfall.crash_points import reach
 from footfall.eventlog.log import Log, LogError, LogFull, LogWriter, Tally
+from footfall.eventlog.partitions import IMPORTS
 from footfall.events.keys import KeyedHash
 from footfall.events.verdicts import IMPORT
 from footfall.importing.batches import Batch, BatchWriter, RowJudge, cut
@@ -24,9 +25,6 @@ from footfall.importing.journal import Effects, Journal, Position, settle_all
 from footfall.importing.opening import Reading
 from footfall.importing.plan import Plan
 from footfall.importing.records import RecordWriter
-
-IMPORT_PARTITION: Final = 9_100
-"""No collector worker has a number as high: imports have a partition of their own, one import at a time."""
 
 MAX_WAITING: Final = 16
 """Batches of imports that wait in the log at once while the processor works: what comes through the doors
@@ -101,7 +99,7 @@ class Importer:
         self._log = target.log
         self._writer = _open_writer(target.log)
         try:
-            self._next_offset = target.log.position(IMPORT_PARTITION).end
+            self._next_offset = target.log.position(IMPORTS).end
             settle_all(options.directory, self._next_offset)
             path = options.directory / f"{identity_of(reading, plan, target.project)}.db"
             self.journal = Journal(path, str(reading.source.path), target.project)
@@ -178,7 +176,7 @@ class Importer:
         self._next_offset += 1
 
     def _let_others_in(self, progress: tuple[int, int], rows: int, rejected: int) -> None:
-        while self._log.position(IMPORT_PARTITION).lag > MAX_WAITING and self._options.is_processed():
+        while self._log.position(IMPORTS).lag > MAX_WAITING and self._options.is_processed():
             self._options.tell(State(*progress, rows, rejected, waits_for="the processor"))
             time.sleep(_PAUSE_SECONDS)
 
@@ -190,6 +188,6 @@ class Importer:
 
 def _open_writer(log: Log) -> LogWriter:
     try:
-        return log.open_writer(IMPORT_PARTITION)
+        return log.open_writer(IMPORTS)
     except LogError as error:
         raise ImportRefused(f"another import is running: wait until it has ended ({error})") from error

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import apsw
 
 from footfall.eventlog.log import Log
+from footfall.eventlog.partitions import IMPORTS
 from footfall.eventlog.sqlite_log import write_offsets
 from footfall.eventlog.sqlite_partition import file_name
 from footfall.storage.store import Query, Store
@@ -27,7 +28,7 @@ FREEZE_NAME = "footfall_backup"
 PLACE = "snapshot"
 """Where in the home a snapshot is made; whoever takes it away removes it."""
 
-_IMPORTS_LOG = file_name(9_100)  # IMPORT_PARTITION of footfall.importing, which lies above
+_IMPORTS_LOG = file_name(IMPORTS)
 _ANNOUNCED = "SELECT pending_offset FROM position WHERE pending_offset IS NOT NULL"
 _END = "SELECT end_offset FROM state"
 _TRIES = 1_000

@@ -12,9 +12,10 @@ from starlette.responses import Response
 from footfall.events.reasons import Reason
 from query_api.access import Access
 from query_api.body import read_json
-from query_api.dead_letters import Letters, Place, Replay, read_place
+from query_api.dead_letters import Letters, Place, read_place
 from query_api.fixes import LONGEST, InvalidFix, parse_fix
 from query_api.problems import Fault, NotFound, refused
+from query_api.replays import Replay, Replays
 from query_api.routes.front import Front, problem_response, read_body
 from query_api.routes.parameters import read_limit, read_parameters
 from query_api.spec.conditions import MAX_TEXT
@@ -60,7 +61,7 @@ class ReplaySpec(Strict):
         return Replay(places, self.reason, fix, self.time_free, self.dry_run)
 
 
-def build_dead_letter_routes(front: Front, access: Access, letters: Letters) -> APIRouter:
+def build_dead_letter_routes(front: Front, access: Access, letters: Letters, replays: Replays) -> APIRouter:
     """All with a secret key: a letter's bytes are what the privacy rules never saw."""
     router = APIRouter(prefix="/api/v1/projects/{name}/dead-letters", include_in_schema=False)
 
@@ -96,7 +97,7 @@ def build_dead_letter_routes(front: Front, access: Access, letters: Letters) -> 
 
         def work() -> dict[str, Any]:
             project = project_of(request, name)
-            return letters.replay(project, ReplaySpec.model_validate(read_json(body)).replay())
+            return replays.replay(project, ReplaySpec.model_validate(read_json(body)).replay())
 
         return await front.answer("dead-letters/replay", work)
 
