@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,12 +18,13 @@ from msgspec import Raw
 from footfall.eventlog.log import Log
 from footfall.eventlog.partitions import REPLAYS, LateWriter
 from footfall.events.event_ids import event_ids
+from footfall.events.faults import FIELD_TYPES
 from footfall.events.keys import KeyedHash, event_key
 from footfall.events.log_record import Header
 from footfall.events.names import KnownNames
 from footfall.events.reasons import Reason
 from footfall.events.record import Record, event_time, read_records
-from footfall.events.verdicts import IMPORT, NATIVE, SENSORS, Judge
+from footfall.events.verdicts import IMPORT, NATIVE, SENSORS, SENSORS_EXPORT, Door, Judge
 from footfall.storage.sealing import CannotUnseal
 from footfall.storage.store import Parameter, Query, Store
 from query_api.dead_letters import Letter, Letters, Place
@@ -181,16 +183,18 @@ class Replays:
     def _judge(self, project: str, letter: Letter, replay: Replay) -> _Mended:
         """The mended record, as the door takes it: at the time when it came."""
         try:
-            raw = replay.fix.apply(self._letters.unseal(letter))
+            came = self._letters.unseal(letter)
+            raw = replay.fix.apply(came)
         except (CannotUnseal, FixDoesNotFit) as error:
             return _Mended(letter, problem=f"fix: {error}")
-        judge = Judge(_DOORS.get(letter.door, NATIVE), self._names)
+        door = _door_of(letter, came)  # Sensors' projects are not ours
+        judge = Judge(door, self._names)
         judged = judge.judge_elements([_time_free(raw) if replay.time_free else raw], letter.received_at)
         if judged.refusals:
             refusal = judged.refusals[0]
             return _Mended(letter, problem=f"{refusal.reason}: {refusal.message}")
         claim = judged.claims.get(0)
-        if claim is not None and claim.project not in (None, project):
+        if door is not SENSORS_EXPORT and claim is not None and claim.project not in (None, project):
             return _Mended(letter, problem=f"{Reason.WRONG_PROJECT.value}: it names {claim.project!r}")
         return _Mended(letter, raw)
 
@@ -212,6 +216,17 @@ class Replays:
 _read_object = msgspec.json.Decoder(dict[str, Raw]).decode
 _read_properties = msgspec.json.Decoder(dict[str, Raw] | None).decode
 _write = msgspec.json.Encoder().encode
+
+
+def _door_of(letter: Letter, came: bytes) -> Door:
+    """The door that judges as the one that turned it away. An import's letter does not say which form its
+    file had; in ours, a record with a field that records do not have is refused for that.
+    """
+    if letter.door == IMPORT.name and letter.reason != Reason.UNKNOWN_FIELD:
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            if _read_object(came).keys() - FIELD_TYPES.keys():
+                return SENSORS_EXPORT
+    return _DOORS.get(letter.door, NATIVE)
 
 
 def _time_free(raw: bytes) -> bytes:

@@ -128,6 +128,25 @@ async def test_a_mended_row_of_an_import_may_be_of_any_age(system: System, tmp_p
     await closed(system)
 
 
+async def test_a_mended_row_of_a_sensors_export_keeps_its_form(system: System, tmp_path: Path) -> None:
+    system.clock.freeze(NOON)
+    file = tmp_path / "export.jsonl"
+    usual = {"type": "track", "time": NOON, "_track_id": 1, "recv_time": NOON, "project": "production"}
+    own = {"event": "1 bad", "distinct_id": "b", "time": NOON, "properties": {}, "type": "track"}
+    lines = [usual | {"event": event, "distinct_id": "a", "properties": {}} for event in ("buy", "1 bad")]
+    file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    await import_file(system, file)
+    assert (await replay(system, all=True, fix='set /event = "good"'))["replayed"] == 1
+    rows = (own | {"event": "view"}, own, own | {"recv_time": 1})
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    await import_file(system, file)
+    answer = await replay(system, all=True, fix='set /event = "better"')
+    assert (answer["replayed"], answer["refused"]) == (1, {"unknown_field": 1})
+    stored = [("better",), ("buy",), ("good",), ("view",)]
+    assert system.rows("SELECT event FROM events ORDER BY event") == stored
+    await closed(system)
+
+
 async def test_equal_records_of_a_request_stay_different_ones(system: System) -> None:
     await turn_away(system)
     for letter in ("0:1:2", "0:1:0"):
@@ -206,6 +225,9 @@ async def test_what_is_wrong_with_a_request_is_said(system: System) -> None:
     ):
         answer = await system.query_api.post(f"{URL}/replay", json=body)
         assert (answer.status_code, answer.json()["field"]) == (422, field), answer.text
+    answer = await system.query_api.get(URL, params={"reason": "too_odl"})
+    assert (answer.status_code, answer.json()["nearest"]) == (422, "too_old")
+    assert answer.json()["detail"].endswith("did you mean 'too_old'?"), answer.text
     assert (await system.query_api.get(f"{URL}/9:9:9")).status_code == 404
     wrong = {"Authorization": f"Bearer {WRITE_KEY}"}
     assert (await system.query_api.get(URL, headers=wrong)).status_code == 403

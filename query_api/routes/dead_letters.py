@@ -121,6 +121,8 @@ def _reason(given: dict[str, str]) -> str | None:
     if reason is not None and reason not in _REASONS:
         message = f"{reason[:50]!r} is no reason"
         close = nearest(reason, _REASONS)
+        if close is not None:
+            message = f"{message}: did you mean {close!r}?"
         raise refused([Fault("reason", "unknown_value", message, reason, _REASONS, close)])
     return reason
 
