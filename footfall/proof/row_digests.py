@@ -274,6 +274,7 @@ _NAMES = {
     "rulings": "concat(kind, ' of ', subject_id, ' and ', login_id)",
     "dead_letters": "concat(reason, ' ', field)",
     "event_ids": "''",
+    "replays": "concat('of ', letter_partition::String, ':', letter_offset::String, ':', letter_seq::String)",
 }
 
 

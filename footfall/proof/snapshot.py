@@ -138,6 +138,7 @@ class Snapshots:
 def copy_imports(home: Path, place: Path) -> None:
     """Saved positions of imports and the log of imports, of one moment. With a log that has more batches than
     the position knows of, the import would go on too early in the copy, and bring those rows again.
+    CannotSnapshot if there is no such moment.
     """
     with ExitStack() as opened:
         log = [_reader(file, opened) for file in (home / "log").glob(_IMPORTS_LOG)]
@@ -147,7 +148,12 @@ def copy_imports(home: Path, place: Path) -> None:
                 break
             for reader in (*journals, *log):
                 reader.execute("ROLLBACK")
-        for reader in (*journals, *log):  # after so many tries as they are: repeats are recognised for days
+        else:
+            raise CannotSnapshot(
+                "an import that is running left no moment at which its position and its log agree: "
+                "take the backup again, or when the import has ended"
+            )
+        for reader in (*journals, *log):
             target = place / Path(reader.filename).relative_to(home.resolve())
             _copy(reader, target)
 
