@@ -71,7 +71,7 @@ def test_the_store_holds_what_the_digests_say(world: World) -> None:
     told = expected(world)
     for table in PROVEN:
         rows = held(world, table)
-        assert rows or table == "rulings", table
+        assert rows or table in ("rulings", "replays"), table
         assert {row for row in told if row[0] == table} == rows, table
 
 

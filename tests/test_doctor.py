@@ -72,6 +72,14 @@ def test_a_damaged_log_is_an_answer_and_no_stack_trace(settings: Settings) -> No
     assert "partition-0000.db is damaged, or no file of ours" in found["log"]
 
 
+def test_a_damaged_workspace_is_told_in_one_line(settings: Settings) -> None:
+    (settings.home / "workspace.db").write_bytes(b"no database" * 10_000)
+    found = failed(examine(settings))
+    assert "not a database" in found["workspace"]
+    assert "\n" not in found["workspace"]
+    assert "SELECT" not in found["workspace"]
+
+
 def test_a_home_that_others_can_enter_is_found(settings: Settings) -> None:
     settings.home.chmod(0o755)
     assert f"chmod 700 {settings.home}" in failed(look_at_files(settings))["owner"]

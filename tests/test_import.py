@@ -61,6 +61,7 @@ async def test_broken_rows_are_listed_and_the_others_imported(system: System, tm
         (3, "invalid_time"), (4, "unreadable"), (5, "unreadable"), (6, "invalid_name"), (7, "missing_field"),
         (8, "invalid_time"),
     ]  # fmt: skip
+    assert "; the column 'time' is read as iso" in rejected[0].message
     assert rejected[1].raw == b"c3,2026-01-05 10:00:00,buy"
     assert [event["distinct_id"] for event in stored(system)] == ["c1", "c8", "c9"]
     assert stored(system)[1]["channel"] == "two\nlines"

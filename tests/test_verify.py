@@ -132,6 +132,31 @@ async def test_names_altered_rows(system: System) -> None:
     assert {len(finding.event_id) for finding in found(system) if finding.table == "events"} == {32}
 
 
+async def test_names_rows_of_what_was_said_and_sent_in_again_on_purpose(system: System) -> None:
+    await fill(system)
+    url = "/api/v1/projects/default"
+    for number in range(4):
+        word = {"action": "bind", "anonymous_id": f"phone-{number}", "login_id": f"customer-{number}"}
+        assert (await system.query_api.post(f"{url}/bindings", json=word)).status_code < 300
+        again = {"letters": [f"0:{number}:4"], "fix": 'set /event = "good"'}
+        assert (await system.query_api.post(f"{url}/dead-letters/replay", json=again)).json()["replayed"] == 1
+    await system.settle()
+    assert found(system) == []
+    for table, partition, harm in (
+        ("rulings", 9_000, "subject_id = 'x'"),
+        ("replays", 9_200, "outcome = 'rejected'"),
+    ):
+        before = records(system)
+        change(system, f"ALTER TABLE {table} UPDATE {harm} WHERE log_offset = 1")
+        assert records(system) - before == {(table, f"{partition}:1:0", "altered")}
+        change(system, f"ALTER TABLE {table} DELETE WHERE log_offset = 1")
+        system.store.command(
+            f"INSERT INTO {table} SELECT * FROM {table} WHERE log_offset = 2 SETTINGS insert_deduplicate = 0"
+        )
+        harmed = {(table, f"{partition}:1:0", "lost"), (table, f"{partition}:2:0", "doubled")}
+        assert records(system) - before == harmed
+
+
 async def test_several_altered_rows_of_a_bucket_are_at_least_seen(system: System) -> None:
     await fill(system)
     change(system, "ALTER TABLE events UPDATE p_amount = 7 WHERE event = 'view' AND log_offset IN (3, 14)")

@@ -172,7 +172,8 @@ def _attempt(check: str, look: Callable[[Settings], str], settings: Settings, re
     try:
         return Finding(check, True, look(settings))
     except Exception as error:  # noqa: BLE001 - whatever it is, the report shows it
-        return Finding(check, False, f"{type(error).__name__}: {error}", remedy)
+        what = str(error).partition("\n")[0]  # SQLAlchemy adds its SQL and a link in lines of their own
+        return Finding(check, False, f"{type(error).__name__}: {what}", remedy)
 
 
 def _look_at_workspace(settings: Settings) -> str:

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from footfall.cli.counted import counted
 from footfall.cli.engines import opened_log, opened_workspace
 from footfall.cli.home import is_held, make_home
 from footfall.cli.import_screen import show_preview, show_reasons
@@ -109,11 +110,12 @@ class _Visit:
         with self._progress() as (bar, task):
 
             def tell(done: int, total: int, rows: int) -> None:
-                bar.update(task, completed=done, total=total, description=f"{rows:,} rows")
+                bar.update(task, completed=done, total=total, description=counted(rows, "rows"))
 
             found = try_out(reading, plan, self._target.project, tell)
         self._console.print(
-            f"{found.accepted:,} rows would be imported, {found.rejected:,} rejected. Nothing was stored."
+            f"{counted(found.accepted, 'rows')} would be imported, {found.rejected:,} rejected. "
+            "Nothing was stored."
         )
         show_reasons(self._console, found.reasons)
 
@@ -127,19 +129,21 @@ class _Visit:
                 start = importer.journal.position()
                 if start.is_finished:
                     self._console.print(
-                        f"It was imported before: {start.accepted:,} rows, {start.rejected:,} rejected. "
-                        "--again imports it once more."
+                        f"It was imported before: {counted(start.accepted, 'rows')}, "
+                        f"{start.rejected:,} rejected. --again imports it once more."
                     )
                     return
                 if start.rows:
-                    self._console.print(f"Going on behind {start.rows:,} rows that are done.")
+                    self._console.print(f"Going on behind {counted(start.rows, 'rows')}: done before.")
                 try:
                     end = importer.run()
                 finally:
                     self._report(path, importer.journal)
                 if is_held(self._home):
                     _wait_until_processed(self._target.log, bar, task)
-        self._console.print(f"[bold]{end.accepted:,} rows imported[/bold], {end.rejected:,} rejected.")
+        self._console.print(
+            f"[bold]{counted(end.accepted, 'rows')} imported[/bold], {end.rejected:,} rejected."
+        )
         if not is_held(self._home):
             self._console.print("They wait in the log: `footfall up` processes them.")
 
@@ -168,7 +172,7 @@ class _Visit:
 def _teller(bar: Progress, task: TaskID) -> Callable[[State], None]:
     def tell(state: State) -> None:
         waits = f", waits: {state.waits_for}" if state.waits_for else ""
-        description = f"{state.rows:,} rows, {state.rejected:,} rejected{waits}"
+        description = f"{counted(state.rows, 'rows')}, {state.rejected:,} rejected{waits}"
         bar.update(task, completed=state.done, total=state.total, description=description)
 
     return tell

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from footfall.cli.counted import counted
 from footfall.importing.opening import Reading
 from footfall.importing.plan import Plan
 from footfall.importing.preview import Preview, Reasons
@@ -33,7 +34,9 @@ def show_preview(console: Console, reading: Reading, preview: Preview, project: 
     for record in preview.records:
         console.print(f"  {_shortened(record)}", markup=False, soft_wrap=True)
     if preview.reasons:
-        console.print(f"Of the first {preview.rows:,} rows some cannot be imported:", style="yellow")
+        console.print(
+            f"Of the first {counted(preview.rows, 'rows')} some cannot be imported:", style="yellow"
+        )
         show_reasons(console, preview.reasons)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from footfall.cli.counted import counted
 from footfall.cli.engines import opened_log, opened_store, opened_workspace
 from footfall.cli.home import HomeInUse, HomeUnusable, hold_home
 from footfall.cli.local_engine import EngineRefused, EngineUnreachable, LocalEngine
@@ -88,7 +89,9 @@ def _print_text(lines: Iterator[dict[str, Any]]) -> bool:
         verdict = line
         if line["kind"] == "checked":
             rest = f" ({line['not_compared']})" if line["not_compared"] else ""
-            console.print(f"     {line['check']}: {line['compared']:,} {line['unit']}{rest}", markup=False)
+            console.print(
+                f"     {line['check']}: {counted(line['compared'], line['unit'])}{rest}", markup=False
+            )
         elif line["kind"] == "finding" and shown < _SHOWN:
             shown += 1
             named = " ".join(filter(None, (line["table"], line["record"], line["event_id"])))
@@ -100,9 +103,8 @@ def _print_text(lines: Iterator[dict[str, Any]]) -> bool:
     if agrees:
         console.print("Nothing is lost, doubled or altered.")
     else:
-        console.print(
-            f"{verdict['findings']} findings: records are named partition:offset:seq of the event log."
-        )
+        found = counted(verdict["findings"], "findings")
+        console.print(f"{found}: records are named partition:offset:seq of the event log.")
     return agrees
 
 

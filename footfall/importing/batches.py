@@ -87,6 +87,8 @@ class RowJudge:
         if refused:
             verdicts = _with_broken(verdicts, rows, refused)
         self._refuse_other_projects(verdicts)
+        if self._writer is not None:
+            verdicts.refusals[:] = [self._writer.explain(refusal) for refusal in verdicts.refusals]
         return Judged([row.line for row in rows], verdicts)
 
     def _judge_elements(self, elements: Sequence[bytes], received_at: int) -> Verdicts:

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from footfall.events.log_record import Refusal
+from footfall.events.reasons import Reason
 from footfall.importing.plan import Column, Plan
 from footfall.importing.rows import Cells
 from footfall.importing.values import (
@@ -68,6 +70,13 @@ class RecordWriter:
                 properties[name] = read(value)
         record["properties"] = properties
         return _write(record)
+
+    def explain(self, refusal: Refusal) -> Refusal:
+        """A refusal in words of the mapping: how the times of the file are read."""
+        if refusal.reason != Reason.INVALID_TIME or self._plan.time_format is None:
+            return refusal
+        message = f"{refusal.message}; the column {self._time!r} is read as {self._plan.time_format}"
+        return msgspec.structs.replace(refusal, message=message)
 
     def _time_of(self, value: Any) -> int | str | None:
         if isinstance(value, date):

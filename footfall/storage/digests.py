@@ -114,6 +114,11 @@ PROVEN: dict[str, Proven] = {
         _texts("project", "door", "reason", "field", "message", "sealed") | {"received_at": "time", **_PLACE},
         part="month_of_arrival",
     ),
+    "replays": Proven(
+        _texts("project", "event_id", "outcome")
+        | {"letter_partition": "number", "letter_offset": "number", "letter_seq": "number"}
+        | {"replayed_at": "time", **_PLACE}
+    ),
 }
 """Every table whose rows are each of one record. Profiles and items are derived from these."""
 
