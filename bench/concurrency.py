@@ -23,14 +23,12 @@ from typing import Any
 import httpx
 import psutil
 
-from bench.freshness import free_port
-from bench.installation import SECRET_KEY, WRITE_KEY
+from bench.installation import SECRET_KEY, WRITE_KEY, running_installation
 from bench.load import Load, Sent, open_sender
 from bench.records import build_request, draw_events
 from bench.results import Row, Section, Target
 from bench.timing import readable
-from footfall.cli.demo_system import RunningSystem, running_system, wait_until_ready
-from footfall.settings import Settings
+from footfall.cli.demo_system import RunningSystem, wait_until_ready
 
 _EVENTS_A_REQUEST = 20
 _MARGIN_MS = 3_000  # an event is accepted so soon after its time: the load keeps to its schedule
@@ -67,24 +65,13 @@ class Seen:
 
 
 def measure(home: Path, effort: Effort) -> Section:
-    settings = Settings(
-        home=home,
-        collect_port=free_port(),
-        query_port=free_port(),
-        write_key=WRITE_KEY,
-        secret_key=SECRET_KEY,
-    )
-    with running_system(settings, home) as running:
-        try:
-            wait_until_ready(running)
-            began_ms = round(time.time() * 1000) - _PAST_MS
-            rate = asyncio.run(_sustainable_rate(running, effort, began_ms))
-            memory_before = _memory_bytes(running)
-            seen, sent = _ask_under_load(running, effort, began_ms, rate / 2)
-            differing = asyncio.run(_count_differing(running, seen))
-        except Exception as error:
-            error.add_note(running.log_tail())
-            raise
+    with running_installation(home) as running:
+        wait_until_ready(running)
+        began_ms = round(time.time() * 1000) - _PAST_MS
+        rate = asyncio.run(_sustainable_rate(running, effort, began_ms))
+        memory_before = _memory_bytes(running)
+        seen, sent = _ask_under_load(running, effort, began_ms, rate / 2)
+        differing = asyncio.run(_count_differing(running, seen))
     return _section(effort, rate, memory_before, seen, sent, differing)
 
 

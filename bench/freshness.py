@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,13 +16,12 @@ from pathlib import Path
 
 import httpx
 
-from bench.installation import SECRET_KEY, WRITE_KEY
+from bench.installation import SECRET_KEY, WRITE_KEY, running_installation
 from bench.load import Load, open_sender
 from bench.records import build_requests
 from bench.results import Row, Section, Target
 from bench.timing import readable
-from footfall.cli.demo_system import RunningSystem, running_system
-from footfall.settings import Settings
+from footfall.cli.demo_system import RunningSystem
 
 _EVENTS_A_REQUEST = 20
 _FRESH = Target("<=", 2, " s")
@@ -46,20 +44,9 @@ class Effort:
 
 
 def measure(home: Path, effort: Effort) -> Section:
-    settings = Settings(
-        home=home,
-        collect_port=free_port(),
-        query_port=free_port(),
-        write_key=WRITE_KEY,
-        secret_key=SECRET_KEY,
-    )
-    with running_system(settings, home) as running:
-        try:
-            first_answer, first_event = asyncio.run(_wait_for_first_answers(running))
-            delays, rate = _probe_under_load(running, effort)
-        except Exception as error:
-            error.add_note(running.log_tail())
-            raise
+    with running_installation(home) as running:
+        first_answer, first_event = asyncio.run(_wait_for_first_answers(running))
+        delays, rate = _probe_under_load(running, effort)
     delays.sort()
     p99 = delays[min(len(delays) - 1, math.ceil(len(delays) * 0.99) - 1)]
     rows = [
@@ -185,9 +172,3 @@ async def _until(attempt: Callable[[], Awaitable[object]], patience: float) -> N
             await asyncio.sleep(0.02)
         else:
             return
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
 
+from bench.installation import free_port
 from bench.results import Row, Section
 from footfall.cli.demo_system import RunningSystem, running_system, wait_until_ready
-from footfall.cli.sockets import listen
 from footfall.settings import Settings
 
 _MAPPING = """
@@ -57,7 +57,7 @@ class WrongRows(Exception):  # noqa: N818 - reads as what it is
 def measure(home: Path, effort: Effort) -> Section:
     path = home / "history.csv"
     _write_file(path, effort.rows)
-    settings = Settings(home=home / "footfall", collect_port=_free_port(), query_port=_free_port())
+    settings = Settings(home=home / "footfall", collect_port=free_port(), query_port=free_port())
     settings.home.mkdir()
     with running_system(settings, settings.home) as system:
         wait_until_ready(system)
@@ -146,9 +146,3 @@ def _check(system: RunningSystem, rows: int) -> None:
     ledger = system.ledger()
     if found != rows or ledger["stored"] != rows or ledger["duplicate"]:
         raise WrongRows(f"{rows} rows were imported, the store counts {found}, the ledger {ledger}")
-
-
-def _free_port() -> int:
-    with listen("127.0.0.1", 0, "") as listener:
-        port: int = listener.getsockname()[1]
-    return port
