@@ -79,8 +79,11 @@ def hash_of(text: str) -> str:
 
 
 def without_slash(value: str) -> str:
-    """A value without the one slash at its end, unless that is all of it."""
-    return f"if({value} LIKE '_%/', substring({value}, 1, length({value}) - 1), {value})"
+    """A value without the one slash at its end, unless that is all of it.
+
+    One function of the value: where a column has few texts, the engine applies it to texts instead of rows.
+    """
+    return rf"replaceRegexpOne({value}, '(\\C)/\\z', '\\1')"
 
 
 def contains(group: str) -> str:

@@ -11,7 +11,7 @@ SELECT if(isNotNull(`p_channel`), greatest(sipHash64(ifNull(`p_channel`, '')), 1
     toUnixTimestamp64Milli(time) AS ms,
     seq,
     event_key,
-    CAST(if(isNotNull(`p_$url_path`) AND event IN ({p0:String}), greatest(sipHash64(if(ifNull(`p_$url_path`, '') LIKE '_%/', substring(ifNull(`p_$url_path`, ''), 1, length(ifNull(`p_$url_path`, '')) - 1), ifNull(`p_$url_path`, ''))), 1), greatest(sipHash64(event), 1)), 'UInt64') AS name,
+    CAST(if(isNotNull(`p_$url_path`) AND event IN ({p0:String}), greatest(sipHash64(replaceRegexpOne(ifNull(`p_$url_path`, ''), '(\\C)/\\z', '\\1')), 1), greatest(sipHash64(event), 1)), 'UInt64') AS name,
     CAST(if(isNotNull(`p_$event_session_id`), greatest(sipHash64(ifNull(`p_$event_session_id`, '')), 1), 0), 'UInt64') AS session
 FROM events
 WHERE project = {p1:String}
@@ -38,7 +38,7 @@ SELECT greatest(sipHash64(name), 1) AS name_hash, greatest(sipHash64(label), 1) 
     toUInt8(if(label IN ({p6:String}, {p7:String}), 1, 0) + if(label IN ({p4:String}), 2, 0) + if(label IN ({p8:String}), 4, 0)) AS role
 FROM (
     SELECT name, toString(arrayMap(cleaned -> multiIf(cleaned LIKE {p11:String}, {p12:String}, cleaned), [replaceRegexpAll(name, {p9:String}, {p10:String})])[1]) AS label FROM (
-        SELECT DISTINCT toString(if(isNotNull(`p_$url_path`) AND event IN ({p0:String}), if(ifNull(`p_$url_path`, '') LIKE '_%/', substring(ifNull(`p_$url_path`, ''), 1, length(ifNull(`p_$url_path`, '')) - 1), ifNull(`p_$url_path`, '')), event)) AS name
+        SELECT DISTINCT toString(if(isNotNull(`p_$url_path`) AND event IN ({p0:String}), replaceRegexpOne(ifNull(`p_$url_path`, ''), '(\\C)/\\z', '\\1'), event)) AS name
         FROM events
         WHERE project = {p1:String}
                 AND time >= fromUnixTimestamp64Milli({p2:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({p3:Int64}, 'UTC')
@@ -66,7 +66,7 @@ ORDER BY label;
 SELECT greatest(sipHash64(label), 1) AS label_hash, any(label) AS text
 FROM (
     SELECT name, toString(arrayMap(cleaned -> multiIf(cleaned LIKE {p11:String}, {p12:String}, cleaned), [replaceRegexpAll(name, {p9:String}, {p10:String})])[1]) AS label FROM (
-        SELECT DISTINCT toString(if(isNotNull(`p_$url_path`) AND event IN ({p0:String}), if(ifNull(`p_$url_path`, '') LIKE '_%/', substring(ifNull(`p_$url_path`, ''), 1, length(ifNull(`p_$url_path`, '')) - 1), ifNull(`p_$url_path`, '')), event)) AS name
+        SELECT DISTINCT toString(if(isNotNull(`p_$url_path`) AND event IN ({p0:String}), replaceRegexpOne(ifNull(`p_$url_path`, ''), '(\\C)/\\z', '\\1'), event)) AS name
         FROM events
         WHERE project = {p1:String}
                 AND time >= fromUnixTimestamp64Milli({p2:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({p3:Int64}, 'UTC')
