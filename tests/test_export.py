@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from rich.console import Console
 
 from footfall.cli.export_files import _write
 from footfall.workspace import Project
+from query_api.routes.export import AT_ONCE
 from tests.importing import import_file
 from tests.system import System
 
@@ -127,6 +130,51 @@ async def test_what_cannot_be_exported_is_refused(
 ) -> None:
     answer = await system.query_api.get(f"/api/v1/projects/default/export?{query}")
     assert (answer.status_code, answer.json()["field"]) == (status, field)
+
+
+async def test_a_client_that_leaves_ends_its_export_and_gives_its_turn_back(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = []
+
+    def endless(*_: object) -> Iterator[bytes]:
+        try:
+            while True:
+                yield b"{}\n"
+        finally:
+            ended.append(True)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("query_api.routes.export.stream_records", endless)
+        for left in range(1, AT_ONCE + 2):
+            await _leave_midway(system, "/api/v1/projects/default/export")
+            assert len(ended) == left
+    assert await exported(system, "default") == []
+
+
+async def _leave_midway(system: System, path: str) -> None:
+    """Asks, takes one block and is gone."""
+    transport = system.query_api._transport
+    assert isinstance(transport, httpx.ASGITransport)
+    headers = [(name.lower(), value) for name, value in system.query_api.headers.raw]
+    scope: dict[str, Any] = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1"}
+    scope |= {"method": "GET", "scheme": "http", "path": path, "raw_path": path.encode()}
+    scope |= {"query_string": b"", "headers": headers, "server": ("test", 80), "client": ("test", 1)}
+    taken = asyncio.Event()
+    requests = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+    async def receive() -> dict[str, Any]:
+        for request in requests:
+            return request
+        await taken.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message.get("body"):
+            taken.set()
+        await asyncio.sleep(0)
+
+    await asyncio.wait_for(transport.app(scope, receive, send), 60)
 
 
 async def test_a_key_of_another_project_exports_nothing(system: System) -> None:

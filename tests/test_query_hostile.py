@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from footfall.storage.store import Query, Store
 from query_api.spec.funnel import FunnelUsersSpec
+from query_api.spec.paths import PathsUsersSpec
 from query_api.spec.retention import RetentionUsersSpec
 from query_api.spec.trends import TrendsUsersSpec
 from tests.query_world import Event, World
@@ -133,6 +135,38 @@ TEMPLATES: tuple[tuple[str, dict[str, Any]], ...] = (
         },
     ),
     (
+        "query/paths",
+        {
+            "range": DAY,
+            "events": [{"event": "X", "where": [{"property": "X", "op": "eq", "value": "X"}]}],
+            "node": {"property": "X", "for": ["X"]},
+            "session": {"property": "X"},
+            "start": "X",
+            "end": "X",
+            "clean": [{"pattern": "X", "replace": "X"}],
+            "groups": ["X"],
+        },
+    ),
+    (
+        "query/paths/users",
+        {
+            "range": DAY,
+            "node": {"property": "X"},
+            "actor": {"property": "X"},
+            "cell": {"node": "1_", "outcome": "X"},
+            "properties": ["X"],
+            "cursor": "X",
+        },
+    ),
+    (
+        "query/trends",
+        {
+            "range": DAY,
+            "series": [{"event": "X"}],
+            "breakdown": [{"property": "X", "of": "item", "item_type": "X", "by": "X"}],
+        },
+    ),
+    (
         "projects/hostile/virtual-events",
         {
             "name": "X",
@@ -249,6 +283,24 @@ async def test_hostile_names_and_values_are_found_as_they_are(world: World, text
     breakdown = [text, {"property": text, "of": "user"}]
     result = await world.trends({"range": DAY, "series": series, "breakdown": breakdown, "interval": "total"})
     assert [(one["key"], one["total"]) for one in result["series"]] == [([text, text], 1)]
+    walked = {"range": DAY, "events": [{"event": text, "where": same}], "node": {"property": text}}
+    walked |= {"session": {"property": text}, "start": text}
+    result = (await world.post("/api/v1/query/paths", walked))["result"]
+    assert [(node["id"], node["users"]) for node in result["nodes"]] == [(f"1_{text}", 1)]
+    people = await world.post("/api/v1/query/paths/users", {**walked, "cell": {"node": f"1_{text}"}})
+    assert [user["user_id"] for user in people["users"]] == [f"id {text}"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_hostile_filters_export_what_they_name(world: World, text: str) -> None:
+    path = "/api/v1/projects/hostile/export"
+    answer = await world.client.get(path, params={"event": text})
+    assert [json.loads(line)["event"] for line in answer.text.splitlines()] == [text]
+    for field in ("subject", "from", "to"):
+        answer = await world.client.get(path, params={"to": "2026-10-01", "from": "2026-10-01", field: text})
+        assert (answer.status_code, answer.json()["field"]) == (422, field)
+    answer = await world.client.get(f"/api/v1/projects/{quote(text, safe='')}/export")
+    assert answer.status_code == 404 or answer.text == ""
 
 
 _scalars = (
@@ -264,13 +316,14 @@ _json = st.recursive(
 )
 _fields = [
     field.alias or name
-    for spec in (TrendsUsersSpec, FunnelUsersSpec, RetentionUsersSpec)
+    for spec in (TrendsUsersSpec, FunnelUsersSpec, RetentionUsersSpec, PathsUsersSpec)
     for name, field in spec.model_fields.items()
 ]
 _LEAST: dict[str, dict[str, Any]] = {
     "trends": {"series": [{"event": "x"}]},
     "funnel": {},
     "retention": {"start": {"event": "x"}, "return": {"event": None}},
+    "paths": {},
 }
 
 
@@ -278,7 +331,10 @@ _LEAST: dict[str, dict[str, Any]] = {
 @given(
     body=st.dictionaries(st.sampled_from(_fields), _json, max_size=6),
     path=st.sampled_from(
-        ["trends", "trends/users", "trends/explain", "funnel", "funnel/users", "retention", "retention/users"]
+        [
+            *("trends", "trends/users", "trends/explain", "funnel", "funnel/users"),
+            *("retention", "retention/users", "paths", "paths/users", "paths/explain"),
+        ]
     ),
 )
 async def test_any_json_gets_an_answer(world: World, body: dict[str, Any], path: str) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter
 from starlette.concurrency import iterate_in_threadpool
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from footfall.events.keys import KeyedHash
 from footfall.storage.store import Store
@@ -20,7 +20,7 @@ from query_api.buckets import Calendar
 from query_api.catalogue import read_catalogue
 from query_api.export import SUBJECTS, Export, count_rows, stream_records
 from query_api.problems import Busy, Fault, refused
-from query_api.routes.front import problem_response
+from query_api.routes.front import LinesResponse, problem_response
 from query_api.spec.spellings import nearest
 from query_api.spec.time_range import Range
 
@@ -47,7 +47,7 @@ def build_export_routes(
         except Exception as error:  # noqa: BLE001 - becomes an answer
             return problem_response(error)
 
-        async def body() -> AsyncIterator[bytes]:
+        async def body() -> AsyncGenerator[bytes, None]:
             async with turns:
                 try:
                     async for block in iterate_in_threadpool(blocks):
@@ -55,7 +55,7 @@ def build_export_routes(
                 finally:
                     blocks.close()  # ends the query if the client has left
 
-        return StreamingResponse(body(), media_type="application/x-ndjson", headers={ROWS_HEADER: str(rows)})
+        return LinesResponse(body(), headers={ROWS_HEADER: str(rows)})
 
     def begin(request: Request, name: str) -> tuple[int, Generator[bytes, None, None]]:
         project = access.project(access.grant(request.headers.get("authorization")), name)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from query_api.answers import write_json
 from query_api.body import MAX_BODY_BYTES
@@ -58,6 +60,23 @@ class Front:
         self.meters.requests.labels(route, str(response.status_code)).inc()
         self.meters.seconds.labels(route).observe(time.perf_counter() - started)
         return response
+
+
+class LinesResponse(StreamingResponse):
+    """Lines of JSON as they are made. Where the client leaves, the making ends at once.
+
+    Left to themselves, iterators end when memory is next tidied up, and hold what they hold until then.
+    """
+
+    def __init__(
+        self, blocks: AsyncGenerator[bytes, None], *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(blocks, media_type="application/x-ndjson", headers=headers)
+        self._blocks = blocks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._blocks):
+            await super().__call__(scope, receive, send)
 
 
 async def read_body(request: Request) -> bytes:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any, Protocol
 
 import structlog
 from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from query_api.access import Access
 from query_api.answers import write_json
 from query_api.problems import Busy, Fault, problem_of, refused
-from query_api.routes.front import problem_response
+from query_api.routes.front import LinesResponse, problem_response
 
 _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
 _logger = structlog.get_logger("query_api")
@@ -55,7 +56,7 @@ def build_proof_routes(access: Access, evidence: Evidence) -> APIRouter:
             return problem_response(Busy(str(error)))
         except Exception as error:  # noqa: BLE001 - becomes an answer
             return problem_response(error)
-        return StreamingResponse(_as_text(first, lines), media_type="application/x-ndjson")
+        return LinesResponse(_as_text(first, lines))
 
     @router.post("/api/v1/snapshots")
     async def snapshot(request: Request) -> Response:
@@ -75,12 +76,14 @@ def build_proof_routes(access: Access, evidence: Evidence) -> APIRouter:
     return router
 
 
-async def _as_text(first: dict[str, Any] | None, lines: Iterator[dict[str, Any]]) -> AsyncIterator[bytes]:
+async def _as_text(
+    first: dict[str, Any] | None, lines: Iterator[dict[str, Any]]
+) -> AsyncGenerator[bytes, None]:
     line = first
     try:
         while line is not None:
             yield write_json(line) + b"\n"
-            line = await asyncio.to_thread(next, lines, None)
+            line = await run_in_threadpool(next, lines, None)
     except Exception as error:
         _logger.exception("a verification failed")
         yield write_json({"kind": "error", **problem_of(error).as_json()}) + b"\n"
