@@ -22,9 +22,8 @@ from footfall.storage.opening import open_store
 from footfall.storage.topology import Topology
 from processor.restamp import Restamper, RestampOptions
 from query_api.sql.events import PERSON
-from tests.processor_world import NOON, World, sign_up, track
+from tests.processor_world import ADMINISTRATOR, NOON, World, sign_up, track, word
 from tests.reference.identity import Claim, Word, persons
-from tests.test_identity import ADMINISTRATOR, word
 
 DEVICES, LOGINS = 8, 4  # of a group, within which all bindings stay: so the slow model can be asked
 BATCH = 200

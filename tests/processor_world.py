@@ -22,6 +22,7 @@ from processor.loop import Processor, ProcessorOptions
 KEY = b"an installation key of 32 bytes!"
 HASH = KeyedHash(KEY)
 NOON = 1_795_000_000_000
+ADMINISTRATOR = {"door": "administrator", "trusted": True}  # how an administrator's records come
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
     "Chrome/120.0.0.0 Safari/537.36"
@@ -165,3 +166,12 @@ def profile(operation: str, distinct_id: str, time: int = NOON, **properties: An
 def sign_up(anonymous_id: str, login_id: str, **fields: Any) -> dict[str, Any]:
     record = track("$SignUp", login_id, **fields)
     return record | {"type": "track_signup", "original_id": anonymous_id}
+
+
+def word(kind: str, subject: str, login: str) -> dict[str, Any]:
+    """An administrator's record."""
+    name = "$identity_merged_login_id" if "merge" in kind else "$identity_anonymous_id"
+    identities = {name: subject} | ({"$identity_login_id": login} if login else {})
+    type_ = "track_id_unbind" if kind.startswith("un") else "track_id_bind"
+    record = track("$UnbindID" if kind.startswith("un") else "$BindID", login or subject)
+    return record | {"type": type_, "identities": identities}

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -26,7 +25,7 @@ from footfall.events.persons import NO_MERGES, owners, resolve
 from footfall.storage.store import Store
 from footfall.storage.ties import StoredTies
 from footfall.workspace import IdentityRules
-from tests.processor_world import NOON, World, new_event_id, sign_up, track
+from tests.processor_world import ADMINISTRATOR, NOON, World, new_event_id, sign_up, track, word
 from tests.reference.identity import Claim, Word, persons
 
 IDS = ["a", "b", "c", "L", "M", "N", "O", "P"]
@@ -384,18 +383,6 @@ def say(world: World, said: Claim | Word) -> None:
         world.append(*before, record, event_ids=ids, received_at=received_at, trusted=said.trusted)
     else:
         world.append(*before, word(*said[:3]), event_ids=ids, received_at=received_at, **ADMINISTRATOR)
-
-
-ADMINISTRATOR = {"door": "administrator", "trusted": True}
-
-
-def word(kind: str, subject: str, login: str) -> dict[str, Any]:
-    """An administrator's record."""
-    name = "$identity_merged_login_id" if "merge" in kind else "$identity_anonymous_id"
-    identities = {name: subject} | ({"$identity_login_id": login} if login else {})
-    type_ = "track_id_unbind" if kind.startswith("un") else "track_id_bind"
-    record = track("$UnbindID" if kind.startswith("un") else "$BindID", login or subject)
-    return record | {"type": type_, "identities": identities}
 
 
 def test_with_one_to_one_a_login_owns_its_first_device_only(world: World) -> None:

@@ -26,9 +26,8 @@ from processor.loop import Unsure
 from processor.restamp import Restamper, RestampOptions
 from query_api.sql.events import PERSON
 from tests.identity_churn import churn
-from tests.processor_world import NOON, World, sign_up, track
+from tests.processor_world import ADMINISTRATOR, NOON, World, sign_up, track, word
 from tests.system import EAGER, System
-from tests.test_identity import ADMINISTRATOR, word
 
 ROOT = Path(__file__).parent.parent
 MONTH_MS = 31 * 86_400_000
