@@ -22,13 +22,15 @@ import structlog
 
 from footfall.events.months import ODD_TIMES, month_end
 from footfall.storage.rows import RetirementRow, build_table
-from footfall.storage.store import Query, Store
+from footfall.storage.store import Query, Store, StoreError
 from footfall.workspace import Project
+from processor.mutations import unfinished
 
 _DAY_MS: Final = 86_400_000
 _REST: Final = 4.0
 """So many times as long as a rewrite took, nothing is rewritten: it takes a fifth of the time at most."""
 
+_POLL_SECONDS: Final = 0.05
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _log = structlog.get_logger(__name__)
 
@@ -106,7 +108,7 @@ class Expiry:
                 break
             self._write_down([each])
             began = time.monotonic()
-            self._delete(table, each)
+            self._delete(table, each, stop)
             done += _logged([each])
             stop.wait(_REST * (time.monotonic() - began))
         return done
@@ -119,16 +121,20 @@ class Expiry:
         rows = self._store.rows(Query(sql + " GROUP BY project", {"part": part})).rows
         return {project: int(count) for project, count in rows}
 
-    def _delete(self, table: _Table, dropped: Dropped) -> None:
+    def _delete(self, table: _Table, dropped: Dropped, stop: threading.Event) -> None:
         if not _NAME.fullmatch(dropped.project) or not dropped.part.isdigit():
             raise ValueError(f"{dropped} cannot stand in a statement")  # a project's name never looks so
         condition = f"project = '{dropped.project}'"
         if dropped.part == ODD_TIMES:
             condition += f" AND {_odd_and_old(table)}"
-        self._store.command(
-            f"ALTER TABLE {table.name} DELETE IN PARTITION ID '{dropped.part}' WHERE {condition} "
-            "SETTINGS mutations_sync = 2"
-        )
+        delete = f"ALTER TABLE {table.name} DELETE IN PARTITION ID '{dropped.part}' WHERE {condition}"
+        with self._pause():  # or the restamper might replace the month just then: see processor/mutations.py
+            self._store.command(f"{delete} SETTINGS mutations_sync = 0")
+        while reasons := unfinished(self._store, table.name):
+            if any(reasons):
+                raise StoreError(f"rows of {dropped} cannot be deleted: {next(filter(None, reasons))}")
+            if stop.wait(_POLL_SECONDS):
+                return  # the engine goes on by itself
 
     def _write_down(self, dropped: Collection[Dropped]) -> None:
         now = self._clock()

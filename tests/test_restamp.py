@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from footfall.storage.store import Query, QueryLimits, Rows, Store, StoreUnavail
 from footfall.storage.topology import topology_of
 from footfall.workspace import IdentityRules
 from processor.loop import Unsure
+from processor.mutations import unfinished
 from processor.restamp import Restamper, RestampOptions
 from query_api.sql.events import PERSON
 from tests.identity_churn import churn
@@ -148,6 +150,26 @@ def test_what_moves_while_a_pass_is_under_way_stays_corrected(world: World) -> N
         assert world.persons()["phone2"] == "phone2"
         assert world.persons()["phone3"] == "c3"
     assert world.persons()["phone2"] == "phone2"
+
+
+def test_rows_that_are_being_deleted_do_not_come_back(world: World) -> None:
+    populate(world)
+    world.store.command("SYSTEM STOP MERGES events")  # and with them deletions
+    try:
+        gone = "distinct_id = 'phone3' AND event = 'view'"
+        world.store.command(f"ALTER TABLE events DELETE WHERE {gone} SETTINGS mutations_sync = 0")
+        at_work = restamper(world)
+        for _ in range(20):
+            at_work.turn()
+        assert world.rows("SELECT count() FROM restamps WHERE {project:String} != ''") == [(0,)]
+    finally:
+        world.store.command("SYSTEM START MERGES events")
+    while unfinished(world.store, "events"):
+        time.sleep(0.01)
+    before = rows(world)
+    finish(at_work)
+    assert [row for row in before if row[5:7] == ("view", "phone3")] == []
+    assert (rows(world), overrides(world)) == (before, 0)
 
 
 def test_a_query_that_is_running_counts_nobody_twice(world: World) -> None:
