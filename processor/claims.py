@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from footfall.events.identity import ADMINISTRATOR, ANY_LOGIN, MERGED_LOGIN, Binding, Decision, Kind, Ruling
+from footfall.events.identity import ADMINISTRATOR, MERGED_LOGIN, Binding, Decision, Kind, Ruling
 from footfall.events.keys import NOBODY, event_key
 from footfall.events.nobody import IsNobody
 from footfall.events.record import Record, telling
@@ -53,11 +53,12 @@ def find_claims(requests: Sequence[Request], rows: Rows, id_keys: IdKeys) -> Cla
                 if known != row and received_at <= places[rows.request_of[known]][2]:
                     first[pair] = min(known, row, key=lambda each: _order(requests, rows, each))
             if record.type in _IDENTITY_TYPES:
-                told = _rulings(requests, rows, row, id_keys)
-                if trusted:
-                    rulings += told
-                else:
-                    refused += [(each, "untrusted") for each in told if each.kind != "bind"]
+                for ruling in _rulings(requests, rows, row, id_keys):
+                    refusal = _refusal(ruling, trusted=trusted)
+                    if refusal is None:
+                        rulings.append(ruling)
+                    elif ruling.kind != "bind":  # a client's is kept as a claim
+                        refused.append((ruling, refusal))
     return Claims(_bindings(requests, rows, first, id_keys), rulings, refused)
 
 
@@ -129,13 +130,16 @@ def _pairs(record: Record, is_nobody: IsNobody) -> Iterable[tuple[str, str]]:
 
 
 def _rulings(requests: Sequence[Request], rows: Rows, row: int, id_keys: IdKeys) -> list[RulingRow]:
-    """What the record says on purpose. An unbind that names no login is against all of them."""
+    """What the record says on purpose. An unbind that names no login is against all of them; one that names
+    no device is kept to be refused.
+    """
     header, partition, offset = requests[rows.request_of[row]]
     found = []
     for kind, subject, login in _stated(rows.records[row], header.door, id_keys.nobody_in(header.project)):
         subject_key, login_key = id_keys.key(header.project, subject), id_keys.key(header.project, login)
         names_two = NOBODY not in (subject_key, login_key) and subject_key != login_key
-        if names_two or (kind == "unbind" and subject_key != NOBODY and login_key == ANY_LOGIN):
+        names_one = kind == "unbind" and (subject_key, login_key).count(NOBODY) == 1
+        if names_two or names_one:
             found.append(
                 RulingRow(
                     project=header.project,
@@ -155,6 +159,13 @@ def _rulings(requests: Sequence[Request], rows: Rows, row: int, id_keys: IdKeys)
     return found
 
 
+def _refusal(ruling: RulingRow, *, trusted: bool) -> Decision | None:
+    """Why a ruling is none, whatever else is said."""
+    if not trusted:
+        return "untrusted"
+    return "identifies_nobody" if ruling.subject_key == NOBODY else None
+
+
 def _stated(record: Record, door: str, is_nobody: IsNobody) -> Iterator[tuple[Kind, str, str]]:
     """(kind, subject's id, login's id); no login: "" ."""
     if record.type == "track_signup":
@@ -162,11 +173,13 @@ def _stated(record: Record, door: str, is_nobody: IsNobody) -> Iterator[tuple[Ki
         return
     binds = record.type == "track_id_bind"
     login = _bound_login(record, is_nobody)
-    for device in _devices(record, is_nobody):
+    devices = list(_devices(record, is_nobody))
+    told = (record.identities or {}).get(MERGED_LOGIN) if door == ADMINISTRATOR else None
+    merged = list(_told_ids(told, is_nobody))
+    for device in devices if binds or devices or merged else [""]:
         yield "bind" if binds else "unbind", device, login
-    if door == ADMINISTRATOR:
-        for merged in _told_ids((record.identities or {}).get(MERGED_LOGIN), is_nobody):
-            yield "merge" if binds else "unmerge", merged, login
+    for each in merged:
+        yield "merge" if binds else "unmerge", each, login
 
 
 def _bound_login(record: Record, is_nobody: IsNobody) -> str:

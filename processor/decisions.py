@@ -88,7 +88,10 @@ def decision_rows(
     ruling_row = ruled | _stored_rulings(store, {each for each, _ in rulings if each not in ruled})
     rows = [decision_of_binding(binding_row[each], decision, decided_at) for each, decision in bound]
     rows += [decision_of_ruling(ruling_row[each], decision, decided_at) for each, decision in rulings]
-    rows += [decision_of_ruling(row, decision, decided_at, trusted=False) for row, decision in claims.refused]
+    rows += [
+        decision_of_ruling(row, decision, decided_at, trusted=decision != "untrusted")
+        for row, decision in claims.refused
+    ]
     return sorted(
         rows, key=lambda row: (row.received_at, row.seq, row.event_key, row.subject_id, row.login_id)
     )

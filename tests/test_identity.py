@@ -450,6 +450,23 @@ def test_a_server_takes_back_whatever_an_id_was_bound_to_and_a_client_nothing(wo
     assert logged == [("refused", "untrusted", False), ("accepted", "", True)]
 
 
+def test_an_unbind_that_names_no_device_is_refused_and_says_so(world: World) -> None:
+    world.append(track("view", "device"), sign_up("device", "lin"))
+    unbind = track("$UnbindID", "lin") | {"type": "track_id_unbind"}
+    for identities in ({}, {"$identity_cookie_id": "null"}):
+        told = unbind | {"identities": identities | {"$identity_login_id": "lin"}}
+        world.append(told, received_at=NOON + 1, trusted=True)
+    world.append(told, received_at=NOON + 2)
+    world.process()
+    assert world.persons()["device"] == "lin"
+    logged = world.rows(
+        "SELECT subject_id, login_id, outcome, reason, trusted FROM binding_decisions "
+        "WHERE project = {project:String} AND kind = 'unbind' ORDER BY received_at"
+    )
+    refused = ("", "lin", "refused")
+    assert logged == [(*refused, "identifies_nobody", True)] * 2 + [(*refused, "untrusted", False)]
+
+
 def test_an_administrator_merges_two_logins_and_takes_it_back(world: World) -> None:
     world.append(track("view", "phone"), sign_up("phone", "lin"), track("view", "wang", login_id="wang"))
     world.process()
