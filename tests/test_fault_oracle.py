@@ -11,8 +11,8 @@ import pytest
 
 from tests.faults.clients import Answers
 from tests.faults.events import Fate, Request, Sent, draw_request
-from tests.faults.invariants import broken_by_ledger, broken_by_store
-from tests.faults.rounds import CRASH_POINTS, draw_scenario
+from tests.faults.invariants import broken_by_ledger, broken_by_store, persons_of
+from tests.faults.rounds import CRASH_POINTS, RESTAMPER_POINTS, draw_scenario
 from tests.faults.stored import Stored
 
 
@@ -38,7 +38,8 @@ def a_round() -> tuple[Answers, Stored, dict[str, Any]]:
     ]
     received, refusals = answers.answered_records, answers.answered_refused
     ledger = {"received": received, "stored": len(answers.accepted), "rejected": refusals}
-    stored = Stored(events, profiles, refusals, ledger, received, lag=0)
+    found = persons_of(answers)
+    stored = Stored(events, profiles, refusals, ledger, received, 0, found, found, overrides_left=0)
     line = {
         "received": received,
         "stored": len(answers.accepted),
@@ -62,6 +63,11 @@ def _with_other_text(stored: Stored) -> Stored:
     return replace(stored, events=[(number, content._replace(text="other"), door), *stored.events[1:]])
 
 
+def _with_another_person(persons: dict[str, str]) -> dict[str, str]:
+    device = next(id_ for id_, person in persons.items() if person != id_)
+    return persons | {device: device}
+
+
 HARMS: dict[str, Callable[[Stored], Stored]] = {
     "I1": lambda stored: replace(stored, events=stored.events[1:]),
     "I2": lambda stored: replace(stored, events=[*stored.events, stored.events[0]]),
@@ -72,6 +78,9 @@ HARMS: dict[str, Callable[[Stored], Stored]] = {
     "stored": lambda stored: replace(stored, ledger=stored.ledger | {"stored": 1}),
     "received": lambda stored: replace(stored, tallies=stored.tallies + 1),
     "I7": lambda stored: replace(stored, lag=1),
+    "I8 persons": lambda stored: replace(stored, persons=_with_another_person(stored.persons)),
+    "rewritten": lambda stored: replace(stored, persons_rewritten=_with_another_person(stored.persons)),
+    "overrides": lambda stored: replace(stored, overrides_left=1),
 }
 
 
@@ -94,5 +103,6 @@ def test_a_ledger_that_does_not_close_is_noticed(count: str) -> None:
 
 def test_a_seed_is_the_same_scenario_always_and_seeds_reach_every_crash_point() -> None:
     assert draw_scenario(5) == draw_scenario(5)
-    points = {draw_scenario(seed).crash_points[0].partition(":")[0] for seed in range(1, 11)}
-    assert points == set(CRASH_POINTS)
+    drawn = [draw_scenario(seed).crash_points for seed in range(1, 13)]
+    assert {points[0].partition(":")[0] for points in drawn} == set(CRASH_POINTS)
+    assert {points[-1] for points in drawn} >= set(RESTAMPER_POINTS)

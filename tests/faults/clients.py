@@ -16,6 +16,7 @@ import httpx
 
 from tests.faults.events import Fate, Request, Sent, draw_request
 from tests.faults.machine import WRITE_KEY
+from tests.reference.identity import Claim, Word
 
 _ANSWER_SECONDS = 8.0
 _PAUSE_SECONDS = 0.03  # of a client between requests: enough is enough for the machine that runs the tests
@@ -38,6 +39,8 @@ class Answers:
     unknown_refused: int = 0
     turned_away: Counter[int] = field(default_factory=Counter)  # by status
     last_accepted_ms: int = 0
+    words: list[Word] = field(default_factory=list)  # of the administrator, as the model has them
+    unknown_words: int = 0  # sendings without an answer
 
     def note_answer(self, request: Request, refused_indexes: set[int]) -> None:
         for index, sent in enumerate(request.records):
@@ -48,6 +51,17 @@ class Answers:
         self.answered_records += len(request.records)
         self.answered_refused += len(refused_indexes)
         self.last_accepted_ms = time.time_ns() // 1_000_000
+
+    @property
+    def claims(self) -> list[Claim]:
+        """The bindings that follow, as the model has them: all that clients make come before any word."""
+        signed_up = [sent.record for sent in self.accepted.values() if "original_id" in sent.record]
+        claims = [
+            Claim(record["original_id"], record["distinct_id"], 0, 0, 0, trusted=False)
+            for record in signed_up
+        ]
+        binds = [word for word in self.words if word.kind == "bind"]
+        return claims + [Claim(*word[1:], trusted=True) for word in binds]
 
     def note_silence(self, request: Request) -> None:
         self.unknown_records += len(request.records)

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import orjson
 
 _EVENTS = ("register", "verify_identity", "bind_card", "view_fund", "purchase_fund", "$pageview")
+_LOGINS = 8  # fewer than devices, each of which signs up as one of them: again and again, in any order
 _TEXTS = ("plain", "基金 详情", 'O\'Brien \\ "quoted"', "tab\tnewline\n", "😀 \u202e{x:String}", "a" * 700)
 
 
@@ -80,11 +81,11 @@ def draw_request(random: Random, first_number: int, now_ms: int, before: list[Se
 
 def _draw_record(random: Random, number: int, door: str, now_ms: int) -> Sent:
     kind = random.random()
-    distinct_id = f"customer-{random.randrange(40)}"
+    customer = random.randrange(40)
     amount = f"{random.randrange(10**9)}.{random.randrange(10**6):06d}"
     content = Content(
         name=random.choice(_EVENTS),
-        distinct_id=distinct_id,
+        distinct_id=f"customer-{customer}",
         time=now_ms - random.randrange(3_600_000),
         text=random.choice(_TEXTS),
         amount=amount,
@@ -95,7 +96,11 @@ def _draw_record(random: Random, number: int, door: str, now_ms: int) -> Sent:
         fate, content = Fate.PROFILE, content._replace(name="profile_set", distinct_id=f"profile-{number}")
     else:
         fate = Fate.EVENT
-    return Sent(number, fate, content, _record(number, fate, content, door))
+    signs_up: dict[str, Any] = {}
+    if kind > 0.9:
+        content = content._replace(name="$SignUp", distinct_id=f"login-{customer % _LOGINS}")
+        signs_up = {"type": "track_signup", "original_id": f"customer-{customer}"}
+    return Sent(number, fate, content, _record(number, fate, content, door) | signs_up)
 
 
 def _record(number: int, fate: Fate, content: Content, door: str) -> dict[str, Any]:

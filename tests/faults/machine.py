@@ -52,6 +52,10 @@ class Machine:
             "FOOTFALL_LOG_KEEP_BYTES": str(kept_bytes),
             "FOOTFALL_WRITE_KEY": WRITE_KEY,
             "FOOTFALL_SECRET_KEY": SECRET_KEY,
+            "FOOTFALL_RESTAMP_OVERRIDES": "1",
+            "FOOTFALL_RESTAMP_SECONDS": "0.2",
+            "FOOTFALL_RESTAMP_SHARE": "1",
+            "FOOTFALL_QUERY_SECONDS": "5",  # overrides stay for longer than any question takes
         }
         if faults:
             self._environment["FOOTFALL_FAULT"] = ",".join(
@@ -70,6 +74,10 @@ class Machine:
     @property
     def collect_url(self) -> str:
         return f"http://127.0.0.1:{self.collect_port}"
+
+    @property
+    def query_url(self) -> str:
+        return f"http://127.0.0.1:{self.query_port}"
 
     @property
     def faults_happened(self) -> bool:
@@ -136,7 +144,7 @@ class Machine:
 
     def ask(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """An answer of the query API; httpx.TransportError while it is down."""
-        url = f"http://127.0.0.1:{self.query_port}{path}"
+        url = self.query_url + path
         response = httpx.request(
             "GET" if body is None else "POST",
             url,

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import httpx
 
+from tests.faults.administrator import Administrator
 from tests.faults.clients import Answers, Clients
 from tests.faults.invariants import broken_by_ledger, broken_by_store
 from tests.faults.machine import Machine
@@ -26,6 +27,7 @@ _WITHIN_A_BLOCK = ("P4", "P5", "P6")
 
 _MOST_HITS = {"P1": 40, "P2": 40, "P3": 3, "P4": 2, "P5": 2, "P6": 14, "P7": 2, "P8": 2}
 CRASH_POINTS = tuple(_MOST_HITS)
+RESTAMPER_POINTS = ("R1", "R2", "R3", "R4", "R5", "R6")
 
 
 class Blow(NamedTuple):
@@ -46,7 +48,7 @@ class Scenario:
     seed: int
     workers: int
     kept_bytes: int
-    crash_points: tuple[str, ...]  # the last one within a block
+    crash_points: tuple[str, ...]  # one of them within a block
     blows: tuple[Blow, ...]
 
     def __str__(self) -> str:
@@ -73,12 +75,16 @@ class Outcome:
 
 
 def draw_scenario(seed: int) -> Scenario:
-    """Seeds that follow each other go through all crash points; in each, one death cuts off a block."""
+    """Seeds that follow each other go through all crash points; in each, one death cuts off a block, in every
+    other one the restamper's work.
+    """
     random = Random(seed)
     point = CRASH_POINTS[seed % len(CRASH_POINTS)]
     points = [f"{point}:{random.randint(1, _MOST_HITS[point])}"]
     if point not in _WITHIN_A_BLOCK:
         points.append(f"P6:{random.randint(1, _MOST_HITS['P6'])}")
+    if seed % 2:
+        points.append(RESTAMPER_POINTS[seed // 2 % len(RESTAMPER_POINTS)])
     kinds = random.sample(["kill engine", random.choice(list(_BLOWS))], 2)
     blows = tuple(Blow(kind, random.uniform(0.1, 1.2), random.random() < 0.7) for kind in kinds)
     kept_bytes = 0 if point == "P3" else random.choice([0, 100_000, 64 << 20])
@@ -102,7 +108,8 @@ def run_round(scenario: Scenario, directory: Path) -> Outcome:
 
 async def _load_and_hurt(machine: Machine, scenario: Scenario) -> Answers:
     clients = Clients(machine.collect_url, scenario.seed)
-    load = asyncio.create_task(clients.run())
+    administrator = Administrator(machine.query_url, scenario.seed, clients.answers)
+    load = asyncio.gather(clients.run(), administrator.run())
     for blow in scenario.blows:
         if blow.when_ready:
             await asyncio.to_thread(machine.wait_until_ready)
@@ -113,6 +120,7 @@ async def _load_and_hurt(machine: Machine, scenario: Scenario) -> Answers:
         assert time.monotonic() < give_up_at, f"accepted {len(clients.answers.accepted)}, never died"
         await asyncio.sleep(0.1)
     clients.stop()
+    administrator.stop()
     await load
     return clients.answers
 
