@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from footfall import crash_points
 from footfall.events.identity import (
     NO_TIES,
     Binding,
@@ -169,6 +170,26 @@ def test_a_sign_up_attributes_the_past_to_the_login(world: World) -> None:
     world.process()
     assert world.persons() == {"device": "lin", "lin": "lin"}
     assert {row[0] for row in world.events("user_key")} == {world.key("device"), world.key("lin")}
+
+
+def test_queries_follow_a_claim_before_its_block_counts_as_processed(world: World) -> None:
+    world.append(track("view", "device"), track("view", "lin"), track("view", "wang", login_id="wang"))
+    world.process()
+    found: list[dict[str, str]] = []
+    crash_points.observe(lambda point: found.append(world.persons()) if point == "P7" else None)
+    try:
+        for number, claim in enumerate([
+            sign_up("device", "lin"),
+            word("merge", "lin", "wang"),
+            word("unmerge", "lin", "wang"),
+            word("unbind", "device", "lin"),
+        ]):  # fmt: skip
+            door = {} if claim["type"] == "track_signup" else ADMINISTRATOR
+            world.append(claim, received_at=NOON + number, **door)
+            world.process()
+    finally:
+        crash_points.observe(None)
+    assert [persons["device"] for persons in found] == ["lin", "wang", "lin", "device"]
 
 
 def test_a_record_with_both_ids_binds_them(world: World) -> None:
