@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -18,6 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from footfall import crash_points
+from footfall.cli.engine import begin_drain, running
+from footfall.cli.processor_thread import ProcessorThread
 from footfall.storage.migrate import migrate
 from footfall.storage.opening import open_store
 from footfall.storage.store import Query, QueryLimits, Rows, Store, StoreUnavailable
@@ -260,6 +263,23 @@ def test_when_it_is_unknown_what_happened_nothing_more_is_inserted_until_a_new_s
     world.process()
     finish(restamper(world))
     assert (len(rows(world)), overrides(world)) == (len(before) + 1, 0)
+
+
+def test_a_store_that_is_away_while_a_month_is_replaced_does_not_keep_the_engine_from_ending(
+    world: World,
+) -> None:
+    populate(world)
+    before = rows(world)
+    away = Disturbed(world.store, "REPLACE PARTITION", fails_after=False, failures=1_000_000)
+    ended = threading.Event()
+    processing = ProcessorThread(world.processor, world.log, drain_seconds=0.1, when_ended=ended.set)
+    processing.start()
+    with running(restamper(world, away)) as rewriting:
+        while away.failures > 1_000_000 - 2:
+            time.sleep(0.01)
+        begin_drain(rewriting, processing, signal.SIGTERM)
+        assert ended.wait(60)
+    assert rows(world) == before
 
 
 def finish_with(restamper: Restamper, stop: threading.Event) -> None:

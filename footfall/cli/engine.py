@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
@@ -69,16 +71,22 @@ def restamp_options_of(settings: Settings) -> RestampOptions:
 
 
 @contextmanager
-def running(restamper: Restamper) -> Iterator[None]:
-    """Runs it in a thread of its own."""
+def running(restamper: Restamper) -> Iterator[threading.Event]:
+    """Runs it in a thread of its own, until the event is set."""
     stop = threading.Event()
     thread = threading.Thread(target=restamper.run, args=(stop,), name="restamper")
     thread.start()
     try:
-        yield
+        yield stop
     finally:
         stop.set()
         thread.join()
+
+
+def begin_drain(rewriting: threading.Event, thread: ProcessorThread, number: signal.Signals) -> None:
+    """Ends both. The restamper first: unsure of its last step, it holds the processor up until it is told."""
+    rewriting.set()
+    thread.begin_drain(number)
 
 
 def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink) -> None:
@@ -133,10 +141,9 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
         thread = ProcessorThread(processor, log, settings.drain_seconds, when_ended=server.stop)
         thread.start()
         upkeep.start()
-        if settings.restamp_share:
-            stack.enter_context(running(restamper))
+        rewriting = stack.enter_context(running(restamper)) if settings.restamp_share else threading.Event()
         try:
-            serve(server, listener, link, thread.begin_drain)
+            serve(server, listener, link, partial(begin_drain, rewriting, thread))
         finally:
             upkeep.stop()
             thread.stop()
