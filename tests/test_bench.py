@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
         ("sdk", ["track at full speed, p99", "track at 1,000 a second, p99"]),
         ("concurrency", ["answers that differ when all is quiet", "answers a second", "| met |"]),
         ("import", ["killed in the middle, resumed", "peak memory of the import"]),
-        ("freshness", ["accepted to queryable, p99", "first start to first answered query"]),
+        ("freshness", ["accepted to queryable, p99", "binding accepted to followed", "first answered query"]),
     ],
 )
 def test_measures_and_writes_down_every_part(part: str, said: list[str], tmp_path: Path) -> None:
