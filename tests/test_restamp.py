@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -265,18 +265,38 @@ def test_when_it_is_unknown_what_happened_nothing_more_is_inserted_until_a_new_s
     assert (len(rows(world)), overrides(world)) == (len(before) + 1, 0)
 
 
+@dataclass
+class Away(Disturbed):
+    """A store that goes away with the replacement of a month, and stays away."""
+
+    word: str = "REPLACE PARTITION"
+    fails_after: bool = True
+    since: threading.Event = field(default_factory=threading.Event)
+
+    def rows(self, query: Query, limits: QueryLimits | None = None) -> Rows:
+        if self.since.is_set():
+            raise StoreUnavailable("the store is away")
+        return super().rows(query, limits)
+
+    def command(self, sql: str) -> None:
+        try:
+            super().command(sql)
+        except StoreUnavailable:
+            self.since.set()
+            raise
+
+
 def test_a_store_that_is_away_while_a_month_is_replaced_does_not_keep_the_engine_from_ending(
     world: World,
 ) -> None:
     populate(world)
     before = rows(world)
-    away = Disturbed(world.store, "REPLACE PARTITION", fails_after=False, failures=1_000_000)
+    away = Away(world.store)
     ended = threading.Event()
     processing = ProcessorThread(world.processor, world.log, drain_seconds=0.1, when_ended=ended.set)
     processing.start()
     with running(restamper(world, away)) as rewriting:
-        while away.failures > 1_000_000 - 2:
-            time.sleep(0.01)
+        assert away.since.wait(60)
         begin_drain(rewriting, processing, signal.SIGTERM)
         assert ended.wait(60)
     assert rows(world) == before
