@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +201,56 @@ def test_a_killed_backup_leaves_no_backup_and_harms_nothing(taken: Path, tmp_pat
     assert "Nothing is lost" in footfall(home, "verify")
     footfall(home, "backup", target)
     assert "Nothing is lost" in footfall(home, "verify")
+
+
+def replay_all(machine: Machine) -> dict[str, Any]:
+    body = {"all": True, "fix": 'set /event = "good"'}
+    answer: dict[str, Any] = machine.ask("/api/v1/projects/default/dead-letters/replay", body)
+    return answer
+
+
+def try_to_replay_all(machine: Machine) -> None:
+    with suppress(httpx.TransportError):
+        replay_all(machine)
+
+
+def test_a_machine_that_dies_in_a_backup_and_in_a_replay_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    letters = [{"event": "1 bad", "distinct_id": f"c{n}", "event_id": f"bad{n}"} for n in range(100)]
+    with Machine(tmp_path) as machine:
+        machine.start()
+        load = Load(machine)
+        load.send(10)
+        headers = {"Authorization": f"Bearer {WRITE_KEY}"}
+        for _ in range(10):
+            httpx.post(f"{machine.collect_url}/v1/events", json=letters, headers=headers, trust_env=False)
+        wait_until_settled(machine)
+        command = [sys.executable, "-m", "footfall.cli", "backup", str(tmp_path / "killed")]
+        with load.running():
+            backup = subprocess.Popen(command, env=environment_of(machine.home), stderr=subprocess.DEVNULL)
+            deadline = time.monotonic() + 120
+            while not (machine.home / "snapshot" / "store").exists():
+                assert backup.poll() is None, "it ended before the engine could be killed"
+                assert time.monotonic() < deadline
+                time.sleep(0.005)
+            machine.kill("engine")
+        assert backup.wait() != 0
+        assert not (tmp_path / "killed").exists()
+        machine.wait_until_ready()
+        dying = threading.Thread(target=try_to_replay_all, args=(machine,))
+        dying.start()
+        while not (machine.home / "log" / "partition-9200.db").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        machine.kill("engine")
+        dying.join()
+        machine.wait_until_ready()
+        wait_until_settled(machine)
+        replay_all(machine)  # what had not gone yet
+        ledger = wait_until_settled(machine)
+        again = replay_all(machine)
+        assert (again["replayed"], again["refused"]) == (0, {})
+        assert "Nothing is lost" in footfall(machine.home, "verify")
+        footfall(machine.home, "backup", tmp_path / "whole")
+        machine.stop()
+    assert ledger["rejected"] == {"invalid_name": 1_000}
+    assert ledger["stored"] == load.accepted // 20 * 21 + 100

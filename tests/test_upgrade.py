@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pyarrow as pa
 import pytest
 
@@ -16,9 +18,11 @@ from footfall.proof.findings import Checked, Finding
 from footfall.proof.verify import verify
 from footfall.storage.migrate import migrate, read_migrations, statements
 from footfall.storage.opening import open_store
-from footfall.storage.store import Query, Store, StoreError
+from footfall.storage.store import Query, Rows, Store, StoreError
 from footfall.storage.topology import topology_of
-from tests.processor_world import World, profile, sign_up, track
+from footfall.workspace import open_workspace
+from query_api.app import build_app
+from tests.processor_world import HASH, NOON, World, profile, sign_up, track
 
 
 class FirstSchema:
@@ -43,7 +47,7 @@ class FirstSchema:
             return self._store.rows(query, limits)
         except StoreError as error:
             if "UNKNOWN_TABLE" in str(error):
-                return type("Nothing", (), {"rows": ()})
+                return Rows((), (), 0, 0)
             raise
 
     def stream(self, query: Query, limits: Any = None) -> Iterator[Any]:
@@ -69,6 +73,18 @@ _ANSWERS = (
     "SELECT event, sum(count) FROM event_catalogue GROUP BY event ORDER BY event",
     _PERSONS,
 )
+
+
+_RANGE = {"range": {"from": "2026-11-01", "to": "2026-11-30"}}
+_QUERIES = (
+    ("trends", {**_RANGE, "series": [{"event": "view", "measure": "events"}], "interval": "total"}),
+    ("trends", {**_RANGE, "series": [{"event": "view", "measure": "users"}], "interval": "day"}),
+    (
+        "funnel",
+        {**_RANGE, "steps": [{"event": "view"}, {"event": "$SignUp"}], "window": {"value": 7, "unit": "day"}},
+    ),
+)
+_PAGES = ("users/c1",)
 
 
 @pytest.fixture
@@ -106,17 +122,46 @@ def answers(store: Store) -> list[Any]:
     return [list(store.rows(Query(sql)).rows) for sql in _ANSWERS]
 
 
-def test_a_store_of_the_first_schema_is_migrated_and_answers_as_before(old_store: tuple[Store, Any]) -> None:
+@contextmanager
+def asking(store: Store, directory: Path) -> Iterator[Callable[[], list[Any]]]:
+    """Asks every analysis, a person and the catalogue of a store, through the query API."""
+    memory = MemoryLog(max_bytes=1 << 20)
+    with closing(open_workspace(f"sqlite:///{directory}/workspace.db")) as workspace:
+        workspace.bootstrap(None, "ff_sk_of_the_test")
+        app = build_app(store, workspace, memory, lambda: NOON, HASH, clock=lambda: NOON)
+
+        async def ask() -> list[Any]:
+            headers = {"Authorization": "Bearer ff_sk_of_the_test"}
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://footfall", headers=headers
+            ) as http:
+                told = [await http.post(f"/api/v1/query/{name}", json=body) for name, body in _QUERIES]
+                told += [await http.get(f"/api/v1/{path}", params={"project": "default"}) for path in _PAGES]
+            assert [each.status_code for each in told] == [200] * len(told), [each.text for each in told]
+            return [each.json().get("result", each.json()) for each in told]
+
+        yield lambda: asyncio.run(ask())
+
+
+def test_a_store_of_the_first_schema_is_migrated_and_answers_as_before(
+    old_store: tuple[Store, Any], tmp_path: Path
+) -> None:
     store, topology = old_store
     log = MemoryLog(max_bytes=1 << 30)
     old = World(FirstSchema(store), "default", log=log, partition=0)  # type: ignore[arg-type]
     fill(old, 0)
     before = answers(store)
+    with asking(FirstSchema(store), tmp_path) as ask:  # type: ignore[arg-type]
+        told_before = ask()
     assert before[0][1][1] == 30
     names = migrate(store, topology)
     assert names == [one.name for one in read_migrations()[1:]]
     assert migrate(store, topology) == []
     assert answers(store) == before
+    with asking(store, tmp_path) as ask:
+        assert ask() == told_before
+    assert told_before[0]["series"][0]["total"] == 30
     old.writer.close()
     new = World(store, "default", log=log, partition=0)
     fill(new, 30)
