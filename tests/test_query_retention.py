@@ -301,7 +301,7 @@ async def test_more_values_than_can_be_listed_are_told_apart(
     world.put(*visits("ann", 1, 2, channel="app"), *visits("bob", 1, channel="web"), *visits("cat", 1))
     body = {"breakdown": ["channel", "amount"], "breakdown_limit": 2}
     listed = await ask(world, **body)
-    monkeypatch.setattr("query_api.analyses.retention.MAX_LISTED", 1)
+    monkeypatch.setattr("query_api.analyses.breakdown_values.MAX_LISTED", 1)
     assert await ask(world, **body, refresh=True) == listed
 
 

@@ -6,14 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from footfall.storage.store import Query
 from query_api.buckets import Bucket
-from query_api.problems import Fault, refused
+from query_api.problems import Fault, TooExpensive, refused
 from query_api.scope import Scope
 from query_api.spec.query import QuerySpec
 from query_api.spec.spellings import nearest_word
 from query_api.store_reader import StoreReader
 
+MAX_ACTORS_LISTED = 200_000
 MAX_COMPARED = 1_000
 """With so many names of buckets a misspelt one is compared: there may be tens of thousands."""
 
@@ -38,6 +42,22 @@ class People(NamedTuple):
 
     keys: Sequence[int]
     total: int
+
+    @classmethod
+    def on_page(cls, keys: NDArray[np.uint64], page: Page) -> People:
+        """Of all keys, ascending, those of a page."""
+        after = keys[keys > np.uint64(page.after)][: page.limit]
+        return cls(after.tolist(), len(keys))
+
+
+def read_persons(
+    reader: StoreReader, actors: NDArray[np.uint64], write: Callable[[list[int]], Query]
+) -> NDArray[np.uint64]:
+    """The persons behind actors that are no persons, ascending, by the query that `write` makes of actors."""
+    if len(actors) > MAX_ACTORS_LISTED:
+        raise TooExpensive(f"the people behind more than {MAX_ACTORS_LISTED} actors cannot be listed")
+    persons = [block[0] for block in reader.stream(write(actors.tolist()))]
+    return np.sort(np.concatenate(persons)) if persons else np.zeros(0, np.uint64)
 
 
 def never(spec: Any, scope: Scope) -> None:

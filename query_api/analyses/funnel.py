@@ -14,14 +14,22 @@ FunnelScan.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from query_api.analyses.analysis import Analysis, Explained, Page, People, place_of_bucket
+from query_api.analyses.analysis import Analysis, Explained, Page, People, place_of_bucket, read_persons
+from query_api.analyses.breakdown_values import (
+    HashedValues,
+    Values,
+    missing_keys,
+    scan_with_values,
+    texts_sql,
+    values_sql,
+)
 from query_api.analyses.funnel_figures import (
     Edges,
     Reached,
@@ -37,19 +45,9 @@ from query_api.analyses.funnel_figures import (
     trend_rows,
 )
 from query_api.analyses.funnel_groups import Group, build_groups, event_codes
-from query_api.analyses.funnel_values import (
-    MAX_LISTED,
-    HashedValues,
-    ListedValues,
-    Values,
-    ValuesMovedError,
-    hash_sql,
-    missing_keys,
-)
 from query_api.analyses.value_groups import CodedValues, Rows, profiles_sql, values_of_users
 from query_api.buckets import Period
 from query_api.group_keys import REST, GroupKeys
-from query_api.problems import TooExpensive
 from query_api.scan import Block, FunnelPlan, FunnelScan, scan_funnel
 from query_api.scope import Scope
 from query_api.spec.breakdown import OTHER, Part
@@ -58,7 +56,6 @@ from query_api.spec.selector import Selector
 from query_api.sql.events import PERSON, TIME, EventSql
 from query_api.store_reader import StoreReader
 
-MAX_ACTORS_LISTED = 200_000
 _ANY_TRACK_EVENT = Selector(event=None)
 
 # ------------------------------------------------------------------------------------------- SQL
@@ -129,20 +126,8 @@ def _mask_type(bits: int) -> str:
     return next(f"UInt{size}" for size in (8, 16, 32, 64) if bits <= size)
 
 
-def values_sql(sql: EventSql, spec: FunnelSpec, parts: Sequence[Part]) -> str:
-    """The breakdown's values, one more than can be listed to see whether there are more."""
-    key = sql.key(parts)
-    rows = f"FROM {_source(sql, spec)}\nWHERE {_reads(sql, spec)}"
-    return f"SELECT DISTINCT {key} AS text\n{rows}\nLIMIT {MAX_LISTED + 1}"
-
-
-def texts_sql(sql: EventSql, spec: FunnelSpec, parts: Sequence[Part]) -> str:
-    """The values' texts by their hashes."""
-    key = sql.key(parts)
-    return (
-        f"SELECT {hash_sql(key)} AS value, any({key})\nFROM {_source(sql, spec)}\nWHERE {_reads(sql, spec)}\n"
-        "GROUP BY value"
-    )
+def _rows(sql: EventSql, spec: FunnelSpec) -> str:
+    return f"FROM {_source(sql, spec)}\nWHERE {_reads(sql, spec)}"
 
 
 def people_sql(sql: EventSql, spec: FunnelSpec, actors: Sequence[int]) -> str:
@@ -212,26 +197,18 @@ def _parts(spec: FunnelSpec) -> tuple[list[Part], list[Part]]:
     return [part for part in parts if not part.is_of_user], [part for part in parts if part.is_of_user]
 
 
-def scan_with_values(spec: FunnelSpec, scope: Scope, reader: StoreReader, parts: Sequence[Part]) -> Scanned:
-    """A scan with the values of event properties, by list if they are few, else by hash."""
+def scan_with_codes(spec: FunnelSpec, scope: Scope, reader: StoreReader, parts: Sequence[Part]) -> Scanned:
+    """A scan with the values of event properties, if the breakdown has any."""
     assert spec.breakdown is not None
     if not parts:
         return scan(spec, scope, reader)
     is_touch = spec.breakdown.attribution in ("first_touch", "last_touch")
-    missing = missing_keys(len(parts), empty_too=is_touch)
-    keys = GroupKeys.of(parts, scope.catalogue)
+    missing, keys = missing_keys(len(parts), empty_too=is_touch), GroupKeys.of(parts, scope.catalogue)
     sql = EventSql(scope)
-    found = [row[0] for row in reader.rows(sql.parameters.query(values_sql(sql, spec, parts))).rows]
-    if len(found) <= MAX_LISTED:
-        try:
-            return scan(spec, scope, reader, parts, ListedValues(found, missing, keys))
-        except ValuesMovedError:
-            pass
-
-    def read_texts() -> Mapping[int, str]:
-        return dict(reader.rows(sql.parameters.query(texts_sql(sql, spec, parts))).rows)
-
-    return scan(spec, scope, reader, parts, HashedValues(missing, keys, read_texts))
+    key, rows = sql.key(parts), _rows(sql, spec)
+    listed, texts = (sql.parameters.query(write(key, rows)) for write in (values_sql, texts_sql))
+    scanned = partial(scan, spec, scope, reader, parts)
+    return scan_with_values(scanned, reader, listed=listed, texts=texts, missing=missing, keys=keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +226,7 @@ def find(spec: FunnelSpec, scope: Scope, reader: StoreReader) -> Found:
         everybody = Reached.of(scan(spec, scope, reader).scan)
         return Found(everybody, everybody, [])
     event_parts, user_parts = _parts(spec)
-    scanned = scan_with_values(spec, scope, reader, event_parts)
+    scanned = scan_with_codes(spec, scope, reader, event_parts)
     of_event = CodedValues(event_parts, event_codes(spec.breakdown, scanned.scan), scanned.texts)
     of_user = values_of_users(scope, reader, user_parts, scanned.scan.keys)
     keys = GroupKeys.of(spec.breakdown.parts, scope.catalogue)
@@ -308,9 +285,9 @@ def select_people(spec: FunnelUsersSpec, scope: Scope, reader: StoreReader, page
     rows = _rows_of_cell(spec, scope, reached, group, _edges(spec, scope, reader, found))
     actors = np.sort(reached.scan.keys[rows])
     if scope.actor is not None:
-        actors = _persons_of(spec, scope, reader, actors)
-    after = actors[actors > np.uint64(page.after)][: page.limit]
-    return People([int(actor) for actor in after], len(actors))
+        sql = EventSql(scope)
+        actors = read_persons(reader, actors, lambda keys: sql.parameters.query(people_sql(sql, spec, keys)))
+    return People.on_page(actors, page)
 
 
 def _group_of(spec: FunnelUsersSpec, scope: Scope, groups: Sequence[Group]) -> Group | None:
@@ -344,17 +321,6 @@ def _rows_of_cell(
     return entered if cell.step == spec.trend.from_step else converted
 
 
-def _persons_of(
-    spec: FunnelSpec, scope: Scope, reader: StoreReader, actors: NDArray[np.uint64]
-) -> NDArray[np.uint64]:
-    if len(actors) > MAX_ACTORS_LISTED:
-        raise TooExpensive(f"the people behind more than {MAX_ACTORS_LISTED} actors cannot be listed")
-    sql = EventSql(scope)
-    query = sql.parameters.query(people_sql(sql, spec, actors.tolist()))
-    persons = [block[0] for block in reader.stream(query)]
-    return np.sort(np.concatenate(persons)) if persons else np.zeros(0, np.uint64)
-
-
 def explain(spec: FunnelSpec, scope: Scope) -> list[Explained]:
     """The queries that feed the scanner, and those that name its groups."""
     event_parts, user_parts = _parts(spec)
@@ -362,7 +328,7 @@ def explain(spec: FunnelSpec, scope: Scope) -> list[Explained]:
     queries = [Explained("the rows that are scanned", sql.parameters.query(rows_sql(sql, spec)))]
     if event_parts:
         values = HashedValues(missing_keys(len(event_parts), empty_too=False), GroupKeys(()), dict)
-        listed = sql.parameters.query(values_sql(sql, spec, event_parts))
+        listed = sql.parameters.query(values_sql(sql.key(event_parts), _rows(sql, spec)))
         with_value = sql.parameters.query(rows_sql(sql, spec, event_parts, values))
         queries += [
             Explained("the breakdown's values", listed),

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from query_api.analyses.analysis import Analysis, Explained, Page, People
+from query_api.analyses.analysis import Analysis, Explained, Page, People, read_persons
 from query_api.analyses.paths_figures import keep_heaviest, result_of
 from query_api.problems import Busy, TooExpensive
 from query_api.scan import (
@@ -41,7 +41,6 @@ from query_api.sql.events import PERSON, TIME, EventSql
 from query_api.sql.node_names import MIDDLE, NodeNameSql, hash_of, point_names
 from query_api.store_reader import StoreReader
 
-MAX_ACTORS_LISTED = 200_000
 MAX_KNOWN = 5_000
 _TRIES = 3
 _START, _END, _MIDDLE, _SOURCE, _TARGET = (1 << bit for bit in range(5))
@@ -276,19 +275,11 @@ def select_people(spec: PathsUsersSpec, scope: Scope, reader: StoreReader, page:
             memory_bytes=reader.memory_bytes,
             threads=reader.threads,
         )
-        return actors if scope.actor is None else _persons_of(sql, reader, actors)
+        if scope.actor is None:
+            return actors
+        return read_persons(reader, actors, lambda keys: sql.sql.parameters.query(people_sql(sql, keys)))
 
-    actors = _asked(spec, scope, ask)
-    after = actors[actors > np.uint64(page.after)][: page.limit]
-    return People([int(actor) for actor in after], len(actors))
-
-
-def _persons_of(sql: NodeNameSql, reader: StoreReader, actors: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    if len(actors) > MAX_ACTORS_LISTED:
-        raise TooExpensive(f"the people behind more than {MAX_ACTORS_LISTED} actors cannot be listed")
-    query = sql.sql.parameters.query(people_sql(sql, actors.tolist()))
-    persons = [block[0] for block in reader.stream(query)]
-    return np.sort(np.concatenate(persons)) if persons else np.zeros(0, np.uint64)
+    return People.on_page(_asked(spec, scope, ask), page)
 
 
 def explain(spec: PathsSpec, scope: Scope) -> list[Explained]:

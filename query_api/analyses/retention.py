@@ -16,7 +16,7 @@ value. query_api.scan walks each actor's intervals. Numbers and lists of people 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,15 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from footfall.storage.store import Query
-from query_api.analyses.analysis import Analysis, Explained, Page, People, place_of_bucket
-from query_api.analyses.funnel_values import (
-    MAX_LISTED,
+from query_api.analyses.analysis import Analysis, Explained, Page, People, place_of_bucket, read_persons
+from query_api.analyses.breakdown_values import (
     HashedValues,
-    ListedValues,
     Values,
-    ValuesMovedError,
-    hash_sql,
     missing_keys,
+    scan_with_values,
+    texts_sql,
+    values_sql,
 )
 from query_api.analyses.retention_intervals import Intervals
 from query_api.analyses.value_groups import (
@@ -46,15 +45,13 @@ from query_api.analyses.value_groups import (
 )
 from query_api.buckets import Period
 from query_api.group_keys import NAMED_AS_REST, REST, GroupKeys
-from query_api.problems import Fault, TooExpensive, refused
+from query_api.problems import Fault, refused
 from query_api.scan import ENTERS, NAMED, RETURNS, Block, RetentionPlan, RetentionScan, scan_retention, tally
 from query_api.scope import Scope
 from query_api.spec.breakdown import OTHER, Part
 from query_api.spec.retention import RetentionSpec, RetentionUsersSpec
 from query_api.sql.events import PERSON, TIME, EventSql
 from query_api.store_reader import StoreReader
-
-MAX_ACTORS_LISTED = 200_000
 
 # ------------------------------------------------------------------------------------------- SQL
 
@@ -132,18 +129,6 @@ def _entering(sql: EventSql, spec: RetentionSpec, intervals: Intervals) -> str:
     return f"FROM {_source(sql, spec, intervals)}\nWHERE {where}"
 
 
-def values_sql(sql: EventSql, spec: RetentionSpec, intervals: Intervals, parts: Sequence[Part]) -> str:
-    """The breakdown's values, one more than can be listed to see whether there are more."""
-    rows = _entering(sql, spec, intervals)
-    return f"SELECT DISTINCT {sql.key(parts)} AS text\n{rows}\nLIMIT {MAX_LISTED + 1}"
-
-
-def texts_sql(sql: EventSql, spec: RetentionSpec, intervals: Intervals, parts: Sequence[Part]) -> str:
-    """The values' texts by their hashes."""
-    key, rows = sql.key(parts), _entering(sql, spec, intervals)
-    return f"SELECT {hash_sql(key)} AS value, any({key})\n{rows}\nGROUP BY value"
-
-
 def people_sql(sql: EventSql, spec: RetentionSpec, intervals: Intervals, actors: Sequence[int]) -> str:
     """The persons behind actors that are no persons."""
     tests = [
@@ -215,7 +200,7 @@ def find(spec: RetentionSpec, scope: Scope, reader: StoreReader, *, listed: bool
         sql = EventSql(scope)
         query = sql.parameters.query(rows_sql(sql, spec, intervals))
         return Found(intervals, plan, scan(reader, query, plan), [])
-    plan, found, texts = _scan_with_values(spec, scope, reader, intervals)
+    plan, found, texts = _scan_with_codes(spec, scope, reader, intervals)
     of_event = CodedValues(_parts(spec, of_user=False), found.values, texts)
     of_user = values_of_users(scope, reader, _parts(spec, of_user=True), found.keys)
     keys = GroupKeys.of(spec.breakdown, scope.catalogue)
@@ -227,7 +212,7 @@ def _parts(spec: RetentionSpec, *, of_user: bool) -> list[Part]:
     return [part for part in spec.breakdown if part.is_of_user == of_user]
 
 
-def _scan_with_values(
+def _scan_with_codes(
     spec: RetentionSpec, scope: Scope, reader: StoreReader, intervals: Intervals
 ) -> tuple[RetentionPlan, RetentionScan, Sequence[str]]:
     """A scan with the values of event properties, by list if few, else by hash; and the texts by code."""
@@ -241,17 +226,9 @@ def _scan_with_values(
     if not parts:
         return scanned(None)
     missing, keys = missing_keys(len(parts), empty_too=False), GroupKeys.of(parts, scope.catalogue)
-    known = reader.rows(sql.parameters.query(values_sql(sql, spec, intervals, parts))).rows
-    if len(known) <= MAX_LISTED:
-        try:
-            return scanned(ListedValues([row[0] for row in known], missing, keys))
-        except ValuesMovedError:
-            pass
-
-    def read_texts() -> Mapping[int, str]:
-        return dict(reader.rows(sql.parameters.query(texts_sql(sql, spec, intervals, parts))).rows)
-
-    return scanned(HashedValues(missing, keys, read_texts))
+    key, rows = sql.key(parts), _entering(sql, spec, intervals)
+    listed, texts = (sql.parameters.query(write(key, rows)) for write in (values_sql, texts_sql))
+    return scan_with_values(scanned, reader, listed=listed, texts=texts, missing=missing, keys=keys)
 
 
 def _build_groups(
@@ -349,9 +326,11 @@ def select_people(spec: RetentionUsersSpec, scope: Scope, reader: StoreReader, p
     is_behind &= is_retained if spec.cell.outcome == "retained" else ~is_retained
     actors = np.sort(found.scan.keys[is_behind])
     if scope.actor is not None:
-        actors = _persons_of(spec, scope, reader, intervals, actors)
-    after = actors[actors > np.uint64(page.after)][: page.limit]
-    return People([int(actor) for actor in after], len(actors))
+        sql = EventSql(scope)
+        actors = read_persons(
+            reader, actors, lambda keys: sql.parameters.query(people_sql(sql, spec, intervals, keys))
+        )
+    return People.on_page(actors, page)
 
 
 def _is_in_group(spec: RetentionUsersSpec, scope: Scope, found: Found) -> NDArray[np.bool_]:
@@ -366,21 +345,6 @@ def _is_in_group(spec: RetentionUsersSpec, scope: Scope, found: Found) -> NDArra
     return is_in
 
 
-def _persons_of(
-    spec: RetentionSpec,
-    scope: Scope,
-    reader: StoreReader,
-    intervals: Intervals,
-    actors: NDArray[np.uint64],
-) -> NDArray[np.uint64]:
-    if len(actors) > MAX_ACTORS_LISTED:
-        raise TooExpensive(f"the people behind more than {MAX_ACTORS_LISTED} actors cannot be listed")
-    sql = EventSql(scope)
-    query = sql.parameters.query(people_sql(sql, spec, intervals, actors.tolist()))
-    persons = [block[0] for block in reader.stream(query)]
-    return np.sort(np.concatenate(persons)) if persons else np.zeros(0, np.uint64)
-
-
 def explain(spec: RetentionSpec, scope: Scope) -> list[Explained]:
     """The queries that feed the scanner, and those that name its groups."""
     event_parts, user_parts = _parts(spec, of_user=False), _parts(spec, of_user=True)
@@ -388,7 +352,7 @@ def explain(spec: RetentionSpec, scope: Scope) -> list[Explained]:
     queries = [Explained("the rows that are scanned", sql.parameters.query(rows_sql(sql, spec, intervals)))]
     if event_parts:
         values = HashedValues(missing_keys(len(event_parts), empty_too=False), GroupKeys(()), dict)
-        listed = sql.parameters.query(values_sql(sql, spec, intervals, event_parts))
+        listed = sql.parameters.query(values_sql(sql.key(event_parts), _entering(sql, spec, intervals)))
         with_value = sql.parameters.query(rows_sql(sql, spec, intervals, event_parts, values))
         queries += [
             Explained("the breakdown's values", listed),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from query_api.analyses.funnel_values import hash_sql, look_up
+from query_api.analyses.breakdown_values import hash_sql, look_up
 from query_api.group_keys import GroupKeys, join_key, split_key
 from query_api.scan import NO_VALUE
 from query_api.scope import Scope

@@ -1,4 +1,4 @@
-"""The values of a funnel's breakdown, on their way from SQL to the small codes that the scanner carries.
+"""The values of a breakdown by event properties, on their way to the small codes that the scanner carries.
 
 Few values: they are read first, and SQL gives each row its code. Many, or one that came in between: SQL
 streams hashes, which become codes here, and the texts are read afterwards. Texts never travel a row at a
@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from footfall.storage.store import Query
 from query_api.group_keys import GroupKeys, join_key
 from query_api.scan import NO_VALUE
 from query_api.sql.parameters import Parameters
+from query_api.store_reader import StoreReader
 from query_api.value_codes import MISSING, Codes, ValueCodes, ranks_of
+
+Scanned = TypeVar("Scanned")
 
 MAX_LISTED = 5_000
 """So many values SQL can look up by their text."""
@@ -107,6 +111,38 @@ class HashedValues:
         if self._texts is None:
             self._texts = self._codes.texts(self._read_texts)
         return self._texts
+
+
+def scan_with_values(
+    scan: Callable[[Values], Scanned],
+    reader: StoreReader,
+    *,
+    listed: Query,
+    texts: Query,
+    missing: frozenset[str],
+    keys: GroupKeys,
+) -> Scanned:
+    """A scan with the values by list if they are few, else by hash.
+
+    listed, texts: the queries of `values_sql` and `texts_sql`; missing: keys that count as no value
+    """
+    found = [row[0] for row in reader.rows(listed).rows]
+    if len(found) <= MAX_LISTED:
+        try:
+            return scan(ListedValues(found, missing, keys))
+        except ValuesMovedError:
+            pass
+    return scan(HashedValues(missing, keys, lambda: dict(reader.rows(texts).rows)))
+
+
+def values_sql(key: str, rows: str) -> str:
+    """The values of FROM and WHERE, one more than can be listed to see whether there are more."""
+    return f"SELECT DISTINCT {key} AS text\n{rows}\nLIMIT {MAX_LISTED + 1}"
+
+
+def texts_sql(key: str, rows: str) -> str:
+    """The values' texts by their hashes."""
+    return f"SELECT {hash_sql(key)} AS value, any({key})\n{rows}\nGROUP BY value"
 
 
 def hash_sql(key: str) -> str:
