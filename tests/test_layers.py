@@ -17,14 +17,18 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "footfall.events": frozenset(),
     "footfall.eventlog": EVENTS,
     "footfall.storage": EVENTS,
-    "footfall.workspace": EVENTS,
-    "footfall.importing": EVENTS | {"footfall.eventlog", "footfall.workspace"},
+    "footfall.tracking_plan": EVENTS,
+    "footfall.workspace": EVENTS | {"footfall.tracking_plan"},
+    "footfall.importing": EVENTS | {"footfall.eventlog", "footfall.tracking_plan", "footfall.workspace"},
     "footfall.settings": frozenset(),
-    "collector": EVENTS | {"footfall.eventlog", "footfall.workspace"},
-    "processor": EVENTS | {"footfall.eventlog", "footfall.storage", "footfall.workspace"},
+    "collector": EVENTS | {"footfall.eventlog", "footfall.tracking_plan", "footfall.workspace"},
+    "processor": EVENTS
+    | {"footfall.eventlog", "footfall.storage", "footfall.tracking_plan", "footfall.workspace"},
     "web": frozenset(),
-    "query_api": EVENTS | {"footfall.eventlog", "footfall.storage", "footfall.workspace"},
-    "footfall.proof": EVENTS | {"footfall.eventlog", "footfall.storage", "footfall.workspace", "processor"},
+    "query_api": EVENTS
+    | {"footfall.eventlog", "footfall.storage", "footfall.tracking_plan", "footfall.workspace"},
+    "footfall.proof": EVENTS
+    | {"footfall.eventlog", "footfall.storage", "footfall.tracking_plan", "footfall.workspace", "processor"},
     "footfall_sdk": frozenset(),
 }
 OURS = ("footfall", "collector", "processor", "query_api", "footfall_sdk", "bench", "tests")

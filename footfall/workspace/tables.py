@@ -68,3 +68,15 @@ virtual_events = Table(
     Column("definition", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),  # epoch milliseconds
 )
+
+# Tracking plans: every version that ever counted, as footfall.tracking_plan.writing writes it. Rows are never
+# changed; the highest version counts.
+plan_versions = Table(
+    "plan_versions",
+    metadata,
+    Column("project", ForeignKey("projects.name"), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("plan", Text, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),  # epoch milliseconds
+    Column("changed_by", Text, nullable=False),
+)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, Row, RowMapping, Select, delete, exists, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from footfall.workspace.plans import Plans
 from footfall.workspace.projects import (
     DEFAULT_PROJECT,
     IdentityRules,
@@ -81,6 +82,8 @@ class Workspace:
     def __init__(self, engine: Engine) -> None:
         """`engine`'s tables exist; see opening.open_workspace."""
         self._engine = engine
+        self.plans = Plans(engine)
+        """Tracking plans."""
 
     def bootstrap(self, write_key: str | None, secret_key: str | None) -> Bootstrapped:
         """Creates the project `default` and makes the given keys work; generates those that there never were.
