@@ -27,6 +27,7 @@ from collector.keys import Directory, Keys
 from collector.native import EVENTS_PATH, VALIDATE_PATH, NativeDoor
 from collector.openapi import SECURITY_SCHEMES, door_paths
 from collector.options import CollectorOptions
+from collector.polls import POLL_NAMES, AppsSettings, Polls
 from collector.sensors import SENSORS_NAMES, SensorsDoor
 from footfall.eventlog.log import LogWriter
 from footfall.events.keys import KeyedHash
@@ -45,9 +46,10 @@ def now_ms() -> int:
 class CollectorApp(FastAPI):
     """FastAPI with the doors in front."""
 
-    def __init__(self, native: Door, sensors: Door, **options: Any) -> None:
+    def __init__(self, native: Door, sensors: Door, polls: Polls, **options: Any) -> None:
         super().__init__(**options)
         self._sensors = sensors
+        self._polls = polls
         self._doors: dict[str, Door] = {EVENTS_PATH: native, VALIDATE_PATH: native}
         self._doors |= {f"/{name}": sensors for name in SENSORS_NAMES}
 
@@ -55,8 +57,13 @@ class CollectorApp(FastAPI):
         if scope["type"] == "http":
             path = scope["path"]
             door = self._doors.get(path)
-            if door is None and path.rpartition("/")[2] in SENSORS_NAMES:
-                door = self._sensors
+            if door is None:
+                name = path.rpartition("/")[2]
+                if name in SENSORS_NAMES:
+                    door = self._sensors
+                elif name in POLL_NAMES and self._polls.takes(path):
+                    await self._polls(scope, receive, send)
+                    return
             if door is not None:
                 await door(scope, receive, send)
                 return
@@ -96,6 +103,7 @@ def build_app(
     app = CollectorApp(
         NativeDoor(collaborators, known),
         SensorsDoor(collaborators, known),
+        Polls(lambda project: _apps_settings(workspace, project), options, counts),
         title="Footfall collector",
         description="Takes events: from Footfall's SDKs (native) and from Sensors Analytics' own (sensors).",
         lifespan=_counts_lifespan(counts),
@@ -103,6 +111,11 @@ def build_app(
     app.add_exception_handler(HTTPException, _not_here)
     _add_operations(app, counts, workspace, lambda: ready() or full())
     return app
+
+
+def _apps_settings(workspace: Directory, project: str) -> AppsSettings | None:
+    configs = workspace.remote_config.of(project)
+    return AppsSettings(configs, {}) if configs else None
 
 
 def _not_here(_: Request, error: Exception) -> Response:

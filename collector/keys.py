@@ -7,6 +7,7 @@ from typing import Protocol
 from collector.memory import Budget, Memory, Missing
 from collector.options import CollectorOptions
 from footfall.workspace.projects import Project
+from footfall.workspace.remote_config import RemoteConfigs
 from footfall.workspace.workspace import Grant
 
 
@@ -16,6 +17,9 @@ class Directory(Protocol):
     def grant(self, key: str) -> Grant | None: ...
 
     def project(self, name: str) -> Project | None: ...
+
+    @property
+    def remote_config(self) -> RemoteConfigs: ...
 
 
 class Keys:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -22,6 +23,7 @@ from footfall.events.keys import KeyedHash
 from footfall.events.log_record import Header, read_log_record
 from footfall.events.record import Record, raw_bytes, read_records, split_array
 from footfall.workspace.projects import Project
+from footfall.workspace.remote_config import RemoteConfig
 from footfall.workspace.workspace import Grant
 
 NOW = 1_795_301_590_252
@@ -44,8 +46,13 @@ class FewProjects:
             "open": Project("open", keyless=True),
             "open_too": Project("open_too", keyless=True),
         }
+        self.configs: dict[str, dict[str, RemoteConfig]] = {}  # by project and app
         self.asked: list[str] = []
         self.broken = False
+
+    @property
+    def remote_config(self) -> Any:
+        return SimpleNamespace(of=lambda project: self._answer(project, self.configs.get(project, {})))
 
     def grant(self, key: str) -> Grant | None:
         return self._answer(key, self.grants.get(key))

@@ -80,3 +80,26 @@ plan_versions = Table(
     Column("changed_at", BigInteger, nullable=False),  # epoch milliseconds
     Column("changed_by", Text, nullable=False),
 )
+
+# What apps are told when they ask for their configuration; "" as app: all that have none of their own.
+remote_configs = Table(
+    "remote_configs",
+    metadata,
+    Column("project", ForeignKey("projects.name"), primary_key=True),
+    Column("app_id", String(255), primary_key=True),
+    Column("definition", Text, nullable=False),  # JSON
+    Column("changed_at", BigInteger, nullable=False),  # epoch milliseconds
+    Column("changed_by", Text, nullable=False),
+)
+
+# Changes of it that wait until somebody else approves them.
+remote_config_proposals = Table(
+    "remote_config_proposals",
+    metadata,
+    Column("project", ForeignKey("projects.name"), primary_key=True),
+    Column("app_id", String(255), primary_key=True),
+    Column("id", String(16), nullable=False),
+    Column("definition", Text, nullable=False),
+    Column("proposed_at", BigInteger, nullable=False),
+    Column("proposed_by", Text, nullable=False),
+)

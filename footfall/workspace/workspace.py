@@ -19,6 +19,7 @@ from footfall.workspace.projects import (
     check_keep_days,
     check_project,
 )
+from footfall.workspace.remote_config import RemoteConfigs
 from footfall.workspace.tables import keeping, keys, nobody_ids, projects, virtual_events
 
 KeyKind = Literal["write", "secret"]
@@ -171,6 +172,11 @@ class Workspace:
         mine = (virtual_events.c.project == project) & (virtual_events.c.name == name)
         with self._engine.begin() as connection:
             return connection.execute(delete(virtual_events).where(mine)).rowcount > 0
+
+    @property
+    def remote_config(self) -> RemoteConfigs:
+        """What apps are told when they ask for their configuration."""
+        return RemoteConfigs(self._engine)
 
     def close(self) -> None:
         self._engine.dispose()
