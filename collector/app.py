@@ -32,6 +32,7 @@ from collector.sensors import SENSORS_NAMES, SensorsDoor
 from footfall.eventlog.log import LogWriter
 from footfall.events.keys import KeyedHash
 from footfall.events.names import KnownNames
+from footfall.treatment.policy import PolicyOf
 
 _EXPOSITION: Final = "text/plain; version=0.0.4; charset=utf-8"
 _COUNTS_SECONDS: Final = 1.0
@@ -85,6 +86,7 @@ def build_app(
     writer: LogWriter,
     workspace: Directory,
     keyed_hash: KeyedHash,
+    policy_of: PolicyOf,
     *,
     clock: Clock = now_ms,
     full: Callable[[], str | None] = lambda: None,
@@ -93,12 +95,14 @@ def build_app(
     """A worker's application.
 
     `writer` is the one of the partition `options.worker`; the caller closes it after the server has stopped.
+    `policy_of` may block, and is called in threads.
     `full` says why there is no room for events (None: there is), and is asked for each request.
     `ready` says why the worker should get no traffic (None: it should), for `/readyz`.
     """
     counts = Counts(options.worker, options.metrics_dir)
-    keys = Keys(workspace, options)
-    collaborators = Collaborators(options, keys, Intake(writer, keyed_hash, clock, counts), counts, full)
+    keys = Keys(workspace, policy_of, options)
+    intake = Intake(writer, keyed_hash, keys, clock, counts)
+    collaborators = Collaborators(options, keys, intake, counts, full)
     known = KnownNames()
     app = CollectorApp(
         NativeDoor(collaborators, known),

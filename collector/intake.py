@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from collector.answers import Overloaded
 from collector.counts import Counts, Judged
+from collector.keys import Keys
 from footfall.eventlog.log import LogClosed, LogError, LogFull, LogWriter, Tally
 from footfall.events.event_ids import event_ids
 from footfall.events.keys import KeyedHash
@@ -16,6 +17,8 @@ from footfall.events.log_record import Header, Refusal, write_log_record
 from footfall.events.reasons import Reason
 from footfall.events.record import split_array
 from footfall.events.verdicts import Verdicts, wrap_raw
+from footfall.treatment.policy import Policy
+from footfall.treatment.treatment import judge, treat
 
 Clock = Callable[[], int]
 """Now, in epoch milliseconds."""
@@ -44,11 +47,23 @@ class Origin(NamedTuple):
     user_agent: str
 
 
+class Admitted(NamedTuple):
+    """Records of one place after the last word on them: what becomes one log record."""
+
+    verdicts: Verdicts
+    place: Place
+    policy: Policy
+    indexes: list[int] | None = None  # client's positions; None: all the records of the request
+
+
 class Intake:
     """The worker's one way into its log partition."""
 
-    def __init__(self, writer: LogWriter, keyed_hash: KeyedHash, clock: Clock, counts: Counts) -> None:
+    def __init__(
+        self, writer: LogWriter, keyed_hash: KeyedHash, keys: Keys, clock: Clock, counts: Counts
+    ) -> None:
         self._writer = writer
+        self._keys = keys
         self._keyed_hash = keyed_hash
         self._clock = clock
         self._counts = counts
@@ -59,43 +74,47 @@ class Intake:
         self._last = max(self._last, self._clock())
         return self._last
 
-    def append(
-        self,
-        verdicts: Verdicts,
-        places: Place | Sequence[Place],
-        origin: Origin,
-        received_at: int,
-    ) -> Appended:
-        """Hands records to the log; `wait` for what comes back. `places`: one for all, or one each."""
-        received_at = max(received_at, self._last)
+    async def admit(self, verdicts: Verdicts, places: Place | Sequence[Place]) -> list[Admitted]:
+        """The last word on records: their projects may refuse some, which changes `verdicts` in place.
+
+        `places`: one for all, or one each. Overloaded while a project's rules cannot be known.
+        """
         if isinstance(places, Place):
-            return self._append(verdicts, places, origin, received_at)
+            policy = await self._keys.policy(places.project)
+            refuse(verdicts, judge(verdicts, policy))
+            return [Admitted(verdicts, places, policy)]
         by_place: dict[Place, list[int]] = {}
         for index, place in enumerate(places):
             by_place.setdefault(place, []).append(index)
         elements = split_array(verdicts.events)
-        appended = [
-            self._append(_part(verdicts, elements, indexes), place, origin, received_at, indexes)
-            for place, indexes in by_place.items()
-        ]
-        return asyncio.gather(*appended)
+        admitted = []
+        for place, indexes in by_place.items():
+            policy = await self._keys.policy(place.project)
+            part = _part(verdicts, elements, indexes)
+            refused = judge(part, policy)
+            refuse(part, refused)
+            refuse(verdicts, [_at(indexes[refusal.index], refusal) for refusal in refused])
+            admitted.append(Admitted(part, place, policy, indexes))
+        return admitted
 
-    def quarantine(self, raw: bytes, reason: Reason, message: str, place: Place, origin: Origin) -> Appended:
+    def append(self, admitted: Sequence[Admitted], origin: Origin, received_at: int) -> Appended:
+        """Hands records to the log; `wait` for what comes back."""
+        received_at = max(received_at, self._last)
+        if len(admitted) == 1:
+            return self._append(admitted[0], origin, received_at)
+        return asyncio.gather(*[self._append(each, origin, received_at) for each in admitted])
+
+    async def quarantine(
+        self, raw: bytes, reason: Reason, message: str, place: Place, origin: Origin
+    ) -> Appended:
         """Hands a body to the log that no record can be found in: it becomes one dead letter."""
         verdicts = Verdicts(
             b"[" + wrap_raw(raw) + b"]", [None], [Refusal(0, reason.value, "", message)], {}, 0
         )
-        return self.append(verdicts, place, origin, self.now())
+        return self.append(await self.admit(verdicts, place), origin, self.now())
 
-    def _append(
-        self,
-        verdicts: Verdicts,
-        place: Place,
-        origin: Origin,
-        received_at: int,
-        indexes: list[int] | None = None,
-    ) -> Appended:
-        project, trusted = place
+    def _append(self, admitted: Admitted, origin: Origin, received_at: int) -> Appended:
+        verdicts, (project, trusted), policy, indexes = admitted
         events = verdicts.events
         header = Header(
             project=project,
@@ -110,7 +129,7 @@ class Intake:
             indexes=indexes or [],
         )
         tally = Tally(project, origin.door, received_at // 60_000, header.count)
-        return self._writer.append_async(write_log_record(header, events), tally)
+        return self._writer.append_async(write_log_record(*treat(header, events, policy)), tally)
 
     async def wait(self, appended: Appended) -> None:
         """Returns when it is durable. Raises Overloaded when the log takes no more."""
@@ -133,13 +152,17 @@ def _part(verdicts: Verdicts, elements: Sequence[bytes], indexes: list[int]) -> 
         events=b"[" + b",".join([elements[index] for index in indexes]) + b"]",
         records=[verdicts.records[index] for index in indexes],
         refusals=[
-            Refusal(position[refusal.index], refusal.reason, refusal.field, refusal.message)
+            _at(position[refusal.index], refusal)
             for refusal in verdicts.refusals
             if refusal.index in position
         ],
         claims={},
         ignored_fields=0,
     )
+
+
+def _at(index: int, refusal: Refusal) -> Refusal:
+    return Refusal(index, refusal.reason, refusal.field, refusal.message)
 
 
 def judged(verdicts: Verdicts) -> Judged:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from collector.memory import Budget, Memory, Missing
 from collector.options import CollectorOptions
+from footfall.treatment.policy import Policy, PolicyOf
 from footfall.workspace.projects import Project
 from footfall.workspace.remote_config import RemoteConfigs
 from footfall.workspace.workspace import Grant
@@ -23,15 +24,18 @@ class Directory(Protocol):
 
 
 class Keys:
-    """Grants and projects by name. For one event loop."""
+    """Grants, projects and their policies by name. For one event loop."""
 
-    def __init__(self, directory: Directory, options: CollectorOptions) -> None:
+    def __init__(self, directory: Directory, policy_of: PolicyOf, options: CollectorOptions) -> None:
         budget = Budget(options.lookups_per_second)
         self._grants: Memory[Grant] = Memory(
             directory.grant, options.key_seconds, options.unknown_seconds, budget
         )
         self._projects: Memory[Project] = Memory(
             directory.project, options.project_seconds, options.unknown_seconds, budget
+        )
+        self._policies: Memory[Policy] = Memory(
+            lambda name: policy_of(name[1:]), options.project_seconds, options.unknown_seconds, budget
         )
 
     def known_grant(self, key: str) -> Grant | Missing | None:
@@ -45,3 +49,11 @@ class Keys:
     async def project(self, name: str) -> Project | None:
         """A project by name. Raises Overloaded when it cannot be looked up now."""
         return await self._projects.find(name)
+
+    async def policy(self, project: str) -> Policy:
+        """How the records of a project, "" for none, are treated. Raises Overloaded when it cannot be looked
+        up now: what may not rest as it came must not be taken.
+        """
+        policy = await self._policies.find(f"/{project}")
+        assert policy is not None, "every project has a policy"
+        return policy

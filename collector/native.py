@@ -103,17 +103,19 @@ class NativeDoor(Door):
         places: Place | list[Place] = visit.base
         if verdicts.claims:
             places = await self._places(verdicts, visit)
+        admitted = await self.intake.admit(verdicts, places)
         answer = _answer(verdicts)
         if not visit.stores or not verdicts.records:
             return Taken(answer)
-        appended = self.intake.append(verdicts, places, visit.origin, received_at)
+        appended = self.intake.append(admitted, visit.origin, received_at)
         return Taken(answer, appended, judged(verdicts))
 
     async def _keep(self, reason: Reason, raw: bytes, message: str, visit: Visit) -> None:
         """A body without records becomes one dead letter."""
         if not visit.stores:
             return
-        await self.intake.wait(self.intake.quarantine(raw, reason, message, visit.base, visit.origin))
+        appended = await self.intake.quarantine(raw, reason, message, visit.base, visit.origin)
+        await self.intake.wait(appended)
         self.counts.records[self.name, reason.value] += 1
 
     async def _admit(self, headers: Headers, query: Mapping[str, str]) -> tuple[Grant, Place]:

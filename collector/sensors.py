@@ -84,7 +84,7 @@ class SensorsDoor(Door):
         try:
             body = await self.read(headers, receive)
         except BodyTooLarge as error:
-            return self._keep(visit, _Fault(Reason.BODY_TOO_LARGE, str(error), error.kept))
+            return await self._keep(visit, _Fault(Reason.BODY_TOO_LARGE, str(error), error.kept))
         try:
             return await self._take(visit, query | read_fields(body), body)
         finally:
@@ -127,7 +127,7 @@ class SensorsDoor(Door):
             fault = _Fault(Reason.BODY_TOO_LARGE, str(error), raw)
         else:
             return await self._store(visit, verdicts, received_at)
-        return self._keep(visit, fault)
+        return await self._keep(visit, fault)
 
     def _count_envelope(self, envelope: Envelope) -> None:
         self.counts.crc[envelope.crc] += 1
@@ -142,13 +142,14 @@ class SensorsDoor(Door):
             lost = sum(place.project == NO_PROJECT for place in places)
             if lost and not visit.dry_run:
                 self._allowance.spend(len(verdicts.events))
+        admitted = await self.intake.admit(verdicts, places)
         answer = _debug_answer(verdicts.refusals) if visit.debug else self._stored(visit)
         if not verdicts.records or visit.dry_run:
             return Taken(answer)
-        appended = self.intake.append(verdicts, places, visit.origin, received_at)
+        appended = self.intake.append(admitted, visit.origin, received_at)
         return Taken(answer, appended, judged(verdicts))
 
-    def _keep(self, visit: Visit, fault: _Fault) -> Taken:
+    async def _keep(self, visit: Visit, fault: _Fault) -> Taken:
         """A body without records becomes one dead letter."""
         appended = None
         place = visit.base or Place(NO_PROJECT, trusted=False)
@@ -157,7 +158,7 @@ class SensorsDoor(Door):
             if place.project == NO_PROJECT:
                 raw = raw[:STRANGERS_BYTES]
                 self._allowance.spend(len(raw))
-            appended = self.intake.quarantine(raw, fault.reason, fault.message, place, visit.origin)
+            appended = await self.intake.quarantine(raw, fault.reason, fault.message, place, visit.origin)
         answer = self._stored(visit)
         if visit.debug or self.options.strict_sensors:
             answer = _debug_answer([Refusal(0, fault.reason.value, "", fault.message)])

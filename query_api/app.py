@@ -17,6 +17,7 @@ from footfall.eventlog.log import Log
 from footfall.events.keys import KeyedHash
 from footfall.storage.sealing import Sealer
 from footfall.storage.store import Store
+from footfall.treatment.policy import PolicyOf
 from footfall.workspace.workspace import Workspace
 from query_api.access import Access
 from query_api.dead_letters import Letters
@@ -52,6 +53,7 @@ def build_app(
     data_until: Callable[[], int],
     keyed_hash: KeyedHash,
     *,
+    policy_of: PolicyOf,
     clock: Callable[[], int] = _now,
     options: QueryOptions | None = None,
     registry: CollectorRegistry | None = None,
@@ -75,9 +77,13 @@ def build_app(
     )
     front = Front(gate, meters)
     access = Access(workspace, local_key)
-    administrators = AdministratorsDoor(log, keyed_hash, clock)
+    administrators = AdministratorsDoor(log, keyed_hash, policy_of, clock)
     letters = None if sealer is None else Letters(store, sealer)
-    replays = None if letters is None else Replays(letters, store, log, keyed_hash, clock)
+    replays = (
+        None
+        if letters is None
+        else Replays(letters, store, log, keyed_hash, policy_of=policy_of, clock=clock)
+    )
     queries = Queries(store, access, log, data_until=data_until, clock=clock, options=options)
 
     @asynccontextmanager

@@ -19,6 +19,8 @@ from footfall.events.identity import ADMINISTRATOR, MERGED_LOGIN
 from footfall.events.keys import KeyedHash
 from footfall.events.log_record import Header
 from footfall.storage.ties import StoredTies
+from footfall.treatment.policy import PolicyOf
+from footfall.treatment.treatment import treat
 from footfall.workspace.projects import Project
 from query_api.answers import instant
 from query_api.problems import Fault, refused
@@ -58,8 +60,11 @@ class WordSpec(Strict):
 class AdministratorsDoor:
     """Writes what administrators say into the log."""
 
-    def __init__(self, log: Log, keyed_hash: KeyedHash, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, log: Log, keyed_hash: KeyedHash, policy_of: PolicyOf, clock: Callable[[], int]
+    ) -> None:
         self._hash = keyed_hash
+        self._policy_of = policy_of
         self._writer = LateWriter(log, ADMINISTRATORS, clock)
 
     def say(self, reader: StoreReader, project: Project, spec: WordSpec) -> dict[str, Any]:
@@ -73,7 +78,8 @@ class AdministratorsDoor:
             event_ids=[self._hash.event_id(project.name.encode(), b"client", uuid4().bytes).hex()],
             trusted=True,
         )
-        received_at = self._writer.append(header, msgspec.json.encode([_record(spec)]))
+        events = msgspec.json.encode([_record(spec)])
+        received_at = self._writer.append(*treat(header, events, self._policy_of(project.name)))
         return {**spec.model_dump(exclude_none=True), "received_at": instant(received_at)}
 
     def close(self) -> None:

@@ -27,6 +27,8 @@ from footfall.events.record import Record, event_time, read_records
 from footfall.events.verdicts import IMPORT, NATIVE, SENSORS, SENSORS_EXPORT, Door, Judge
 from footfall.storage.sealing import CannotUnseal
 from footfall.storage.store import Parameter, Query, Store
+from footfall.treatment import treatment
+from footfall.treatment.policy import Policy, PolicyOf
 from query_api.dead_letters import Letter, Letters, Place
 from query_api.fixes import Fix, FixDoesNotFit
 
@@ -68,9 +70,17 @@ class Replays:
     """Sends letters in again. Safe to use from several threads."""
 
     def __init__(
-        self, letters: Letters, store: Store, log: Log, keyed_hash: KeyedHash, clock: Callable[[], int]
+        self,
+        letters: Letters,
+        store: Store,
+        log: Log,
+        keyed_hash: KeyedHash,
+        *,
+        policy_of: PolicyOf,
+        clock: Callable[[], int],
     ) -> None:
         """`clock` gives epoch ms."""
+        self._policy_of = policy_of
         self._letters = letters
         self._store = store
         self._hash = keyed_hash
@@ -86,8 +96,9 @@ class Replays:
         counts: Counter[str] = Counter()
         refused: Counter[str] = Counter()
         shown: list[dict[str, Any]] = []
+        policy = self._policy_of(project)
         for letters, wanted in self._chosen(project, replay):
-            for outcome, mended in self._send(project, letters, wanted, replay):
+            for outcome, mended in self._send(policy, letters, wanted, replay):
                 counts[outcome] += 1
                 if outcome == "refused":
                     reason = mended.problem.partition(":")[0]
@@ -121,14 +132,15 @@ class Replays:
             yield self._letters.of_requests(project, sorted({place[:2] for place in wanted})), wanted
 
     def _send(
-        self, project: str, letters: Sequence[Letter], wanted: set[Place], replay: Replay
+        self, policy: Policy, letters: Sequence[Letter], wanted: set[Place], replay: Replay
     ) -> Iterator[tuple[str, _Mended]]:
+        project = policy.project
         replayed = {
             place
             for place, replays in self._letters.replays_of(project, letters).items()
             if any(each["outcome"] in ("stored", "duplicate") for each in replays)
         }
-        mended = [each for each in self._mend(project, letters, replay) if each.letter.place in wanted]
+        mended = [each for each in self._mend(policy, letters, replay) if each.letter.place in wanted]
         stored = self._stored(project, [each for each in mended if not each.problem])
         going: list[_Mended] = []
         for each in mended:
@@ -141,36 +153,37 @@ class Replays:
             else:
                 going.append(each)
         if going and not replay.dry_run:
-            self._append(project, going)
+            self._append(policy, going)
         for each in going:
             yield "replayed", each
 
-    def _append(self, project: str, going: Sequence[_Mended]) -> None:
+    def _append(self, policy: Policy, going: Sequence[_Mended]) -> None:
         header = Header(
-            project=project,
+            project=policy.project,
             door=DOOR,
             received_at=0,
             count=len(going),
             event_ids=[each.event_id for each in going],
             replayed=[each.letter.place[:3] for each in going],
         )
-        self._writer.append(header, b"[" + b",".join([each.element for each in going]) + b"]")
+        events = b"[" + b",".join([each.element for each in going]) + b"]"
+        self._writer.append(*treatment.treat(header, events, policy))
 
-    def _mend(self, project: str, letters: Sequence[Letter], replay: Replay) -> Iterator[_Mended]:
+    def _mend(self, policy: Policy, letters: Sequence[Letter], replay: Replay) -> Iterator[_Mended]:
         """Request by request: equal records of one are told apart by their order, as at the door."""
         by_request: dict[tuple[int, int], list[Letter]] = {}
         for letter in letters:
             by_request.setdefault(letter.place[:2], []).append(letter)
         for request in by_request.values():
-            yield from self._mend_request(project, request, replay)
+            yield from self._mend_request(policy, request, replay)
 
-    def _mend_request(self, project: str, letters: Sequence[Letter], replay: Replay) -> list[_Mended]:
-        found = [self._judge(project, letter, replay) for letter in letters]
+    def _mend_request(self, policy: Policy, letters: Sequence[Letter], replay: Replay) -> list[_Mended]:
+        found = [self._judge(policy, letter, replay) for letter in letters]
         elements = [each.element or b"{}" for each in found]
         records: list[Record | None] = [
             None if each.problem else read_records(b"[" + each.element + b"]")[0] for each in found
         ]
-        ids = event_ids(project, records, lambda: [Raw(element) for element in elements], self._hash)
+        ids = event_ids(policy.project, records, lambda: [Raw(element) for element in elements], self._hash)
         mended = []
         for each, record, event_id in zip(found, records, ids, strict=True):
             if record is None:
@@ -180,7 +193,7 @@ class Replays:
             mended.append(each._replace(element=element, event_id=event_id, time=time))
         return mended
 
-    def _judge(self, project: str, letter: Letter, replay: Replay) -> _Mended:
+    def _judge(self, policy: Policy, letter: Letter, replay: Replay) -> _Mended:
         """The mended record, as the door takes it: at the time when it came."""
         try:
             came = self._letters.unseal(letter)
@@ -190,11 +203,12 @@ class Replays:
         door = _door_of(letter, came)  # Sensors' projects are not ours
         judge = Judge(door, self._names)
         judged = judge.judge_elements([_time_free(raw) if replay.time_free else raw], letter.received_at)
-        if judged.refusals:
-            refusal = judged.refusals[0]
+        refusals = judged.refusals or treatment.judge(judged, policy)
+        if refusals:
+            refusal = refusals[0]
             return _Mended(letter, problem=f"{refusal.reason}: {refusal.message}")
         claim = judged.claims.get(0)
-        if door is not SENSORS_EXPORT and claim is not None and claim.project not in (None, project):
+        if door is not SENSORS_EXPORT and claim is not None and claim.project not in (None, policy.project):
             return _Mended(letter, problem=f"{Reason.WRONG_PROJECT.value}: it names {claim.project!r}")
         return _Mended(letter, raw)
 

@@ -22,6 +22,7 @@ from footfall.eventlog.memory_log import MemoryLog
 from footfall.events.keys import KeyedHash
 from footfall.events.log_record import Header, read_log_record
 from footfall.events.record import Record, raw_bytes, read_records, split_array
+from footfall.treatment.policy import Policies, PolicyOf
 from footfall.workspace.projects import Project
 from footfall.workspace.remote_config import RemoteConfig
 from footfall.workspace.workspace import Grant
@@ -101,6 +102,7 @@ class Worker:
     log_bytes: int = 1 << 30
     now: int = NOW
     full: str | None = None
+    policy_of: PolicyOf = field(default_factory=Policies)
 
     def __post_init__(self) -> None:
         self.workspace = FewProjects()
@@ -111,6 +113,7 @@ class Worker:
             self.writer,
             self.workspace,
             KeyedHash(b"k" * 32),
+            self.policy_of,
             clock=lambda: self.now,
             full=lambda: self.full,
         )

@@ -38,6 +38,7 @@ from footfall.storage.rows import (
     build_events_table,
     build_table,
 )
+from footfall.treatment.policy import Policies
 from footfall.workspace import open_workspace
 from footfall.workspace.projects import Project
 from query_api.app import build_app
@@ -94,6 +95,7 @@ class World:
             self.log,
             lambda: self.now,
             self.keyed_hash,
+            policy_of=Policies(),
             clock=lambda: self.now,
             options=options,
         )

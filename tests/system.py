@@ -24,6 +24,7 @@ from footfall.storage.opening import open_store
 from footfall.storage.sealing import Sealer
 from footfall.storage.store import Parameter, Query, Store
 from footfall.storage.topology import topology_of
+from footfall.treatment.policy import Policies
 from footfall.workspace import Project, Workspace, open_workspace
 from processor.loop import Processor
 from processor.restamp import Restamper, RestampOptions
@@ -122,14 +123,18 @@ async def open_system(
         topology = topology_of(store_url)
         migrate(store, topology)
         stack.callback(store.command, f"DROP DATABASE {topology.database} SYNC")
+        policies = Policies()
         processor = Processor(log, store, keyed_hash, sealer, workspace.project, clock=clock)
-        collector = build_collector(options or CollectorOptions(), writer, workspace, keyed_hash, clock=clock)
+        collector = build_collector(
+            options or CollectorOptions(), writer, workspace, keyed_hash, policies, clock=clock
+        )
         query_api = build_query_api(
             store,
             workspace,
             log,
             processor.data_until,
             keyed_hash,
+            policy_of=policies,
             clock=clock,
             options=QueryOptions(retired_seconds=0.0),
             evidence=Evidence(store, log, rules_in(workspace)),

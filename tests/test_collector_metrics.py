@@ -13,6 +13,7 @@ from collector.counts import COUNTERS, Counts
 from collector.options import CollectorOptions
 from footfall.events.keys import KeyedHash
 from footfall.events.reasons import Reason
+from footfall.treatment.policy import Policies
 from tests.collector_worker import Worker, event, wrapped
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -35,7 +36,12 @@ async def test_is_not_ready_while_keys_cannot_be_checked():
 async def test_is_not_ready_while_its_owner_says_so():
     worker = Worker()
     worker.app = build_app(
-        worker.options, worker.writer, worker.workspace, KeyedHash(b"k" * 32), ready=lambda: "draining"
+        worker.options,
+        worker.writer,
+        worker.workspace,
+        KeyedHash(b"k" * 32),
+        Policies(),
+        ready=lambda: "draining",
     )
     assert (await worker.get("/readyz")).json()["reason"] == "draining"
 

@@ -22,6 +22,7 @@ import uvicorn
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect, sync_playwright
 
 from footfall.storage.store import Store
+from footfall.treatment.policy import Policies
 from query_api.app import build_app
 from tests.query_world import SECRET, WRITE, Event, World
 
@@ -87,7 +88,13 @@ def served(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
     ):
         world.put(*told_events())
         app = build_app(
-            store, world.workspace, world.log, lambda: world.now, world.keyed_hash, clock=lambda: world.now
+            store,
+            world.workspace,
+            world.log,
+            lambda: world.now,
+            world.keyed_hash,
+            policy_of=Policies(),
+            clock=lambda: world.now,
         )
         listening.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, loop="asyncio", log_level="warning"))

@@ -14,12 +14,15 @@ from footfall.eventlog.partitions import IMPORTS
 from footfall.events.keys import KeyedHash
 from footfall.importing.faults import ImportRefused
 from footfall.importing.importer import Importer, ImportOptions, State, Target
+from footfall.treatment.policy import Policies
 from tests.importing import import_file, plan_of, stored
 from tests.system import System
 
 HEADER = "customer_no,time,event,amount,channel,vip,code,opened\n"
 NEEDED = 'event = "buy"\ndistinct_id = "customer_no"\ntime = "time"\n'
 TEN = 1_767_578_400_000  # 2026-01-05T10:00:00+08:00
+
+POLICY = Policies()("default")
 
 
 async def test_a_csv_file_becomes_events(system: System, tmp_path: Path) -> None:
@@ -125,7 +128,8 @@ async def test_a_full_log_is_waited_out_where_somebody_empties_it(tmp_path: Path
 
         seen = plan_of(path)
         options = ImportOptions(tmp_path / "imports", tell, is_processed=lambda: True)
-        with closing(Importer(*seen, Target("default", log, KeyedHash(b"k" * 32)), options)) as importer:
+        target = Target("default", log, KeyedHash(b"k" * 32), POLICY)
+        with closing(Importer(*seen, target, options)) as importer:
             assert importer.run().accepted == 20_000
         assert sum(tally.count for tally in log.tallies(IMPORTS)) == 20_000
     assert any("limit" in each for each in waits)
@@ -139,7 +143,7 @@ async def test_a_full_log_that_nobody_empties_ends_the_import_which_goes_on_late
     with closing(open_log("memory://", max_bytes=3 << 20)) as log:
         while True:
             tries += 1
-            target = Target("default", log, KeyedHash(b"k" * 32))
+            target = Target("default", log, KeyedHash(b"k" * 32), POLICY)
             with closing(Importer(*plan_of(path), target, ImportOptions(tmp_path / "imports"))) as importer:
                 try:
                     assert importer.run().accepted == 20_000
@@ -156,7 +160,7 @@ def test_two_imports_at_once_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text(HEADER + "c1,2026-01-05 10:00:00,buy,1,a,yes,001,2026/01/02\n")
     with closing(open_log(f"sqlite:///{tmp_path}/log", max_bytes=1 << 30)) as log:
-        target = Target("default", log, KeyedHash(b"k" * 32))
+        target = Target("default", log, KeyedHash(b"k" * 32), POLICY)
         options = ImportOptions(tmp_path / "imports")
         with (
             closing(Importer(*plan_of(path), target, options)),

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 EVENTS = frozenset({"footfall.events", "footfall.crash_points", "footfall.__version__"})
+DOORS_SHARE = EVENTS | {"footfall.tracking_plan", "footfall.workspace", "footfall.treatment"}
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "footfall.crash_points": frozenset(),
     "footfall.simulator": frozenset(),
@@ -19,14 +20,14 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "footfall.storage": EVENTS,
     "footfall.tracking_plan": EVENTS,
     "footfall.workspace": EVENTS | {"footfall.tracking_plan"},
-    "footfall.importing": EVENTS | {"footfall.eventlog", "footfall.tracking_plan", "footfall.workspace"},
+    "footfall.treatment": DOORS_SHARE - {"footfall.treatment"},
+    "footfall.importing": DOORS_SHARE | {"footfall.eventlog"},
     "footfall.settings": frozenset(),
-    "collector": EVENTS | {"footfall.eventlog", "footfall.tracking_plan", "footfall.workspace"},
+    "collector": DOORS_SHARE | {"footfall.eventlog"},
     "processor": EVENTS
     | {"footfall.eventlog", "footfall.storage", "footfall.tracking_plan", "footfall.workspace"},
     "web": frozenset(),
-    "query_api": EVENTS
-    | {"footfall.eventlog", "footfall.storage", "footfall.tracking_plan", "footfall.workspace"},
+    "query_api": DOORS_SHARE | {"footfall.eventlog", "footfall.storage"},
     "footfall.proof": EVENTS
     | {"footfall.eventlog", "footfall.storage", "footfall.tracking_plan", "footfall.workspace", "processor"},
     "footfall_sdk": frozenset(),

@@ -20,6 +20,7 @@ from footfall.storage.migrate import migrate, read_migrations, statements
 from footfall.storage.opening import open_store
 from footfall.storage.store import Query, Rows, Store, StoreError
 from footfall.storage.topology import topology_of
+from footfall.treatment.policy import Policies
 from footfall.workspace import open_workspace
 from query_api.app import build_app
 from tests.processor_world import HASH, NOON, World, profile, sign_up, track
@@ -128,7 +129,9 @@ def asking(store: Store, directory: Path) -> Iterator[Callable[[], list[Any]]]:
     memory = MemoryLog(max_bytes=1 << 20)
     with closing(open_workspace(f"sqlite:///{directory}/workspace.db")) as workspace:
         workspace.bootstrap(None, "ff_sk_of_the_test")
-        app = build_app(store, workspace, memory, lambda: NOON, HASH, clock=lambda: NOON)
+        app = build_app(
+            store, workspace, memory, lambda: NOON, HASH, policy_of=Policies(), clock=lambda: NOON
+        )
 
         async def ask() -> list[Any]:
             headers = {"Authorization": "Bearer ff_sk_of_the_test"}

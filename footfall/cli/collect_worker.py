@@ -18,6 +18,7 @@ from footfall.cli.serving import GRACEFUL_SECONDS, serve
 from footfall.events.keys import KeyedHash
 from footfall.events.limits import BodyLimits
 from footfall.settings import Settings, read_installation_key
+from footfall.treatment.policy import Policies
 
 
 def run_collector(settings: Settings, worker: int, listener: socket.socket, link: SupervisorLink) -> None:
@@ -36,7 +37,12 @@ def run_collector(settings: Settings, worker: int, listener: socket.socket, link
         log = stack.enter_context(opened_log(settings))
         writer = stack.enter_context(closing(log.open_writer(worker)))
         app = build_app(
-            options, writer, workspace, KeyedHash(read_installation_key(settings)), full=DiskGate(settings)
+            options,
+            writer,
+            workspace,
+            KeyedHash(read_installation_key(settings)),
+            Policies(),
+            full=DiskGate(settings),
         )
         server = build_server(app, options)
 

@@ -29,6 +29,7 @@ from footfall.settings import Settings, read_installation_key
 from footfall.storage.migrate import migrate
 from footfall.storage.sealing import Sealer
 from footfall.storage.topology import topology_of
+from footfall.treatment.policy import Policies
 from processor.expiry import Expiry
 from processor.loop import Processor, ProcessorOptions, wall_clock
 from processor.metrics import RestampMetrics
@@ -129,6 +130,7 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
             log,
             data_until,
             keyed_hash,
+            policy_of=Policies(),
             options=query_options,
             registry=registry,
             evidence=Evidence(store, log, rules_in(workspace), snapshots_of(settings, store, log, processor)),

@@ -31,6 +31,7 @@ from footfall.importing.plan import Plan
 from footfall.importing.preview import preview, try_out
 from footfall.importing.source import look_at
 from footfall.settings import Settings, read_installation_key
+from footfall.treatment.policy import Policies
 
 _LOG_BYTES = 256 << 20
 """What may wait in the log of imports at most."""
@@ -57,13 +58,14 @@ def import_files(settings: Settings, files: Sequence[Path], wanted: Wanted) -> N
     with opened_workspace(settings) as workspace:
         project = workspace.project(wanted.project)
         names = [each.name for each in workspace.projects()]
+        policy = Policies()(wanted.project)
     if project is None:
         hint = did_you_mean(wanted.project, names) or f" (there are {', '.join(names) or 'none yet'})"
         raise ImportRefused(f"there is no project {wanted.project!r}{hint}")
     keyed_hash = KeyedHash(read_installation_key(settings))
     budget = min(settings.log_max_bytes, settings.log_keep_bytes + _LOG_BYTES)
     with opened_log(settings, max_bytes=budget) as log:
-        target = Target(project.name, log, keyed_hash)
+        target = Target(project.name, log, keyed_hash, policy)
         visit = _Visit(settings, wanted, target, ZoneInfo(project.timezone))
         for path in files:
             visit.pay(path)
@@ -90,7 +92,7 @@ class _Visit:
             encoding=wanted.encoding or (mapping.encoding if mapping else None),
             delimiter=wanted.delimiter or (mapping.delimiter if mapping else None),
         )
-        seen = preview(reading, mapping, self._target.project, self._zone)
+        seen = preview(reading, mapping, self._target.policy, self._zone)
         show_preview(self._console, reading, seen, self._target.project)
         prefix = export_prefix(self._target.keyed_hash, self._target.project)
         if not wanted.again and any(f'"event_id":"{prefix}'.encode() in record for record in seen.records):
@@ -112,7 +114,7 @@ class _Visit:
             def tell(done: int, total: int, rows: int) -> None:
                 bar.update(task, completed=done, total=total, description=counted(rows, "rows"))
 
-            found = try_out(reading, plan, self._target.project, tell)
+            found = try_out(reading, plan, self._target.policy, tell)
         self._console.print(
             f"{counted(found.accepted, 'rows')} would be imported, {found.rejected:,} rejected. "
             "Nothing was stored."

@@ -18,6 +18,8 @@ from footfall.events.verdicts import IMPORT, SENSORS_EXPORT, Judge, Verdicts, wr
 from footfall.importing.journal import Effects, Journal, RejectedRow
 from footfall.importing.records import RecordWriter
 from footfall.importing.rows import Row
+from footfall.treatment.policy import Policy
+from footfall.treatment.treatment import judge, treat
 
 BATCH_ROWS: Final = 2_000
 BATCH_BYTES: Final = 1 << 20
@@ -65,9 +67,10 @@ def _weight(row: Row) -> int:
 class RowJudge:
     """Judges the rows of one file."""
 
-    def __init__(self, project: str, writer: RecordWriter | None, *, is_sensors: bool) -> None:
+    def __init__(self, policy: Policy, writer: RecordWriter | None, *, is_sensors: bool) -> None:
         """`writer` None: rows are records as they stand."""
-        self._project = project
+        self._policy = policy
+        self._project = policy.project
         self._writer = writer
         self._is_sensors = is_sensors
         self._judge = Judge(SENSORS_EXPORT if is_sensors else IMPORT, KnownNames())
@@ -87,6 +90,7 @@ class RowJudge:
         if refused:
             verdicts = _with_broken(verdicts, rows, refused)
         self._refuse_other_projects(verdicts)
+        _refuse(verdicts, judge(verdicts, self._policy))
         if self._writer is not None:
             verdicts.refusals[:] = [self._writer.explain(refusal) for refusal in verdicts.refusals]
         return Judged([row.line for row in rows], verdicts)
@@ -101,14 +105,22 @@ class RowJudge:
         """A record that names another project does not belong here; Sensors' projects are not ours."""
         if self._is_sensors:
             return
+        refused = []
         for index, claim in verdicts.claims.items():
             if claim.project is not None and claim.project != self._project:
                 message = (
                     f"the record names the project {claim.project!r}, the import is into {self._project!r}"
                 )
-                verdicts.refusals.append(Refusal(index, Reason.WRONG_PROJECT.value, "project", message))
-                verdicts.records[index] = None
-        verdicts.refusals.sort(key=lambda refusal: refusal.index)
+                refused.append(Refusal(index, Reason.WRONG_PROJECT.value, "project", message))
+        _refuse(verdicts, refused)
+
+
+def _refuse(verdicts: Verdicts, refused: Sequence[Refusal]) -> None:
+    """Turns away records that were accepted before, in place."""
+    for refusal in refused:
+        verdicts.records[refusal.index] = None
+    verdicts.refusals.extend(refused)
+    verdicts.refusals.sort(key=lambda refusal: refusal.index)
 
 
 def _at(index: int, refusal: Refusal) -> Refusal:
@@ -136,9 +148,9 @@ class BatchWriter:
     """Makes log records of judged rows."""
 
     def __init__(
-        self, project: str, keyed_hash: KeyedHash, journal: Journal, writer: RecordWriter | None
+        self, policy: Policy, keyed_hash: KeyedHash, journal: Journal, writer: RecordWriter | None
     ) -> None:
-        self._project = project
+        self._policy = policy
         self._keyed_hash = keyed_hash
         self._journal = journal
         self._writer = writer
@@ -148,14 +160,14 @@ class BatchWriter:
         verdicts = judged.verdicts
         ordinals: dict[int, int] = {}
         ids = event_ids(
-            self._project,
+            self._policy.project,
             verdicts.records,
             lambda: split_array(verdicts.events),
             self._keyed_hash,
             self._counter(ordinals, before),
         )
         header = Header(
-            project=self._project,
+            project=self._policy.project,
             door=IMPORT.name,
             received_at=received_at,
             count=len(verdicts.records),
@@ -171,7 +183,8 @@ class BatchWriter:
             ordinals=ordinals,
             kept_as_text=self._take_kept(),
         )
-        return Batch(write_log_record(header, verdicts.events), received_at, effects)
+        payload = write_log_record(*treat(header, verdicts.events, self._policy))
+        return Batch(payload, received_at, effects)
 
     def _counter(self, ordinals: dict[int, int], before: Effects | None) -> Callable[[bytes], int]:
         """Counts equal records of the whole file, by 63 bits of their hash."""

@@ -25,6 +25,7 @@ from footfall.importing.journal import Effects, Journal, Position, settle_all
 from footfall.importing.opening import Reading
 from footfall.importing.plan import Plan
 from footfall.importing.records import RecordWriter
+from footfall.treatment.policy import Policy
 
 MAX_WAITING: Final = 16
 """Batches of imports that wait in the log at once while the processor works: what comes through the doors
@@ -74,6 +75,7 @@ class Target:
     project: str
     log: Log
     keyed_hash: KeyedHash
+    policy: Policy  # of that project
 
 
 def forget(reading: Reading, plan: Plan | None, project: str, directory: Path) -> None:
@@ -107,8 +109,8 @@ class Importer:
             self._writer.close()
             raise
         records = None if plan is None else RecordWriter(plan)
-        self._judge = RowJudge(target.project, records, is_sensors=reading.format == "sensors")
-        self._batches = BatchWriter(target.project, target.keyed_hash, self.journal, records)
+        self._judge = RowJudge(target.policy, records, is_sensors=reading.format == "sensors")
+        self._batches = BatchWriter(target.policy, target.keyed_hash, self.journal, records)
         self._last_received = 0
 
     def close(self) -> None:

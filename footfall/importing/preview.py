@@ -16,6 +16,7 @@ from footfall.importing.mapping import FileMapping
 from footfall.importing.opening import Reading
 from footfall.importing.plan import SAMPLE_ROWS, Plan, make_plan
 from footfall.importing.records import RecordWriter
+from footfall.treatment.policy import Policy
 
 Reasons = Sequence[tuple[str, str, int, int, str]]
 """(reason, field, how many, first line, its message), the most frequent first."""
@@ -42,7 +43,7 @@ class Tried:
     reasons: Reasons
 
 
-def preview(reading: Reading, mapping: FileMapping | None, project: str, zone: ZoneInfo) -> Preview:
+def preview(reading: Reading, mapping: FileMapping | None, policy: Policy, zone: ZoneInfo) -> Preview:
     """ImportRefused if the file, or the mapping, cannot be what was meant: nothing of the beginning fits."""
     rows = reading.sample(SAMPLE_ROWS)
     plan = None
@@ -50,7 +51,7 @@ def preview(reading: Reading, mapping: FileMapping | None, project: str, zone: Z
         with reading.opened() as table:
             cells = [row.cells for row in rows if row.cells is not None]
             plan = make_plan(mapping, table.columns, table.kinds, cells, zone)
-    judged = _judge(reading, plan, project).judge(rows, _now())
+    judged = _judge(reading, plan, policy).judge(rows, _now())
     reasons = _reasons([judged])
     good = [index for index, record in enumerate(judged.verdicts.records) if record is not None]
     if not good:
@@ -64,10 +65,10 @@ def preview(reading: Reading, mapping: FileMapping | None, project: str, zone: Z
 
 
 def try_out(
-    reading: Reading, plan: Plan | None, project: str, tell: Callable[[int, int, int], None]
+    reading: Reading, plan: Plan | None, policy: Policy, tell: Callable[[int, int, int], None]
 ) -> Tried:
     """Reads and judges every row, and stores nothing. `tell` hears (done, total, rows)."""
-    judge = _judge(reading, plan, project)
+    judge = _judge(reading, plan, policy)
     rows = rejected = 0
     counts: Counter[tuple[str, str]] = Counter()
     firsts: dict[tuple[str, str], tuple[int, str]] = {}
@@ -81,9 +82,9 @@ def try_out(
     return Tried(rows - rejected, rejected, _listed(counts, firsts))
 
 
-def _judge(reading: Reading, plan: Plan | None, project: str) -> RowJudge:
+def _judge(reading: Reading, plan: Plan | None, policy: Policy) -> RowJudge:
     writer = None if plan is None else RecordWriter(plan)
-    return RowJudge(project, writer, is_sensors=reading.format == "sensors")
+    return RowJudge(policy, writer, is_sensors=reading.format == "sensors")
 
 
 def _reasons(batches: Sequence[Judged]) -> Reasons:
