@@ -9,6 +9,7 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -102,4 +103,20 @@ remote_config_proposals = Table(
     Column("definition", Text, nullable=False),
     Column("proposed_at", BigInteger, nullable=False),
     Column("proposed_by", Text, nullable=False),
+)
+
+# What envelopes are sealed to. `sealed`: the private part, under the installation's key; NULL: retired.
+envelope_keys = Table(
+    "envelope_keys",
+    metadata,
+    Column("project", ForeignKey("projects.name"), primary_key=True),
+    Column("name", String(80), primary_key=True),  # "sm2-3"
+    Column("algorithm", String(8), nullable=False),
+    Column("version", String(64), nullable=False),  # the `pkv` or `key_id` of envelopes
+    Column("public_key", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=True),
+    Column("current", Boolean, nullable=False),  # remote configuration publishes it
+    Column("created_at", BigInteger, nullable=False),  # these three in epoch milliseconds
+    Column("published_at", BigInteger, nullable=True),
+    Column("retired_at", BigInteger, nullable=True),
 )

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, Row, RowMapping, Select, delete, exists, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from footfall.workspace.envelope_keys import EnvelopeKeys
 from footfall.workspace.plans import Plans
 from footfall.workspace.projects import (
     DEFAULT_PROJECT,
@@ -85,6 +86,8 @@ class Workspace:
         self._engine = engine
         self.plans = Plans(engine)
         """Tracking plans."""
+        self.envelope_keys = EnvelopeKeys(engine)
+        """What encrypted envelopes are sealed to."""
 
     def bootstrap(self, write_key: str | None, secret_key: str | None) -> Bootstrapped:
         """Creates the project `default` and makes the given keys work; generates those that there never were.
