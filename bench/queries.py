@@ -89,7 +89,7 @@ def measure(home: Path, effort: Effort, progress: Progress) -> Iterator[Section]
 @contextmanager
 def _open_questions(home: Path) -> Iterator[Callable[[Store, int], Ask]]:
     """A function that makes an `ask` for a store: the query API's one path, without HTTP around it."""
-    workspace = open_workspace(f"sqlite:///{home}/workspace.db")
+    workspace = open_workspace(f"sqlite:///{home}/workspace.db", lambda: bytes(32))
     log = open_log("memory://", max_bytes=1 << 20)
     secret_key = "ff_sk_" + "b" * 32
     workspace.bootstrap("ff_wk_" + "b" * 32, secret_key)

@@ -82,7 +82,9 @@ class World:
         self.store = store
         self.project = project
         self.keyed_hash = KeyedHash(b"k" * 32)
-        self.workspace = open_workspace(f"sqlite:///{directory}/{project}.db")
+        self.workspace = open_workspace(
+            f"sqlite:///{directory}/{project}.db", lambda: b"k" * 32, clock=lambda: self.now
+        )
         self.workspace.bootstrap(WRITE, SECRET)
         self.keys = self.workspace.create_project(Project(project, "Asia/Shanghai"))
         self.log = open_log("memory://", max_bytes=1 << 24)

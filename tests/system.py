@@ -115,7 +115,8 @@ async def open_system(
     """`store_url` names a database of its own, which is dropped afterwards."""
     clock, keyed_hash, sealer = Clock(), KeyedHash(INSTALLATION_KEY), Sealer(INSTALLATION_KEY)
     async with AsyncExitStack() as stack:
-        workspace = stack.enter_context(closing(open_workspace(f"sqlite:///{directory}/workspace.db")))
+        url = f"sqlite:///{directory}/workspace.db"
+        workspace = stack.enter_context(closing(open_workspace(url, lambda: INSTALLATION_KEY, clock=clock)))
         workspace.bootstrap(WRITE_KEY, SECRET_KEY)
         log = stack.enter_context(closing(open_log(log_url, max_bytes=1 << 30)))
         writer = stack.enter_context(closing(log.open_writer(0)))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
-from footfall.settings import InvalidSettings, Settings, variable_of
+from footfall.settings import InvalidSettings, Settings, read_installation_key, variable_of
 
 if TYPE_CHECKING:
     from footfall.eventlog.log import Log
@@ -45,7 +46,7 @@ def opened_workspace(settings: Settings) -> Iterator[Workspace]:
 
     try:
         with _naming("workspace_url"):
-            workspace = open_workspace(settings.workspace_url)
+            workspace = open_workspace(settings.workspace_url, partial(read_installation_key, settings))
     except DatabaseError as error:
         what = f"the workspace {settings.workspace_url} cannot be opened ({error.args[0]})"
         raise InvalidSettings(f"{what}: restore it from a backup, or check the file's owner") from error

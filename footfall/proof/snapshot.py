@@ -8,6 +8,7 @@ store that does not have it. So log and store agree, and every record is stored 
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ from footfall.eventlog.partitions import IMPORTS
 from footfall.eventlog.sqlite_log import write_offsets
 from footfall.eventlog.sqlite_partition import file_name
 from footfall.storage.store import Query, Store
+from footfall.workspace.opening import ANCHOR_SUFFIX
 
 FREEZE_NAME = "footfall_backup"
 PLACE = "snapshot"
@@ -99,6 +101,7 @@ class Snapshots:
             tables = self._freeze(place)
             positions = dict(at_rest)
         # In this order: what refers to the log is never newer than the log.
+        copy_anchor(self._home / f"workspace.db{ANCHOR_SUFFIX}", place)
         copy_database(self._home / "workspace.db", place / "workspace.db")
         copy_imports(self._home, place)
         for file in sorted((self._home / "log").glob("partition-*.db")):
@@ -133,6 +136,14 @@ class Snapshots:
                     rows = sum(int(file.read_text()) for file in target.glob("*/count.txt"))
             tables.append(Table(str(name), str(create), rows, kind))
         return tables
+
+
+def copy_anchor(anchor: Path, place: Path) -> None:
+    """The audit log's anchor, before its rows: it must not know of a row that the copy does not have."""
+    if anchor.exists():
+        with anchor.open("rb") as opened:
+            fcntl.flock(opened, fcntl.LOCK_SH)
+            (place / anchor.name).write_bytes(opened.read())
 
 
 def copy_imports(home: Path, place: Path) -> None:

@@ -1,5 +1,6 @@
-"""What people keep: projects and the keys that open them."""
+"""What people keep: projects, the keys that open them, and the record of what was done with those."""
 
+from footfall.workspace.audit import COMMAND_LINE, FOOTFALL, Audit, AuditFilter
 from footfall.workspace.opening import open_workspace
 from footfall.workspace.projects import IdentityRules, InvalidProject, Project
 from footfall.workspace.workspace import (
@@ -13,6 +14,10 @@ from footfall.workspace.workspace import (
 )
 
 __all__ = [
+    "COMMAND_LINE",
+    "FOOTFALL",
+    "Audit",
+    "AuditFilter",
     "Bootstrapped",
     "Grant",
     "IdentityRules",

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from footfall.workspace.audit import wall_clock
 from footfall.workspace.tables import metadata
 from footfall.workspace.workspace import Workspace
 
 _SCHEMES = ("sqlite",)
 _BUSY_SECONDS = 10
 
+ANCHOR_SUFFIX = ".audit-head"
+"""Behind the database's name: the file that knows the audit log's newest row."""
 
-def open_workspace(url: str) -> Workspace:
+# A first wall; what goes round it is what the chain of codes is for.
+_APPEND_ONLY = """
+CREATE TRIGGER IF NOT EXISTS audit_is_never_{done} BEFORE {verb} ON audit
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"""
+_REFUSED = (("changed", "UPDATE"), ("deleted", "DELETE"))
+
+
+def open_workspace(
+    url: str,
+    installation_key: Callable[[], bytes] | None = None,
+    *,
+    clock: Callable[[], int] = wall_clock,
+) -> Workspace:
     """The workspace at `sqlite:///path`; creates the file and its tables where they are missing.
 
+    `installation_key` is asked for when something is first recorded (None: nothing can be).
     Several processes may open it at once. ValueError for a URL that means nothing.
     """
     try:
@@ -38,7 +55,8 @@ def open_workspace(url: str) -> Workspace:
     event.listen(engine, "connect", _set_pragmas)
     _create_tables(engine)
     Path(parsed.database).chmod(0o600)
-    return Workspace(engine)
+    anchor = Path(parsed.database + ANCHOR_SUFFIX)
+    return Workspace(engine, installation_key, anchor, clock)
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:
@@ -55,4 +73,11 @@ def _create_tables(engine: Engine) -> None:
     with engine.connect() as connection:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         metadata.create_all(connection)
+        refuse_changes(connection)
         connection.commit()
+
+
+def refuse_changes(connection: Connection) -> None:
+    """Makes the triggers that keep the audit log's rows as they are."""
+    for done, verb in _REFUSED:
+        connection.exec_driver_sql(_APPEND_ONLY.format(done=done, verb=verb))

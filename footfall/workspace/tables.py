@@ -60,6 +60,21 @@ keys = Table(
     ),  # from FOOTFALL_WRITE_KEY and FOOTFALL_SECRET_KEY, or generated
 )
 
+# Append-only; see footfall/workspace/audit.py. Triggers refuse to change or delete rows.
+audit = Table(
+    "audit",
+    metadata,
+    Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("time", BigInteger, nullable=False),  # epoch milliseconds
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False, index=True),
+    Column("project", String(64), nullable=False),  # "" for all; outlives the project
+    Column("subject", Text, nullable=False),
+    Column("detail", Text, nullable=False),  # canonical JSON
+    Column("previous", String(64), nullable=False),
+    Column("mac", String(64), nullable=False),
+)
+
 # A name for several selectors; `definition` is the JSON that the query API checked and reads again.
 virtual_events = Table(
     "virtual_events",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, Row, RowMapping, Select, delete, exists, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from footfall.workspace.audit import COMMAND_LINE, Audit, wall_clock
+from footfall.workspace.audit_chain import AuditKey
 from footfall.workspace.envelope_keys import EnvelopeKeys
 from footfall.workspace.plans import Plans
 from footfall.workspace.projects import (
@@ -55,6 +59,14 @@ class Grant:
 
     kind: KeyKind
     project: str | None
+    fingerprint: str = field(
+        default="", compare=False, repr=False
+    )  # of the key: the first digits of its SHA-256
+
+    @property
+    def actor(self) -> str:
+        """Who the audit log says it was."""
+        return f"{self.kind} key {self.fingerprint}" if self.fingerprint else COMMAND_LINE
 
     def opens(self, project: str) -> bool:
         return self.project is None or self.project == project
@@ -81,13 +93,29 @@ class Bootstrapped:
 class Workspace:
     """Safe to use from several threads."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        installation_key: Callable[[], bytes] | None = None,
+        anchor: Path | None = None,
+        clock: Callable[[], int] = wall_clock,
+    ) -> None:
         """`engine`'s tables exist; see opening.open_workspace."""
         self._engine = engine
         self.plans = Plans(engine)
         """Tracking plans."""
         self.envelope_keys = EnvelopeKeys(engine)
         """What encrypted envelopes are sealed to."""
+        self._installation_key = installation_key
+        self._anchor = anchor
+        self._clock = clock
+
+    @cached_property
+    def audit(self) -> Audit:
+        """What was done, and by whom. LookupError if the workspace was opened without an installation key."""
+        if self._installation_key is None or self._anchor is None:
+            raise LookupError("the audit log needs the installation's key: give it to open_workspace")
+        return Audit(self._engine, AuditKey(self._installation_key()), self._anchor, self._clock)
 
     def bootstrap(self, write_key: str | None, secret_key: str | None) -> Bootstrapped:
         """Creates the project `default` and makes the given keys work; generates those that there never were.
@@ -138,7 +166,7 @@ class Workspace:
         found = select(keys.c.kind, keys.c.project).where(keys.c.sha256 == _hash(key))
         with self._engine.connect() as connection:
             row = connection.execute(found).first()
-        return Grant(row.kind, row.project) if row is not None else None
+        return Grant(row.kind, row.project, fingerprint(key)) if row is not None else None
 
     def save_virtual_event(self, project: str, saved: SavedVirtualEvent, *, most: int) -> None:
         """VirtualEventRefused if the project has one of that name, or `most` already."""
@@ -191,6 +219,11 @@ def _generate(kind: KeyKind) -> str:
 
 def _hash(key: str) -> str:
     return sha256(key.encode(errors="surrogatepass")).hexdigest()
+
+
+def fingerprint(key: str) -> str:
+    """What names a key where the key itself must not be: 8 hex digits."""
+    return _hash(key)[:8]
 
 
 def _put_bootstrap_key(

@@ -1,0 +1,295 @@
+"""The audit log: whatever is done to its rows or its anchor is noticed, and named by the row's number."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+import pytest
+from sqlalchemy.exc import DatabaseError
+
+from footfall.workspace import AuditFilter, Workspace, open_workspace
+from footfall.workspace.audit_anchor import Head
+from footfall.workspace.audit_chain import MAX_TEXT
+
+KEY = b"k" * 32
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "workspace.db"
+
+
+@pytest.fixture
+def workspace(file: Path) -> Iterator[Workspace]:
+    opened = open_workspace(f"sqlite:///{file}", lambda: KEY, clock=lambda: 1_796_000_000_000)
+    yield opened
+    opened.close()
+
+
+def record(workspace: Workspace, count: int = 1) -> None:
+    for number in range(count):
+        workspace.audit.record(
+            "secret key 12345678", "plan.change", "retail", f"event {number}", {"n": number}
+        )
+
+
+def tamper(file: Path, sql: str) -> None:
+    """As somebody with the database file would, past the triggers."""
+    with closing(apsw.Connection(str(file))) as connection:
+        connection.execute("DROP TRIGGER audit_is_never_changed; DROP TRIGGER audit_is_never_deleted")
+        connection.execute(sql)
+
+
+def found(workspace: Workspace, expected: Head | None = None) -> list[tuple[int | None, str]]:
+    return [(each.sequence, each.message) for each in workspace.audit.verify(expected).findings]
+
+
+def rows_found(workspace: Workspace) -> list[int | None]:
+    return [sequence for sequence, _ in found(workspace)]
+
+
+def test_what_was_recorded_is_read_and_verified(workspace: Workspace) -> None:
+    record(workspace, 3)
+    rows = list(workspace.audit.rows(AuditFilter()))
+    assert [(row.sequence, row.actor, row.action, row.project) for row in rows] == [
+        (number, "secret key 12345678", "plan.change", "retail") for number in (1, 2, 3)
+    ]
+    assert rows[1].as_json()["detail"] == {"n": 1}
+    verified = workspace.audit.verify()
+    assert (verified.rows, verified.head, verified.findings) == (3, Head(3, rows[2].mac), ())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "detail = '{\"n\":7}'",
+        "actor = 'command line'",
+        "time = time + 1",
+        "project = ''",
+        "subject = 'event  1'",
+        "action = 'plan.read'",
+        "mac = '" + "0" * 64 + "'",
+        "previous = '" + "0" * 64 + "'",
+    ],
+)
+def test_an_altered_row_is_named_and_no_other(workspace: Workspace, file: Path, change: str) -> None:
+    record(workspace, 4)
+    tamper(file, f"UPDATE audit SET {change} WHERE sequence = 2")
+    assert rows_found(workspace) == [2]
+
+
+def test_one_changed_byte_anywhere_in_a_row_is_noticed(workspace: Workspace, file: Path) -> None:
+    record(workspace, 2)
+    before = file.read_bytes()
+    with closing(apsw.Connection(str(file))) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = file.read_bytes()
+    at = before.index(b"event 1")
+    file.write_bytes(before[: at + 6] + b"2" + before[at + 7 :])
+    assert rows_found(workspace) == [2]
+
+
+def test_a_missing_row_is_named(workspace: Workspace, file: Path) -> None:
+    record(workspace, 4)
+    tamper(file, "DELETE FROM audit WHERE sequence = 3")
+    assert found(workspace) == [(3, "missing")]
+
+
+def test_rows_that_are_missing_at_the_beginning_are_named(workspace: Workspace, file: Path) -> None:
+    record(workspace, 4)
+    tamper(file, "DELETE FROM audit WHERE sequence < 3")
+    assert found(workspace) == [(1, "missing, and all rows up to 2: no archive holds them")]
+
+
+def test_a_closed_gap_is_noticed(workspace: Workspace, file: Path) -> None:
+    record(workspace, 4)
+    tamper(
+        file,
+        "DELETE FROM audit WHERE sequence = 2; UPDATE audit SET sequence = 2 WHERE sequence = 3; "
+        "UPDATE audit SET sequence = 3 WHERE sequence = 4",
+    )
+    assert rows_found(workspace)[:2] == [2, 3]
+
+
+def test_exchanged_rows_are_noticed(workspace: Workspace, file: Path) -> None:
+    record(workspace, 3)
+    tamper(
+        file,
+        "UPDATE audit SET sequence = 9 WHERE sequence = 1; UPDATE audit SET sequence = 1 WHERE sequence = 2; "
+        "UPDATE audit SET sequence = 2 WHERE sequence = 9",
+    )
+    assert {1, 2} <= set(rows_found(workspace))
+
+
+def test_an_inserted_row_is_named(workspace: Workspace, file: Path) -> None:
+    record(workspace, 2)
+    tamper(
+        file,
+        "INSERT INTO audit SELECT 3, time, actor, action, project, subject, detail, mac, mac FROM audit "
+        "WHERE sequence = 2",
+    )
+    assert rows_found(workspace) == [3]
+
+
+def test_rows_cut_off_at_the_end_are_noticed_then_and_ever_after(workspace: Workspace, file: Path) -> None:
+    record(workspace, 4)
+    tamper(file, "DELETE FROM audit WHERE sequence > 2")
+    assert found(workspace) == [(3, "missing, and all rows up to 4: the anchor knows of them")]
+    record(workspace, 2)
+    assert found(workspace) == [(3, "missing, and all rows up to 4")]
+
+
+def test_the_whole_log_taken_away_is_noticed(workspace: Workspace, file: Path) -> None:
+    record(workspace, 2)
+    tamper(file, "DELETE FROM audit")
+    assert found(workspace) == [(1, "missing, and all rows up to 2: the anchor knows of them")]
+    record(workspace)
+    assert rows_found(workspace) == [1]
+
+
+def anchor_of(file: Path) -> Path:
+    return file.with_name("workspace.db.audit-head")
+
+
+@pytest.mark.parametrize("anchor", [None, b"", b"{}", b'{"sequence": 2, "mac": "0", "code": "\xc3\xa9"}'])
+def test_a_lost_anchor_is_noticed_then_and_ever_after(
+    workspace: Workspace, file: Path, anchor: bytes | None
+) -> None:
+    record(workspace, 3)
+    tamper(file, "DELETE FROM audit WHERE sequence = 3")
+    if anchor is None:
+        anchor_of(file).unlink()
+    else:
+        anchor_of(file).write_bytes(anchor)
+    ((sequence, message),) = found(workspace)
+    assert sequence is None
+    assert "audit-head is missing, or not of this installation" in message
+    record(workspace)
+    ((sequence, message),) = found(workspace)
+    assert sequence == 3
+    assert message.startswith("the anchor was missing")
+
+
+def test_a_log_that_was_put_back_whole_is_noticed_by_a_head_kept_elsewhere(
+    workspace: Workspace, file: Path
+) -> None:
+    record(workspace, 2)
+    older = anchor_of(file).read_bytes()
+    record(workspace)
+    head = workspace.audit.verify().head
+    assert found(workspace, head) == []
+    tamper(file, "DELETE FROM audit WHERE sequence = 3")
+    anchor_of(file).write_bytes(older)
+    assert found(workspace) == []
+    assert found(workspace, head) == [
+        (3, "missing, and all rows up to 3: the head that you gave knows of them")
+    ]
+    record(workspace)
+    assert found(workspace, Head(3, "0" * 64)) == [(3, "is another row than the head that you gave says")]
+
+
+def test_another_installations_key_fits_no_row(workspace: Workspace, file: Path) -> None:
+    record(workspace, 2)
+    with closing(open_workspace(f"sqlite:///{file}", lambda: b"x" * 32)) as other:
+        assert [sequence for sequence, _ in found(other)][:2] == [1, 2]
+
+
+def test_an_empty_log_is_a_finding(workspace: Workspace) -> None:
+    assert [sequence for sequence, _ in found(workspace)] == [None]
+
+
+@pytest.mark.parametrize("sql", ["UPDATE audit SET actor = 'x'", "DELETE FROM audit"])
+def test_the_database_itself_refuses_changes(workspace: Workspace, sql: str) -> None:
+    record(workspace)
+    with (
+        workspace._engine.connect() as connection,
+        pytest.raises(DatabaseError, match="the audit log is append-only"),
+    ):
+        connection.exec_driver_sql(sql)
+
+
+def test_what_was_not_recorded_leaves_no_gap(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(workspace)
+    monkeypatch.setattr(workspace.audit._key, "mac", lambda row: None)
+    with pytest.raises(DatabaseError):
+        record(workspace)
+    monkeypatch.undo()
+    record(workspace)
+    assert found(workspace) == []
+
+
+def test_a_row_whose_anchor_was_not_written_any_more_is_kept(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(workspace)
+    with monkeypatch.context() as patch:
+        patch.setattr(workspace.audit._anchor, "advance", lambda head: None)  # as if killed in between
+        record(workspace)
+    assert found(workspace) == []
+    record(workspace)
+    assert found(workspace) == []
+
+
+def test_rows_are_filtered(workspace: Workspace) -> None:
+    audit = workspace.audit
+    audit.record("command line", "export.events", "retail", "", {})
+    audit.record("secret key 1", "export.profiles", "retail", "x", {})
+    audit.record("secret key 1", "plan.change", "other", "x", {})
+
+    def numbers(wanted: AuditFilter) -> list[int]:
+        return [row.sequence for row in audit.rows(wanted)]
+
+    assert numbers(AuditFilter(project="retail")) == [1, 2]
+    assert numbers(AuditFilter(actor="secret key 1")) == [2, 3]
+    assert numbers(AuditFilter(action="export.")) == [1, 2]
+    assert numbers(AuditFilter(action="export.profiles")) == [2]
+    assert numbers(AuditFilter(action="%.")) == []
+    assert numbers(AuditFilter(subject="x")) == [2, 3]
+    assert numbers(AuditFilter(since=1_796_000_000_000)) == [1, 2, 3]
+    assert numbers(AuditFilter(until=1_796_000_000_000)) == []
+    assert [row.sequence for row in audit.newest(AuditFilter(), 2)] == [2, 3]
+    assert [row.sequence for row in audit.rows(AuditFilter(), after=1, limit=1)] == [2]
+
+
+def test_what_clients_name_cannot_be_long_nor_break_lines(workspace: Workspace) -> None:
+    row = workspace.audit.record("command line", "a.b", "p", "x\n" * 500, {"long": "y" * 5000})
+    assert len(row.subject) == MAX_TEXT
+    assert "\n" not in row.subject
+    assert set(row.as_json()["detail"]) == {"cut", "bytes", "sha256"}
+    assert found(workspace) == []
+
+
+def test_ids_are_recorded_as_keyed_hashes(workspace: Workspace) -> None:
+    hashed = workspace.audit.hashed("retail", "13800138000")
+    assert len(hashed) == 32
+    assert hashed == workspace.audit.hashed("retail", "13800138000")
+    assert hashed != workspace.audit.hashed("other", "13800138000")
+
+
+def test_without_the_installations_key_nothing_is_recorded(file: Path) -> None:
+    with (
+        closing(open_workspace(f"sqlite:///{file}")) as opened,
+        pytest.raises(LookupError, match="needs the"),
+    ):
+        opened.audit.record("command line", "a.b", "", "", {})
+
+
+def test_processes_and_threads_write_one_chain(workspace: Workspace, file: Path) -> None:
+    program = textwrap.dedent(f"""
+        from concurrent.futures import ThreadPoolExecutor
+        from footfall.workspace import open_workspace
+        opened = open_workspace("sqlite:///{file}", lambda: b"k" * 32)
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(lambda n: opened.audit.record("command line", "a.b", "", str(n), {{}}), range(20)))
+        opened.close()
+    """)
+    writers = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(3)]
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    verified = workspace.audit.verify()
+    assert (verified.rows, verified.head.sequence, verified.findings) == (60, 60, ())
