@@ -148,7 +148,7 @@ def test_a_backup_of_a_stopped_home_restores(taken: Path, tmp_path: Path) -> Non
     subprocess.run([sys.executable, "-c", _LOSE_ONE, str(home)], env=environment_of(home), check=True)
     said = footfall(home, "verify", code=1)
     assert "LOST events 0:5:3 " in said
-    assert "1 findings" in said
+    assert "1 finding:" in said
 
 
 def test_it_does_not_restore_over_data(taken: Path, tmp_path: Path) -> None:
