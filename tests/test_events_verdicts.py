@@ -51,7 +51,7 @@ REFUSED: list[tuple[Reason, str, Any]] = [
     (Reason.INVALID_UTF8, "distinct_id", b'{"event":"a","distinct_id":"\\ud800"}'),
     (Reason.INVALID_UTF8, "properties", b'{"event":"a","properties":{"\\ud800":1}}'),
     (Reason.UNSUPPORTED_SCHEMA, "schema", {"version": "2.0", "schema": "events", "id": "1"}),
-    (Reason.UNSUPPORTED_SCHEMA, "version", event(version="2.0")),
+    (Reason.UNKNOWN_FIELD, "version", event(version="2.0")),
     (Reason.UNKNOWN_FIELD, "user", event(user="u")),
     (Reason.UNKNOWN_TYPE, "type", event(type="tracks")),
     (Reason.MISSING_FIELD, "event", {"distinct_id": "u"}),

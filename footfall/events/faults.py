@@ -229,8 +229,8 @@ def _check_leaf(path: str, leaf: Any) -> None:
 
 
 def is_schema_protocol(record: dict[str, Any]) -> bool:
-    """Whether this is a record of the Java SDK's newer schema protocol."""
-    return "schema" in record or str(record.get("version", "")).startswith("2.")
+    """Whether this is a record of the Java SDK's newer schema protocol (schema_protocol.py)."""
+    return "schema" in record
 
 
 def is_encrypted(record: dict[str, Any]) -> bool:
@@ -243,10 +243,10 @@ def explain(record: dict[str, Any], *, unknown_allowed: bool) -> None:
     if unknown_allowed and is_encrypted(record):
         message = "an encrypted envelope: this installation has no key for it (yet)"
         raise FaultFound(Reason.ENCRYPTED, "", message)
-    if is_schema_protocol(record):
-        message = "records of the Java SDK's schema protocol (version 2.0) are not understood yet"
-        raise FaultFound(Reason.UNSUPPORTED_SCHEMA, "schema" if "schema" in record else "version", message)
     if not unknown_allowed:
+        if is_schema_protocol(record):
+            message = "records of the Java SDK's schema protocol (version 2.0) come in at /sa only"
+            raise FaultFound(Reason.UNSUPPORTED_SCHEMA, "schema", message)
         for field in record:
             if field not in FIELD_TYPES:
                 raise FaultFound(Reason.UNKNOWN_FIELD, field[:_SHOWN], _explain_unknown_field(field, record))

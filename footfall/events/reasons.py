@@ -34,7 +34,10 @@ class Reason(StrEnum):
     RECORD_TOO_LARGE = "record_too_large", "the record is longer than the limit"
     TOO_DEEP = "too_deep", "brackets are nested deeper than the limit"
     INVALID_UTF8 = "invalid_utf8", "bytes that are not UTF-8, or half of a surrogate pair"
-    UNSUPPORTED_SCHEMA = "unsupported_schema", 'the Java SDK\'s schema protocol (`"version": "2.0"`)'
+    UNSUPPORTED_SCHEMA = (
+        "unsupported_schema",
+        "of the Java SDK's schema protocol, what has no place here: details, and items that belong to a user",
+    )
 
     # The record's fields.
     UNKNOWN_FIELD = "unknown_field", "a field that records do not have (native door)"

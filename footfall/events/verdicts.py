@@ -22,13 +22,13 @@ from footfall.events.faults import (
     depth_exceeds,
     explain,
     is_encrypted,
-    is_schema_protocol,
     parse_object,
 )
 from footfall.events.log_record import Refusal
 from footfall.events.names import HOISTED, KnownNames, explain_name
 from footfall.events.reasons import Reason
 from footfall.events.record import Record, RecordType, event_time, split_array, written_time
+from footfall.events.schema_protocol import translate
 from footfall.events.times import END_MS, InvalidTime
 from footfall.events.usual import UsualBatches
 
@@ -187,7 +187,7 @@ class Judge:
         ignored_fields = 0
         for index, element in enumerate(elements):
             try:
-                record, ignored = self._decode(element)
+                record, ignored, readable = self._decode(element)
             except FaultFound as found:
                 fault = found.fault
                 verdicts.records.append(None)
@@ -196,22 +196,23 @@ class Judge:
                 continue
             ignored_fields += ignored
             verdicts.records.append(record)
-            kept.append(element)
             self._judge_unusual(index, record, received_at, verdicts)
+            kept.append(readable if verdicts.records[index] is not None else _keep_refused(element))
         return verdicts._replace(events=b"[" + b",".join(kept) + b"]", ignored_fields=ignored_fields)
 
-    def _decode(self, element: bytes) -> tuple[Record, int]:
-        """A record and how many unknown fields it has. Raises FaultFound."""
+    def _decode(self, element: bytes) -> tuple[Record, int, bytes]:
+        """A record, how many unknown fields it has, and the JSON that readers can read. Raises FaultFound."""
         if len(element) <= limits.RECORD_BYTES:
             try:
-                return self._decode_strictly(element), 0
+                return self._decode_strictly(element), 0, element
             except _UNDECODABLE:
                 pass
             if self._decode_tolerantly and self.door.tolerant:
-                ignored = _unknown_fields(element, self.door.tolerant)
                 try:
+                    element = translate(element)
+                    ignored = _unknown_fields(element, self.door.tolerant)
                     if ignored is not None:
-                        return self._decode_tolerantly(element), ignored
+                        return self._decode_tolerantly(element), ignored, element
                 except _UNDECODABLE:
                     pass
         explain(parse_object(element), unknown_allowed=self._decode_tolerantly is not None)
@@ -226,7 +227,7 @@ def _unknown_fields(element: bytes, record: type[_CheckedRecord]) -> int | None:
         plain = _read_plainly(element)
     except _UNDECODABLE:
         return None
-    if not isinstance(plain, dict) or is_schema_protocol(plain) or is_encrypted(plain):
+    if not isinstance(plain, dict) or is_encrypted(plain):
         return None
     return None if depth_exceeds(element, limits.NESTING_DEPTH) else len(plain.keys() - _wire_names(record))
 
