@@ -33,6 +33,7 @@ from footfall.eventlog.log import LogWriter
 from footfall.events.keys import KeyedHash
 from footfall.events.names import KnownNames
 from footfall.treatment.policy import PolicyOf
+from footfall.workspace.remote_config import key_entries
 
 _EXPOSITION: Final = "text/plain; version=0.0.4; charset=utf-8"
 _COUNTS_SECONDS: Final = 1.0
@@ -119,7 +120,8 @@ def build_app(
 
 def _apps_settings(workspace: Directory, project: str) -> AppsSettings | None:
     configs = workspace.remote_config.of(project)
-    return AppsSettings(configs, {}) if configs else None
+    keys = key_entries(workspace.envelope_keys.current(project))
+    return AppsSettings(configs, keys) if configs or keys else None
 
 
 def _not_here(_: Request, error: Exception) -> Response:

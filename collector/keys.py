@@ -7,6 +7,7 @@ from typing import Protocol
 from collector.memory import Budget, Memory, Missing
 from collector.options import CollectorOptions
 from footfall.treatment.policy import Policy, PolicyOf
+from footfall.workspace.envelope_keys import EnvelopeKeys
 from footfall.workspace.projects import Project
 from footfall.workspace.remote_config import RemoteConfigs
 from footfall.workspace.workspace import Grant
@@ -21,6 +22,9 @@ class Directory(Protocol):
 
     @property
     def remote_config(self) -> RemoteConfigs: ...
+
+    @property
+    def envelope_keys(self) -> EnvelopeKeys: ...
 
 
 class Keys:

@@ -23,6 +23,7 @@ from footfall.events.keys import KeyedHash
 from footfall.events.log_record import Header, read_log_record
 from footfall.events.record import Record, raw_bytes, read_records, split_array
 from footfall.treatment.policy import Policies, PolicyOf
+from footfall.workspace.envelope_keys import EnvelopeKey
 from footfall.workspace.projects import Project
 from footfall.workspace.remote_config import RemoteConfig
 from footfall.workspace.workspace import Grant
@@ -48,12 +49,17 @@ class FewProjects:
             "open_too": Project("open_too", keyless=True),
         }
         self.configs: dict[str, dict[str, RemoteConfig]] = {}  # by project and app
+        self.published_keys: dict[str, list[EnvelopeKey]] = {}
         self.asked: list[str] = []
         self.broken = False
 
     @property
     def remote_config(self) -> Any:
         return SimpleNamespace(of=lambda project: self._answer(project, self.configs.get(project, {})))
+
+    @property
+    def envelope_keys(self) -> Any:
+        return SimpleNamespace(current=lambda project: self.published_keys.get(project, []))
 
     def grant(self, key: str) -> Grant | None:
         return self._answer(key, self.grants.get(key))

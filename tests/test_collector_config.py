@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from collector.options import CollectorOptions
+from footfall.envelopes.keys import Algorithm
+from footfall.workspace.envelope_keys import EnvelopeKey
 from footfall.workspace.remote_config import RemoteConfig, publish
 from tests.collector_worker import Worker, converse
 
@@ -90,6 +92,25 @@ async def test_only_one_app_s_configuration_leaves_the_others_alone():
     worker = Worker()
     worker.workspace.configs["bank"] = {"com.bank.card": RemoteConfig(effect_mode=1)}
     assert (await worker.get(f"{ANDROID}?project=bank&app_id=com.bank.app")).status_code == 304
+
+
+def key(algorithm: Algorithm, version: str, public_key: str) -> EnvelopeKey:
+    return EnvelopeKey(algorithm, version, public_key, True, 1, 1, None)
+
+
+async def test_keys_for_encrypted_uploads_are_published_and_a_new_one_is_told():
+    worker = Worker(CollectorOptions(project_seconds=0.0, unknown_seconds=0.0))
+    published = worker.workspace.published_keys
+    published["bank"] = [key(Algorithm.RSA, "1", "MIIB"), key(Algorithm.SM2, "3", "04ab")]
+    first = (await worker.get(f"{ANDROID}?project=bank")).json()
+    assert first["configs"]["key"] == {"pkv": 1, "public_key": "MIIB"}
+    assert first["configs"]["key_v2"] == {"pkv": 3, "type": "SM2+SM4", "public_key": "04ab"}
+    assert first["configs"]["autoTrackMode"] == -1
+    same = await worker.get(f"{ANDROID}?project=bank&v={first['v']}&nv={first['v']}")
+    assert same.status_code == 304
+    published["bank"] = [key(Algorithm.RSA, "2", "MIIC")]
+    after = await worker.get(f"{ANDROID}?project=bank&v={first['v']}&nv={first['v']}")
+    assert after.json()["configs"]["key"]["pkv"] == 2
 
 
 async def test_without_a_project_the_default_one_is_meant():

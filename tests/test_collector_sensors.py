@@ -277,7 +277,7 @@ async def test_strangers_cannot_fill_the_log():
     assert (await worker.sa(RECORD)).status_code == 200, "others are not held up"
 
 
-@pytest.mark.parametrize("path", ["/config/visualized/Web.conf", "/config/Android.conf", "/nothing", "/sax"])
+@pytest.mark.parametrize("path", ["/config/Windows.conf", "/sa/", "/nothing", "/sax"])
 async def test_other_paths_are_not_found(path):
     assert (await Worker().get(path)).status_code == 404
 

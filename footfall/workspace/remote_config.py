@@ -7,7 +7,7 @@ would do so waits as a proposal until another secret key than the proposer's app
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any, Final
@@ -15,7 +15,9 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, Engine, RowMapping, delete, func, insert, select
 
+from footfall.envelopes.keys import Algorithm
 from footfall.events.names import explain_name, name_fault
+from footfall.workspace.envelope_keys import EnvelopeKey
 from footfall.workspace.tables import remote_config_proposals, remote_configs
 
 EVERY_APP: Final = ""
@@ -114,6 +116,17 @@ def publish(config: RemoteConfig, keys: Mapping[str, Any]) -> Published:
     }
     version = str(int.from_bytes(sha256(_write(told)).digest()[:6]))
     return Published(version, _write({"v": version, "configs": {"nv": version, **told}}))
+
+
+def key_entries(current: Iterable[EnvelopeKey]) -> dict[str, Any]:
+    """The entries that publish a project's current keys, for `publish`."""
+    entries: dict[str, Any] = {}
+    for key in current:
+        if key.algorithm is Algorithm.RSA:
+            entries["key"] = {"pkv": int(key.version), "public_key": key.public_key}
+        elif key.algorithm is Algorithm.SM2:
+            entries["key_v2"] = {"pkv": int(key.version), "type": "SM2+SM4", "public_key": key.public_key}
+    return entries
 
 
 class RemoteConfigs:

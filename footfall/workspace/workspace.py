@@ -105,6 +105,7 @@ class Workspace:
         self.plans = Plans(engine)
         """Tracking plans."""
         self.envelope_keys = EnvelopeKeys(engine)
+        self.remote_config = RemoteConfigs(engine)
         """What encrypted envelopes are sealed to."""
         self._installation_key = installation_key
         self._anchor = anchor
@@ -203,11 +204,6 @@ class Workspace:
         mine = (virtual_events.c.project == project) & (virtual_events.c.name == name)
         with self._engine.begin() as connection:
             return connection.execute(delete(virtual_events).where(mine)).rowcount > 0
-
-    @property
-    def remote_config(self) -> RemoteConfigs:
-        """What apps are told when they ask for their configuration."""
-        return RemoteConfigs(self._engine)
 
     def close(self) -> None:
         self._engine.dispose()
