@@ -37,6 +37,7 @@ from query_api.routes.people import build_people_routes
 from query_api.routes.projects import build_project_routes
 from query_api.routes.proof import Evidence, build_proof_routes
 from query_api.routes.queries import build_query_routes
+from query_api.routes.remote_config import build_remote_config_routes
 from query_api.routes.upkeep import build_upkeep_routes
 from query_api.routes.virtual_events import build_virtual_event_routes
 from query_api.run import Queries
@@ -105,6 +106,7 @@ def build_app(
         )
     )
     app.include_router(build_virtual_event_routes(front, access, store, clock=clock, options=options))
+    app.include_router(build_remote_config_routes(front, access, clock=clock))
     app.include_router(build_export_routes(access, store, keyed_hash, clock))
     app.include_router(build_upkeep_routes(meters, store, workspace, data_until))
     if letters is not None and replays is not None:

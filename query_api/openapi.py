@@ -29,6 +29,7 @@ from query_api.openapi_answers import (
     PROBLEM,
     PROJECT,
     PROJECTS,
+    REMOTE_CONFIG,
     REPLAYED,
     RESULTS,
     STATUS,
@@ -41,6 +42,7 @@ from query_api.openapi_answers import (
     object_of,
 )
 from query_api.problems import TITLES
+from query_api.remote_config import ApprovalSpec, RemoteConfigSpec, WithdrawalSpec
 from query_api.routes.dead_letters import ReplaySpec
 from query_api.run import ANALYSES
 from query_api.spec.virtual_event import VirtualEvent
@@ -59,6 +61,9 @@ def describe() -> dict[str, Any]:
         VirtualEvent,
         WordSpec,
         ReplaySpec,
+        RemoteConfigSpec,
+        ApprovalSpec,
+        WithdrawalSpec,
     )
     wanted = [(body, "validation") for body in bodies]
     _, schemas = models_json_schema(wanted, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
@@ -152,6 +157,7 @@ def _other_paths() -> dict[str, Any]:
         "/api/v1/projects/{name}/virtual-events/{event}": {
             "delete": _operation("Delete a virtual event.", object_of({"deleted": TEXT}), [name, event])
         },
+        **_remote_config_paths(name),
         **_dead_letter_paths(name),
         "/api/v1/snapshots": {
             "post": _operation("Make a snapshot in the home, for `footfall backup`.", {"type": "object"})
@@ -193,6 +199,25 @@ def _export(name: dict[str, Any]) -> dict[str, Any]:
     operation = _operation("All of it, as records: a line of JSON each.", TEXT, parameters)
     operation["responses"]["200"]["content"] = {"application/x-ndjson": {"schema": TEXT}}
     return operation
+
+
+def _remote_config_paths(name: dict[str, Any]) -> dict[str, Any]:
+    base = "/api/v1/projects/{name}/remote-config"
+    put = "Set what apps are told; the kill switch waits for another key's approval."
+    return {
+        base: {
+            "get": _operation("What apps are told, and what is proposed.", REMOTE_CONFIG, [name]),
+            "put": _operation(put, REMOTE_CONFIG, [name], body="RemoteConfigSpec"),
+        },
+        f"{base}/approve": {
+            "post": _operation(
+                "Approve what another key proposed.", REMOTE_CONFIG, [name], body="ApprovalSpec"
+            )
+        },
+        f"{base}/withdraw": {
+            "post": _operation("Take a proposal back.", REMOTE_CONFIG, [name], body="WithdrawalSpec")
+        },
+    }
 
 
 def _dead_letter_paths(name: dict[str, Any]) -> dict[str, Any]:

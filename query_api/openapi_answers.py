@@ -236,6 +236,44 @@ PROJECT: Final = object_of(
         "keep_days": {"type": ["integer", "null"]},
     }
 )
+_APP_CONFIG: Final = object_of(
+    {
+        "auto_track_mode": COUNT,
+        "disable_sdk": {"type": "boolean"},
+        "disable_debug_mode": {"type": "boolean"},
+        "event_blacklist": list_of(TEXT),
+        "effect_mode": COUNT,
+        "support_transport_encrypt": {"type": "boolean"},
+    }
+)
+REMOTE_CONFIG: Final = object_of(
+    {
+        "configs": list_of(
+            object_of(
+                {
+                    "app_id": {"type": "string", "description": "Empty: every app without one of its own."},
+                    "config": _APP_CONFIG,
+                    "version": {"type": "string", "description": "The `v` of apps that have it."},
+                    "changed_at": TEXT,
+                    "changed_by": TEXT,
+                }
+            )
+        ),
+        "proposals": list_of(
+            object_of(
+                {
+                    "proposal": {"type": "string", "description": "What an approval names."},
+                    "app_id": TEXT,
+                    "config": _APP_CONFIG,
+                    "proposed_at": TEXT,
+                    "proposed_by": TEXT,
+                    "expires_at": TEXT,
+                }
+            )
+        ),
+        "keys": {"type": "object", "description": "The keys for encrypted uploads that apps are told."},
+    }
+)
 STATUS: Final = {"type": "object", "properties": {"status": TEXT}}
 
 PROBLEM: Final = {

@@ -15,6 +15,7 @@ from footfall.cli.demo import demo
 from footfall.cli.export_command import export
 from footfall.cli.fail import fail
 from footfall.cli.import_command import import_
+from footfall.cli.remote_config import app as remote_config
 from footfall.cli.simulate import simulate
 from footfall.settings import InvalidSettings, Settings, read_settings
 
@@ -75,6 +76,7 @@ def up(
 app.command()(demo)
 app.command()(simulate)
 app.add_typer(dead_letters, name="dead-letters")
+app.add_typer(remote_config, name="remote-config")
 app.command("import")(import_)
 app.command()(export)
 
