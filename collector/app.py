@@ -29,6 +29,7 @@ from collector.openapi import SECURITY_SCHEMES, door_paths
 from collector.options import CollectorOptions
 from collector.polls import POLL_NAMES, AppsSettings, Polls
 from collector.sensors import SENSORS_NAMES, SensorsDoor
+from footfall.envelopes.keys import RingOf, no_keys
 from footfall.eventlog.log import LogWriter
 from footfall.events.keys import KeyedHash
 from footfall.events.names import KnownNames
@@ -89,6 +90,7 @@ def build_app(
     keyed_hash: KeyedHash,
     policy_of: PolicyOf,
     *,
+    ring_of: RingOf = no_keys,
     clock: Clock = now_ms,
     full: Callable[[], str | None] = lambda: None,
     ready: Callable[[], str | None] = lambda: None,
@@ -96,12 +98,12 @@ def build_app(
     """A worker's application.
 
     `writer` is the one of the partition `options.worker`; the caller closes it after the server has stopped.
-    `policy_of` may block, and is called in threads.
+    `policy_of` and `ring_of` may block, and are called in threads.
     `full` says why there is no room for events (None: there is), and is asked for each request.
     `ready` says why the worker should get no traffic (None: it should), for `/readyz`.
     """
     counts = Counts(options.worker, options.metrics_dir)
-    keys = Keys(workspace, policy_of, options)
+    keys = Keys(workspace, policy_of, ring_of, options)
     intake = Intake(writer, keyed_hash, keys, clock, counts)
     collaborators = Collaborators(options, keys, intake, counts, full)
     known = KnownNames()

@@ -29,6 +29,14 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ignored_fields": ("Unknown fields that the Sensors door let pass.", ()),
     "crc": ("Checksums of Sensors SDKs: match, mismatch or absent.", ("result",)),
     "gzip_code": ("The gzip parameter of Sensors SDKs.", ("code",)),
+    "private_key_uses": (
+        "Session keys that a private key was asked to open: opened or refused.",
+        ("project", "key", "outcome"),
+    ),
+    "session_key_refusals": (
+        "Requests answered 503 because too many session keys were to be opened.",
+        (),
+    ),
     "clients_gone": ("Requests whose client left before the end of its body.", ()),
     "log_refusals": ("Requests answered 503 because the disk or the log took no more.", ()),
 }
@@ -54,6 +62,8 @@ class Counts:
         self.ignored_fields = 0
         self.crc: Counter[str] = Counter()
         self.gzip_code: Counter[str] = Counter()
+        self.private_key_uses: Counter[tuple[str, str, str]] = Counter()
+        self.session_key_refusals = 0
         self.clients_gone = 0
         self.log_refusals = 0
         self.in_work = 0

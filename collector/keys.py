@@ -6,6 +6,7 @@ from typing import Protocol
 
 from collector.memory import Budget, Memory, Missing
 from collector.options import CollectorOptions
+from footfall.envelopes.keys import NO_KEYS, KeyRing, RingOf
 from footfall.treatment.policy import Policy, PolicyOf
 from footfall.workspace.envelope_keys import EnvelopeKeys
 from footfall.workspace.projects import Project
@@ -28,9 +29,11 @@ class Directory(Protocol):
 
 
 class Keys:
-    """Grants, projects and their policies by name. For one event loop."""
+    """Grants, projects, their policies and the keys of their envelopes, by name. For one event loop."""
 
-    def __init__(self, directory: Directory, policy_of: PolicyOf, options: CollectorOptions) -> None:
+    def __init__(
+        self, directory: Directory, policy_of: PolicyOf, ring_of: RingOf, options: CollectorOptions
+    ) -> None:
         budget = Budget(options.lookups_per_second)
         self._grants: Memory[Grant] = Memory(
             directory.grant, options.key_seconds, options.unknown_seconds, budget
@@ -40,6 +43,9 @@ class Keys:
         )
         self._policies: Memory[Policy] = Memory(
             lambda name: policy_of(name[1:]), options.project_seconds, options.unknown_seconds, budget
+        )
+        self._rings: Memory[KeyRing] = Memory(
+            ring_of, options.project_seconds, options.unknown_seconds, budget
         )
 
     def known_grant(self, key: str) -> Grant | Missing | None:
@@ -61,3 +67,8 @@ class Keys:
         policy = await self._policies.find(f"/{project}")
         assert policy is not None, "every project has a policy"
         return policy
+
+    async def ring(self, project: str) -> KeyRing:
+        """What opens a project's encrypted envelopes. Raises Overloaded when it cannot be looked up now."""
+        ring = await self._rings.find(project)
+        return NO_KEYS if ring is None else ring

@@ -50,5 +50,16 @@ class CollectorOptions:
     lookups_per_second: int = 100
     """Questions to the workspace about keys and projects nobody knows; beyond it 503."""
 
+    session_keys_per_second: int = 200
+    """Session keys of encrypted envelopes that are opened, which costs a millisecond or two each; one project
+    gets at most half of it. Beyond it 503.
+    """
+
+    session_keys_waiting: int = 200
+    """Session keys that may wait to be opened, of one project at most half. Beyond it 503."""
+
+    session_keys_kept: int = 10_000
+    """Session keys that are remembered, so that each is opened once."""
+
     quarantine_bytes_per_second: int = 1024 * 1024
     """Bodies that no project accepts are kept at this rate at most (after a burst of 32 times as much)."""

@@ -28,8 +28,10 @@ from collector.answers import (
 )
 from collector.counts import Judged
 from collector.doors import Collaborators, Door, Taken
+from collector.encrypted import ENCRYPTED_CODES, Envelopes, OpenedBatch, TooManySessionKeys
 from collector.envelopes import Envelope, Fields, open_envelope, plain, read_fields
 from collector.intake import NO_PROJECT, STRANGERS_BYTES, Origin, Place, judged, refuse
+from collector.session_keys import SessionKeys
 from footfall.events.batch import TooManyRecords, Unreadable, read_batch
 from footfall.events.log_record import Refusal
 from footfall.events.names import KnownNames
@@ -72,6 +74,9 @@ class SensorsDoor(Door):
         super().__init__(collaborators)
         self._judge = Judge(SENSORS, known)
         self._allowance = _Allowance(self.options.quarantine_bytes_per_second)
+        limits = self.options.limits
+        sessions = SessionKeys(self.options, self.counts)
+        self._envelopes = Envelopes(self.keys, sessions, limits.decompressed_bytes)
 
     async def take(self, scope: Scope, headers: Headers, receive: Receive) -> Taken:
         method = scope["method"]
@@ -118,22 +123,32 @@ class SensorsDoor(Door):
                     )  # a probe, or a client that was redirected: nothing came
                 raise UnreadableBody("no field data or data_list in the body")
             self._count_envelope(envelope)
-            verdicts = read_batch(envelope.text, self._judge, received_at)
+            batch = await self._read(visit, envelope, received_at)
         except (UnreadableBody, Unreadable) as error:
             fault = _Fault(Reason.UNREADABLE, str(error), raw)
-        except TooManyRecords as error:
+        except (TooManyRecords, TooManySessionKeys) as error:
             fault = _Fault(Reason.TOO_MANY_RECORDS, str(error), raw)
         except BodyTooLarge as error:
             fault = _Fault(Reason.BODY_TOO_LARGE, str(error), raw)
         else:
-            return await self._store(visit, verdicts, received_at)
+            return await self._store(visit, batch, received_at)
         return await self._keep(visit, fault)
+
+    async def _read(self, visit: Visit, envelope: Envelope, received_at: int) -> OpenedBatch:
+        """Some plugins do not say that they encrypt: then the envelope shows it."""
+        if envelope.gzip_code not in ENCRYPTED_CODES:
+            verdicts = read_batch(envelope.text, self._judge, received_at)
+            if all(refusal.reason != Reason.ENCRYPTED for refusal in verdicts.refusals):
+                return OpenedBatch(verdicts)
+        project = NO_PROJECT if visit.base is None else visit.base.project
+        return await self._envelopes.open(envelope.text, project, self._judge, received_at)
 
     def _count_envelope(self, envelope: Envelope) -> None:
         self.counts.crc[envelope.crc] += 1
         self.counts.gzip_code[envelope.gzip_code] += 1
 
-    async def _store(self, visit: Visit, verdicts: Verdicts, received_at: int) -> Taken:
+    async def _store(self, visit: Visit, batch: OpenedBatch, received_at: int) -> Taken:
+        verdicts = batch.verdicts
         places: Place | Sequence[Place]
         if visit.base is not None and not verdicts.claims:
             places = visit.base
@@ -143,7 +158,7 @@ class SensorsDoor(Door):
             if lost and not visit.dry_run:
                 self._allowance.spend(len(verdicts.events))
         admitted = await self.intake.admit(verdicts, places)
-        answer = _debug_answer(verdicts.refusals) if visit.debug else self._stored(visit)
+        answer = _debug_answer(batch.told()) if visit.debug else self._stored(visit)
         if not verdicts.records or visit.dry_run:
             return Taken(answer)
         appended = self.intake.append(admitted, visit.origin, received_at)

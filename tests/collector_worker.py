@@ -18,6 +18,7 @@ import httpx
 from collector.app import build_app
 from collector.options import CollectorOptions
 from collector.server import build_server
+from footfall.envelopes.keys import RingOf, no_keys
 from footfall.eventlog.memory_log import MemoryLog
 from footfall.events.keys import KeyedHash
 from footfall.events.log_record import Header, read_log_record
@@ -109,6 +110,7 @@ class Worker:
     now: int = NOW
     full: str | None = None
     policy_of: PolicyOf = field(default_factory=Policies)
+    ring_of: RingOf = no_keys
 
     def __post_init__(self) -> None:
         self.workspace = FewProjects()
@@ -120,6 +122,7 @@ class Worker:
             self.workspace,
             KeyedHash(b"k" * 32),
             self.policy_of,
+            ring_of=self.ring_of,
             clock=lambda: self.now,
             full=lambda: self.full,
         )

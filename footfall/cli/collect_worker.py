@@ -15,10 +15,12 @@ from footfall.cli.disk import DiskGate
 from footfall.cli.engines import opened_log, opened_workspace
 from footfall.cli.log_lines import set_up_logging
 from footfall.cli.serving import GRACEFUL_SECONDS, serve
+from footfall.envelopes.vault import Vault
 from footfall.events.keys import KeyedHash
 from footfall.events.limits import BodyLimits
 from footfall.settings import Settings, read_installation_key
 from footfall.treatment.policy import Policies
+from footfall.workspace.envelope_keys import KeyRings
 
 
 def run_collector(settings: Settings, worker: int, listener: socket.socket, link: SupervisorLink) -> None:
@@ -36,12 +38,14 @@ def run_collector(settings: Settings, worker: int, listener: socket.socket, link
         workspace = stack.enter_context(opened_workspace(settings))
         log = stack.enter_context(opened_log(settings))
         writer = stack.enter_context(closing(log.open_writer(worker)))
+        installation_key = read_installation_key(settings)
         app = build_app(
             options,
             writer,
             workspace,
-            KeyedHash(read_installation_key(settings)),
+            KeyedHash(installation_key),
             Policies(),
+            ring_of=KeyRings(workspace.envelope_keys, Vault(installation_key)),
             full=DiskGate(settings),
         )
         server = build_server(app, options)

@@ -266,3 +266,11 @@ class KeyRing:
 
 
 NO_KEYS: Final = KeyRing(())
+
+RingOf = Callable[[str], KeyRing]
+"""The keys of a project, as they are now. May block: reads the workspace."""
+
+
+def no_keys(project: str) -> KeyRing:  # noqa: ARG001 - whichever project it is
+    """Of an installation without keys."""
+    return NO_KEYS

@@ -71,6 +71,19 @@ def read_batch(body: bytes, judge: Judge, received_at: int) -> Verdicts:
     return verdicts
 
 
+def split_batch(body: bytes) -> list[bytes]:
+    """The elements of an array, or the one object. Raises Unreadable and TooManyRecords."""
+    body = body.removeprefix(b"\xef\xbb\xbf").strip()
+    if body[:1] not in (b"[", b"{"):
+        raise Unreadable(
+            "the body is empty" if not body else "the body is neither a JSON object nor an array"
+        )
+    elements = _elements_of_array(body) if body.startswith(b"[") else _elements_of_objects(body)
+    if len(elements) > limits.BATCH_RECORDS:
+        raise TooManyRecords(len(elements))
+    return elements
+
+
 def _nothing_readable(verdicts: Verdicts) -> bool:
     return [refusal.reason for refusal in verdicts.refusals] == [Reason.UNREADABLE]
 

@@ -40,6 +40,9 @@ RECORD_BYTES: Final = 1024 * 1024
 BATCH_RECORDS: Final = 10_000
 """Records of a request."""
 
+SESSION_KEYS: Final = 100
+"""Different session keys that the encrypted envelopes of a request may need."""
+
 BATCH_COMMAS: Final = 2_000_000
 """Commas in a body: more than any batch needs, so that no body costs seconds to take apart."""
 

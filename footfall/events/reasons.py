@@ -27,7 +27,19 @@ class Reason(StrEnum):
         "unknown_key",
         "the key or token belongs to no project, and the project is not keyless",
     )
-    ENCRYPTED = "encrypted", "an encrypted envelope for which this installation holds no key"
+    ENCRYPTED = (
+        "encrypted",
+        "an encrypted envelope that no key of the project opens: replayed by itself once there is one",
+    )
+    UNDECRYPTABLE = (
+        "undecryptable",
+        "a payload that the key of its envelope does not open, or no record in it",
+    )
+    MALFORMED_ENVELOPE = "malformed_envelope", "an encrypted envelope without what any form of it needs"
+    UNSUPPORTED_ENCRYPTION = (
+        "unsupported_encryption",
+        "an envelope sealed by ECIES, whose parameters are not public",
+    )
 
     # The record's form.
     NOT_AN_OBJECT = "not_an_object", "the record is no JSON object"

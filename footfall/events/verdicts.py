@@ -192,7 +192,7 @@ class Judge:
                 fault = found.fault
                 verdicts.records.append(None)
                 verdicts.refusals.append(Refusal(index, fault.reason.value, fault.field, fault.message))
-                kept.append(_keep_refused(element))
+                kept.append(keep_refused(element))
                 continue
             ignored_fields += ignored
             verdicts.records.append(record)
@@ -379,7 +379,7 @@ def _bad_time(record: Record, received_at: int, *, network: bool) -> Fault | Non
     return None
 
 
-def _keep_refused(element: bytes) -> bytes:
+def keep_refused(element: bytes) -> bytes:
     """A refused element as it goes into the log's array, which every reader must be able to take apart.
 
     What is no readable JSON, and a bare string, becomes a string of its base64 (record.raw_bytes undoes it).

@@ -7,15 +7,17 @@ the private part.
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from footfall.envelopes.keys import Algorithm, HeldKey, KeyPair, hold, key_name
-from footfall.envelopes.vault import Vault
+from footfall.envelopes.keys import NO_KEYS, Algorithm, HeldKey, KeyPair, KeyRing, hold, key_name
+from footfall.envelopes.vault import Vault, VaultClosed
 from footfall.workspace.tables import envelope_keys
 
 MOST_KEYS: Final = 100
@@ -23,6 +25,7 @@ MOST_KEYS: Final = 100
 
 _VERSION: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MOST_PKV: Final = (1 << 31) - 1
+_log = logging.getLogger(__name__)
 
 
 class EnvelopeKeyRefused(ValueError):  # noqa: N818 - reads as what it is
@@ -158,6 +161,34 @@ class EnvelopeKeys:
         if key is None:
             raise EnvelopeKeyRefused("name", f"the project has no key {name[:80]!r}")
         return key
+
+
+class KeyRings:
+    """A project's keys, ready for use; read once, as long as they do not change. Safe in several threads."""
+
+    def __init__(self, keys: EnvelopeKeys, vault: Vault) -> None:
+        self._keys = keys
+        self._vault = vault
+        self._known: dict[str, tuple[list[SealedKey], KeyRing]] = {}
+
+    def __call__(self, project: str) -> KeyRing:
+        """Reads the workspace. A key that was sealed with another installation key opens nothing."""
+        sealed = self._keys.sealed(project)
+        if not sealed:
+            self._known.pop(project, None)
+            return NO_KEYS
+        known = self._known.get(project)
+        if known is None or known[0] != sealed:
+            known = sealed, KeyRing(list(self._open(project, sealed)))
+            self._known[project] = known
+        return known[1]
+
+    def _open(self, project: str, sealed: Sequence[SealedKey]) -> Iterator[tuple[str, HeldKey]]:
+        for each in sealed:
+            try:
+                yield each.version, each.open(project, self._vault)
+            except VaultClosed as error:
+                _log.error("project %s: %s", project, error)
 
 
 def _place(project: str, name: str) -> str:
