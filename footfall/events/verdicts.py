@@ -197,7 +197,7 @@ class Judge:
             ignored_fields += ignored
             verdicts.records.append(record)
             self._judge_unusual(index, record, received_at, verdicts)
-            kept.append(readable if verdicts.records[index] is not None else _keep_refused(element))
+            kept.append(readable if verdicts.records[index] is not None else keep_refused(element))
         return verdicts._replace(events=b"[" + b",".join(kept) + b"]", ignored_fields=ignored_fields)
 
     def _decode(self, element: bytes) -> tuple[Record, int, bytes]:
