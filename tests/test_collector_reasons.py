@@ -11,7 +11,7 @@ from footfall.events.limits import BodyLimits
 from footfall.events.reasons import Reason
 from tests.collector_worker import Worker, event, wrapped
 
-ENVELOPE = json.dumps({"ekey": "eA==", "payloads": ["eQ=="]}).encode()
+ENVELOPE = json.dumps({"pkv": 1, "ekey": "eA==", "payloads": ["eQ=="]}).encode()
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,7 @@ ENVELOPE = json.dumps({"ekey": "eA==", "payloads": ["eQ=="]}).encode()
         (Reason.TOO_MANY_RECORDS, "/sa?project=open", b"data=" + wrapped(b"[" + b"{}," * 10_000 + b"{}]")),
         (Reason.UNKNOWN_KEY, "/sa?project=bank", b"data=" + wrapped(event())),
         (Reason.ENCRYPTED, "/sa?project=open", b"gzip=9&data=" + ENVELOPE.replace(b"+", b"%2B")),
+        (Reason.MALFORMED_ENVELOPE, "/sa?project=open", b'gzip=9&data={"payloads": ["eQ=="]}'),
         (Reason.WRONG_PROJECT, "/v1/events?key=wk-default", json.dumps(event(project="bank")).encode()),
     ],
 )
