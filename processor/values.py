@@ -8,24 +8,20 @@ digit; 'true' / 'false'; a list as JSON; a datetime as 'YYYY-MM-DD HH:MM:SS.mmm'
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
+from footfall.events.datetimes import normal_datetime
 from footfall.storage.columns import Kind
 from footfall.storage.rows import MONEY
 
 BOOLEAN_TEXTS = {False: "false", True: "true"}
 _SMALLEST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**64 - 1
 _EXACT_FLOAT = 2**53
-_DATETIME = re.compile(
-    r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]) (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,3})?\Z"
-)
 
 
 def type_of(value: Any) -> str:
@@ -41,21 +37,6 @@ def type_of(value: Any) -> str:
     if isinstance(value, str):
         return "datetime" if normal_datetime(value) is not None else "string"
     return "list" if isinstance(value, list) else "number"
-
-
-def normal_datetime(text: str) -> str | None:
-    """'YYYY-MM-DD HH:MM:SS.mmm' if the text is a datetime, else None.
-
-    >>> normal_datetime("2026-01-31 08:00:00.5"), normal_datetime("2026-02-30 08:00:00")
-    ('2026-01-31 08:00:00.500', None)
-    """
-    if not 19 <= len(text) <= 23 or _DATETIME.match(text) is None:
-        return None
-    try:
-        date.fromisoformat(text[:10])
-    except ValueError:  # no calendar has a 30 February
-        return None
-    return f"{text}.000" if len(text) == 19 else text.ljust(23, "0")
 
 
 def misfits(declared: str, values: Sequence[Any]) -> list[bool] | None:

@@ -84,6 +84,22 @@ class Reason(StrEnum):
         "a value this profile operation cannot apply (increment: number, append: list)",
     )
 
+    # The project's tracking plan, where it is enforced.
+    PLAN_UNKNOWN_EVENT = "plan_unknown_event", "an event that the project's tracking plan does not have"
+    PLAN_UNKNOWN_PROPERTY = (
+        "plan_unknown_property",
+        "a property that the tracking plan does not have for this event",
+    )
+    PLAN_MISSING_PROPERTY = (
+        "plan_missing_property",
+        "a property that the tracking plan requires of this event is not there",
+    )
+    PLAN_WRONG_TYPE = "plan_wrong_type", "a property of another type than the tracking plan says"
+    PLAN_NOT_ALLOWED = (
+        "plan_not_allowed",
+        "a property with a value that is none of those that the tracking plan allows",
+    )
+
     # Only the processor gives this one.
     UNPROCESSABLE = (
         "unprocessable",

@@ -1,0 +1,302 @@
+"""Whether a record keeps to a plan: the plan made into look-ups, once a version.
+
+Judges what the client sent, as a door decodes it. Types are those of JSON: a number in quotes is no number,
+and a datetime is a text of the form that the SDKs send. A null is an absent property.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from itertools import islice
+from typing import Any, Final, Literal, NamedTuple
+
+from footfall.events.datetimes import normal_datetime
+from footfall.events.names import HOISTED
+from footfall.events.reasons import Reason
+from footfall.events.record import Record, event_name
+from footfall.events.spellings import Spellings
+from footfall.tracking_plan.plan import Plan, PlannedProperty, PropertyType, Source
+from footfall.tracking_plan.presets import PRESET_EVENTS, PRESET_PROPERTIES, is_preset_property
+
+Kind = Literal["unknown_event", "unknown_property", "missing_property", "wrong_type", "not_allowed"]
+
+REASONS: Final[Mapping[Kind, Reason]] = {
+    "unknown_event": Reason.PLAN_UNKNOWN_EVENT,
+    "unknown_property": Reason.PLAN_UNKNOWN_PROPERTY,
+    "missing_property": Reason.PLAN_MISSING_PROPERTY,
+    "wrong_type": Reason.PLAN_WRONG_TYPE,
+    "not_allowed": Reason.PLAN_NOT_ALLOWED,
+}
+"""How a record is refused for each kind of violation."""
+
+VIOLATIONS_PER_RECORD: Final = 20
+"""More of one record are not told."""
+
+DURATION, DURATION_ALIAS = "event_duration", "$event_duration"
+
+
+class Violation(NamedTuple):
+    """One way in which a record does not keep to the plan."""
+
+    kind: Kind
+    property: str  # "" of an unknown event
+
+
+class _Rule(NamedTuple):
+    """What a property's value may be."""
+
+    kinds: frozenset[type]
+    check: Callable[[Any], Kind | None] | None  # of values of these kinds; None: all are good
+
+
+class _Rules(NamedTuple):
+    """Of one event, or of users, or of items."""
+
+    of: Mapping[str, _Rule]
+    required: tuple[str, ...]
+    unknown: bool  # whether other properties are violations
+
+
+_NONE = type(None)
+_ANY: Final = _Rule(frozenset({str, int, float, Decimal, bool, list, _NONE}), None)
+_NUMBERS: Final = frozenset({int, float, Decimal, _NONE})
+_KINDS: Final[Mapping[PropertyType, frozenset[type]]] = {
+    "string": frozenset({str, _NONE}),
+    "number": _NUMBERS,
+    "decimal": _NUMBERS,
+    "boolean": frozenset({bool, _NONE}),
+    "datetime": frozenset({str, _NONE}),
+    "list": frozenset({list, _NONE}),
+}
+_SMALLEST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**64 - 1
+_LARGEST_DECIMAL = 10**32
+_UNJUDGED: Final = _Rules({}, (), False)
+
+
+class CompiledPlan:
+    """Safe to use from several threads."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.judges = plan.mode != "off"
+        self._refused = refused_kinds(plan)
+        known = dict.fromkeys((*PRESET_PROPERTIES, *HOISTED), _ANY)
+        common = _rules_of(plan.common_properties)
+        required = tuple(name for name, planned in plan.common_properties.items() if planned.required)
+        tells_unknown = plan.unknown_properties != "allow"
+        self._tells_events = plan.unknown_events != "allow"
+        self._events = {
+            event: _Rules(
+                {**known, **common, **_rules_of(planned.properties)},
+                (*required, *(name for name, each in planned.properties.items() if each.required)),
+                tells_unknown,
+            )
+            for event, planned in plan.events.items()
+        }
+        self._presets = _Rules({**known, **common}, required, tells_unknown)
+        self._identity = self._presets._replace(required=())
+        self._unknown_event = self._presets._replace(unknown=False)
+        self._users, self._items = (
+            _Rules({**known, **_rules_of(declared)}, (), tells_unknown) if declared else _UNJUDGED
+            for declared in (plan.user_properties, plan.item_properties)
+        )
+
+    def judge(self, record: Record) -> list[Violation]:
+        """Violations of a record whose properties are decoded; at most VIOLATIONS_PER_RECORD.
+
+        In this order: the event, what is missing as the plan has it, then as the record has it.
+        """
+        if record.type[:5] != "track":
+            return self._judge_profile(record)
+        event = event_name(record)
+        rules = self._events.get(event)
+        if rules is not None:
+            return _violations(rules, record.properties)
+        if record.type != "track":
+            return _violations(self._identity, record.properties)
+        if event in PRESET_EVENTS:
+            return _violations(self._presets, record.properties)
+        found = _violations(self._unknown_event, record.properties)
+        if self._tells_events:
+            found.insert(0, Violation("unknown_event", ""))
+        return found[:VIOLATIONS_PER_RECORD]
+
+    def refused_for(self, violations: Iterable[Violation]) -> Violation | None:
+        """The violation for which a record is turned away, if any: the first that is not only reported."""
+        return next((each for each in violations if each.kind in self._refused), None)
+
+    def _judge_profile(self, record: Record) -> list[Violation]:
+        """Of records of users and items; taking away needs no value."""
+        rules = self._items if record.type[:4] == "item" else self._users
+        if record.type in ("profile_unset", "profile_delete", "item_delete"):
+            rules = rules._replace(of=dict.fromkeys(rules.of, _ANY))
+        return _violations(rules, record.properties)
+
+
+def refused_kinds(plan: Plan) -> frozenset[Kind]:
+    """The kinds of violations for which records are turned away."""
+    if plan.mode != "enforce":
+        return frozenset()
+    kinds: set[Kind] = {"missing_property", "wrong_type", "not_allowed"}
+    if plan.unknown_events == "refuse":
+        kinds.add("unknown_event")
+    if plan.unknown_properties == "refuse":
+        kinds.add("unknown_property")
+    return frozenset(kinds)
+
+
+def _violations(rules: _Rules, properties: Mapping[str, Any]) -> list[Violation]:
+    of = rules.of
+    found = [
+        Violation("missing_property", name)
+        for name in rules.required
+        if properties.get(name) is None and not _is_there_as_alias(name, properties)
+    ]
+    for name, value in properties.items():
+        rule = of.get(name)
+        if rule is None:
+            if rules.unknown and value is not None and not is_preset_property(name):
+                found.append(Violation("unknown_property", name))
+        elif value.__class__ not in rule.kinds:
+            found.append(Violation("wrong_type", name))
+        elif rule.check is not None and value is not None and (kind := rule.check(value)) is not None:
+            found.append(Violation(kind, name))
+    return found[:VIOLATIONS_PER_RECORD]
+
+
+def _is_there_as_alias(name: str, properties: Mapping[str, Any]) -> bool:
+    return name == DURATION and properties.get(DURATION_ALIAS) is not None
+
+
+def _rules_of(declared: Mapping[str, PlannedProperty]) -> dict[str, _Rule]:
+    rules = {name: _Rule(_KINDS[planned.type], _check_of(planned)) for name, planned in declared.items()}
+    if DURATION in rules:
+        rules.setdefault(DURATION_ALIAS, rules[DURATION])
+    return rules
+
+
+def _check_of(planned: PlannedProperty) -> Callable[[Any], Kind | None] | None:
+    allowed = frozenset(planned.allowed)
+    match planned.type:
+        case "number":
+            return lambda value: _number_fault(value, allowed)
+        case "decimal":
+            return lambda value: _decimal_fault(value, allowed)
+        case "datetime":
+            return lambda value: "wrong_type" if normal_datetime(value) is None else None
+        case "string" if allowed:
+            return lambda value: "not_allowed" if value not in allowed else None
+        case "list" if allowed:
+            return lambda value: "not_allowed" if not allowed.issuperset(value) else None
+    return None
+
+
+def _number_fault(value: Any, allowed: frozenset[str | int | float]) -> Kind | None:
+    """Integers beyond 64 bits are kept as text, so they are no numbers."""
+    if value.__class__ is int and not _SMALLEST_INTEGER <= value <= _LARGEST_INTEGER:
+        return "wrong_type"
+    return "not_allowed" if allowed and _as_double(value) not in allowed else None
+
+
+def _decimal_fault(value: float | Decimal, allowed: frozenset[str | int | float]) -> Kind | None:
+    if not -_LARGEST_DECIMAL < value < _LARGEST_DECIMAL:
+        return "wrong_type"
+    return "not_allowed" if allowed and _as_double(value) not in allowed else None
+
+
+def _as_double(value: float | Decimal) -> float:
+    """As a plan holds it: a door reads numbers as doubles, others read all their digits."""
+    return float(value) if isinstance(value, Decimal) else value
+
+
+class Words:
+    """What is said of a plan's violations to those who sent them. Never a value that was sent; and of the
+    plan's allowed values only those of properties that anybody may see.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._grades = {source: plan.grades(source) for source in _SOURCES}
+        self._events = Spellings(plan.events, {})
+        self._common = Spellings(plan.common_properties, {})
+
+    def field(self, violation: Violation) -> str:
+        """Where it is in the record: `event`, `properties.amount`."""
+        return "event" if violation.kind == "unknown_event" else f"properties.{violation.property}"
+
+    def message(self, record: Record, violation: Violation) -> str:
+        """A sentence for the sender."""
+        source, event = _source_of(record), event_name(record)
+        name = violation.property
+        planned = self._declared(source, event, name)
+        match violation.kind:
+            case "unknown_event":
+                return f"the tracking plan has no event {_short(event)}{_meant(self._events.nearest(event))}"
+            case "unknown_property":
+                owner = {"event": f"the event {_short(event)}", "user": "users", "item": "items"}[source]
+                near = self._nearest_property(source, event, name)
+                return f"the tracking plan has no property {_short(name)} of {owner}{_meant(near)}"
+            case "missing_property":
+                type_ = f" ({planned.type})" if planned is not None else ""
+                return f"the event {_short(event)} needs the property {name!r}{type_}"
+            case "wrong_type":
+                type_ = _TYPE_WORDS[planned.type] if planned is not None else "of another type"
+                return f"properties.{_short_name(name)} must be {type_}"
+        if planned is None or self._grades[source].get(name, "C1") != "C1":
+            return f"properties.{name} has a value that the tracking plan does not allow"
+        return f"properties.{name} must be {_listed(planned)}"
+
+    def _declared(self, source: Source, event: str, name: str) -> PlannedProperty | None:
+        name = DURATION if name == DURATION_ALIAS else name
+        if source == "user":
+            return self._plan.user_properties.get(name)
+        if source == "item":
+            return self._plan.item_properties.get(name)
+        planned = self._plan.events.get(event)
+        own = planned.properties.get(name) if planned is not None else None
+        return own or self._plan.common_properties.get(name)
+
+    def _nearest_property(self, source: Source, event: str, name: str) -> str | None:
+        if source == "event":
+            planned = self._plan.events.get(event)
+            own = Spellings(planned.properties, {}).nearest(name) if planned is not None else None
+            return own or self._common.nearest(name)
+        declared = self._plan.user_properties if source == "user" else self._plan.item_properties
+        return Spellings(declared, {}).nearest(name)
+
+
+_SOURCES: Final[tuple[Source, ...]] = ("event", "user", "item")
+_TYPE_WORDS: Final[Mapping[PropertyType, str]] = {
+    "string": "a string",
+    "number": "a number of at most 64 bits, not in quotes",
+    "decimal": "a number below 10^32, not in quotes",
+    "boolean": "true or false, not in quotes",
+    "datetime": "a string of the form 2026-01-31 08:00:00 or 2026-01-31 08:00:00.123",
+    "list": "a list of strings",
+}
+_LISTED = 20
+_LISTED_LENGTH = 60
+
+
+def _source_of(record: Record) -> Source:
+    return "event" if record.type[:5] == "track" else "item" if record.type[:4] == "item" else "user"
+
+
+def _listed(planned: PlannedProperty) -> str:
+    shown = ", ".join(_short(each) for each in islice(planned.allowed, _LISTED))
+    more = f" or one of {len(planned.allowed) - _LISTED} more" if len(planned.allowed) > _LISTED else ""
+    each = "a list of" if planned.type == "list" else "one of"
+    return f"{each} {shown}{more}"
+
+
+def _short_name(name: str) -> str:
+    return name if len(name) <= _LISTED_LENGTH else name[: _LISTED_LENGTH - 3] + "..."
+
+
+def _short(value: str | float) -> str:
+    return repr(_short_name(value) if isinstance(value, str) else value)
+
+
+def _meant(near: str | None) -> str:
+    return f"; did you mean {near!r}?" if near is not None else ""
