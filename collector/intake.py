@@ -17,6 +17,7 @@ from footfall.events.log_record import Header, Refusal, write_log_record
 from footfall.events.reasons import Reason
 from footfall.events.record import split_array
 from footfall.events.verdicts import Verdicts, wrap_raw
+from footfall.tracking_plan.batches import Judgement
 from footfall.treatment.policy import Policy
 from footfall.treatment.treatment import judge, treat
 
@@ -53,6 +54,7 @@ class Admitted(NamedTuple):
     verdicts: Verdicts
     place: Place
     policy: Policy
+    judgement: Judgement  # in the positions of `verdicts`
     indexes: list[int] | None = None  # client's positions; None: all the records of the request
 
 
@@ -74,15 +76,19 @@ class Intake:
         self._last = max(self._last, self._clock())
         return self._last
 
-    async def admit(self, verdicts: Verdicts, places: Place | Sequence[Place]) -> list[Admitted]:
+    async def admit(
+        self, verdicts: Verdicts, places: Place | Sequence[Place], *, tell: bool = False
+    ) -> list[Admitted]:
         """The last word on records: their projects may refuse some, which changes `verdicts` in place.
 
-        `places`: one for all, or one each. Overloaded while a project's rules cannot be known.
+        `places`: one for all, or one each. `tell`: judgements are in words, too, for `violations`. Overloaded
+        while a project's rules cannot be known.
         """
         if isinstance(places, Place):
             policy = await self._keys.policy(places.project)
-            refuse(verdicts, judge(verdicts, policy))
-            return [Admitted(verdicts, places, policy)]
+            judgement = judge(verdicts, policy, tell=tell)
+            refuse(verdicts, judgement.refusals)
+            return [Admitted(verdicts, places, policy, judgement)]
         by_place: dict[Place, list[int]] = {}
         for index, place in enumerate(places):
             by_place.setdefault(place, []).append(index)
@@ -91,10 +97,10 @@ class Intake:
         for place, indexes in by_place.items():
             policy = await self._keys.policy(place.project)
             part = _part(verdicts, elements, indexes)
-            refused = judge(part, policy)
-            refuse(part, refused)
-            refuse(verdicts, [_at(indexes[refusal.index], refusal) for refusal in refused])
-            admitted.append(Admitted(part, place, policy, indexes))
+            judgement = judge(part, policy, tell=tell)
+            refuse(part, judgement.refusals)
+            refuse(verdicts, [_at(indexes[refusal.index], refusal) for refusal in judgement.refusals])
+            admitted.append(Admitted(part, place, policy, judgement, indexes))
         return admitted
 
     def append(self, admitted: Sequence[Admitted], origin: Origin, received_at: int) -> Appended:
@@ -114,7 +120,7 @@ class Intake:
         return self.append(await self.admit(verdicts, place), origin, self.now())
 
     def _append(self, admitted: Admitted, origin: Origin, received_at: int) -> Appended:
-        verdicts, (project, trusted), policy, indexes = admitted
+        verdicts, (project, trusted), policy, judgement, indexes = admitted
         events = verdicts.events
         header = Header(
             project=project,
@@ -127,6 +133,8 @@ class Intake:
             user_agent=origin.user_agent,
             trusted=trusted,
             indexes=indexes or [],
+            plan=judgement.version,
+            violations=list(judgement.violations),
         )
         tally = Tally(project, origin.door, received_at // 60_000, header.count)
         return self._writer.append_async(write_log_record(*treat(header, events, policy)), tally)
@@ -163,6 +171,18 @@ def _part(verdicts: Verdicts, elements: Sequence[bytes], indexes: list[int]) -> 
 
 def _at(index: int, refusal: Refusal) -> Refusal:
     return Refusal(index, refusal.reason, refusal.field, refusal.message)
+
+
+def violations(admitted: Sequence[Admitted]) -> list[Refusal]:
+    """Everything in which records do not keep to their projects' plans, whether they are refused for it or
+    not; in the client's positions.
+    """
+    told = [
+        _at(each.indexes[violation.index] if each.indexes else violation.index, violation)
+        for each in admitted
+        for violation in each.judgement.told
+    ]
+    return sorted(told, key=lambda violation: violation.index)
 
 
 def judged(verdicts: Verdicts) -> Judged:

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -24,7 +24,7 @@ from collector.answers import (
 )
 from collector.bodies import KEPT_BYTES, decompress
 from collector.doors import Collaborators, Door, Taken, query_of
-from collector.intake import Origin, Place, judged, refuse
+from collector.intake import Origin, Place, judged, refuse, violations
 from footfall.events.batch import TooManyRecords, Unreadable, read_batch
 from footfall.events.log_record import Refusal
 from footfall.events.names import KnownNames
@@ -103,8 +103,8 @@ class NativeDoor(Door):
         places: Place | list[Place] = visit.base
         if verdicts.claims:
             places = await self._places(verdicts, visit)
-        admitted = await self.intake.admit(verdicts, places)
-        answer = _answer(verdicts)
+        admitted = await self.intake.admit(verdicts, places, tell=not visit.stores)
+        answer = _answer(verdicts, [] if visit.stores else violations(admitted))
         if not visit.stores or not verdicts.records:
             return Taken(answer)
         appended = self.intake.append(admitted, visit.origin, received_at)
@@ -179,17 +179,20 @@ def _key_of(headers: Headers, query: Mapping[str, str]) -> str:
     return key
 
 
-def _answer(verdicts: Verdicts) -> Answer:
+def _answer(verdicts: Verdicts, violations: Sequence[Refusal]) -> Answer:
     accepted = len(verdicts.records) - len(verdicts.refusals)
-    if not verdicts.refusals:
+    if not verdicts.refusals and not violations:
         return json_answer(b'{"accepted":%d,"rejected":[]}' % accepted)
-    rejected = [
-        {
-            "index": refusal.index,
-            "reason": refusal.reason,
-            "field": refusal.field,
-            "message": refusal.message,
-        }
-        for refusal in verdicts.refusals
-    ]
-    return json_answer(orjson.dumps({"accepted": accepted, "rejected": rejected}))
+    answer = {"accepted": accepted, "rejected": [_told(refusal) for refusal in verdicts.refusals]}
+    if violations:
+        answer["violations"] = [_told(violation) for violation in violations]
+    return json_answer(orjson.dumps(answer))
+
+
+def _told(refusal: Refusal) -> dict[str, Any]:
+    return {
+        "index": refusal.index,
+        "reason": refusal.reason,
+        "field": refusal.field,
+        "message": refusal.message,
+    }

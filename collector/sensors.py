@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -30,7 +30,7 @@ from collector.counts import Judged
 from collector.doors import Collaborators, Door, Taken
 from collector.encrypted import ENCRYPTED_CODES, Envelopes, OpenedBatch, TooManySessionKeys
 from collector.envelopes import Envelope, Fields, open_envelope, plain, read_fields
-from collector.intake import NO_PROJECT, STRANGERS_BYTES, Origin, Place, judged, refuse
+from collector.intake import NO_PROJECT, STRANGERS_BYTES, Origin, Place, judged, refuse, violations
 from collector.session_keys import SessionKeys
 from footfall.events.batch import TooManyRecords, Unreadable, read_batch
 from footfall.events.log_record import Refusal
@@ -157,8 +157,10 @@ class SensorsDoor(Door):
             lost = sum(place.project == NO_PROJECT for place in places)
             if lost and not visit.dry_run:
                 self._allowance.spend(len(verdicts.events))
-        admitted = await self.intake.admit(verdicts, places)
-        answer = _debug_answer(batch.told()) if visit.debug else self._stored(visit)
+        admitted = await self.intake.admit(verdicts, places, tell=visit.dry_run)
+        answer = self._stored(visit)
+        if visit.debug:
+            answer = _debug_answer(batch.told(), violations(admitted))
         if not verdicts.records or visit.dry_run:
             return Taken(answer)
         appended = self.intake.append(admitted, visit.origin, received_at)
@@ -224,19 +226,23 @@ def _refusal_of_place(index: int, claim: Claim, visit: Visit) -> Refusal:
     return Refusal(index, Reason.UNKNOWN_KEY.value, "token", message)
 
 
-def _debug_answer(refusals: Sequence[Refusal]) -> Answer:
-    if not refusals:
-        return json_answer(b"{}")
-    errors = [
-        {
-            "index": refusal.index,
-            "field": refusal.field,
-            "reason": refusal.reason,
-            "message": refusal.message,
-        }
-        for refusal in refusals
-    ]
-    return json_answer(orjson.dumps({"errors": errors}), 400)
+def _debug_answer(refusals: Sequence[Refusal], violations: Sequence[Refusal] = ()) -> Answer:
+    """Violations of a tracking plan are told beside: what is stored all the same is no error."""
+    answer = {
+        name: [_told(each) for each in told]
+        for name, told in (("errors", refusals), ("violations", violations))
+        if told
+    }
+    return json_answer(orjson.dumps(answer), 400 if refusals else 200)
+
+
+def _told(refusal: Refusal) -> dict[str, Any]:
+    return {
+        "index": refusal.index,
+        "field": refusal.field,
+        "reason": refusal.reason,
+        "message": refusal.message,
+    }
 
 
 class _Allowance:

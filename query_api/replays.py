@@ -13,14 +13,14 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, structs
 
 from footfall.eventlog.log import Log
 from footfall.eventlog.partitions import REPLAYS, LateWriter
 from footfall.events.event_ids import event_ids
 from footfall.events.faults import FIELD_TYPES
 from footfall.events.keys import KeyedHash, event_key
-from footfall.events.log_record import Header
+from footfall.events.log_record import Header, PlanViolation
 from footfall.events.names import KnownNames
 from footfall.events.reasons import Reason
 from footfall.events.record import Record, event_time, read_records
@@ -64,6 +64,7 @@ class _Mended(NamedTuple):
     event_id: str = ""
     time: int = 0
     problem: str = ""
+    violations: Sequence[PlanViolation] = ()  # of the project's tracking plan
 
 
 class Replays:
@@ -165,6 +166,12 @@ class Replays:
             count=len(going),
             event_ids=[each.event_id for each in going],
             replayed=[each.letter.place[:3] for each in going],
+            plan=0 if policy.plan is None else policy.plan.version,
+            violations=[
+                structs.replace(violation, indexes=[index])
+                for index, each in enumerate(going)
+                for violation in each.violations
+            ],
         )
         events = b"[" + b",".join([each.element for each in going]) + b"]"
         self._writer.append(*treatment.treat(header, events, policy))
@@ -203,14 +210,14 @@ class Replays:
         door = _door_of(letter, came)  # Sensors' projects are not ours
         judge = Judge(door, self._names)
         judged = judge.judge_elements([_time_free(raw) if replay.time_free else raw], letter.received_at)
-        refusals = judged.refusals or treatment.judge(judged, policy)
-        if refusals:
+        judgement = treatment.judge(judged, policy)
+        if refusals := judged.refusals or judgement.refusals:
             refusal = refusals[0]
             return _Mended(letter, problem=f"{refusal.reason}: {refusal.message}")
         claim = judged.claims.get(0)
         if door is not SENSORS_EXPORT and claim is not None and claim.project not in (None, policy.project):
             return _Mended(letter, problem=f"{Reason.WRONG_PROJECT.value}: it names {claim.project!r}")
-        return _Mended(letter, raw)
+        return _Mended(letter, raw, violations=judgement.violations)
 
     def _stored(self, project: str, mended: Sequence[_Mended]) -> set[str]:
         """Event ids of those that the store has, however long ago they came."""

@@ -23,7 +23,7 @@ from footfall.eventlog.memory_log import MemoryLog
 from footfall.events.keys import KeyedHash
 from footfall.events.log_record import Header, read_log_record
 from footfall.events.record import Record, raw_bytes, read_records, split_array
-from footfall.treatment.policy import Policies, PolicyOf
+from footfall.treatment.policy import Policy, PolicyOf
 from footfall.workspace.envelope_keys import EnvelopeKey
 from footfall.workspace.projects import Project
 from footfall.workspace.remote_config import RemoteConfig
@@ -109,7 +109,7 @@ class Worker:
     log_bytes: int = 1 << 30
     now: int = NOW
     full: str | None = None
-    policy_of: PolicyOf = field(default_factory=Policies)
+    policy_of: PolicyOf = Policy
     ring_of: RingOf = no_keys
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from footfall.importing.opening import Reading
 from footfall.importing.plan import Plan
 from footfall.importing.preview import preview
 from footfall.importing.source import look_at
-from footfall.treatment.policy import Policies
+from footfall.treatment.policy import Policies, Policy
 from tests.system import System
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -30,7 +30,7 @@ def plan_of(path: Path, mapping: str | None = None, **reading: Any) -> tuple[Rea
     """How the file is read, and what its rows become."""
     options: dict[str, Any] = {"format_": None, "encoding": None, "delimiter": None, **reading}
     read = Reading(look_at(path), **options)
-    return read, preview(read, mapping_of(mapping), Policies()("default"), ZONE).plan
+    return read, preview(read, mapping_of(mapping), Policy("default"), ZONE).plan
 
 
 def importer_of(
@@ -44,7 +44,7 @@ def importer_of(
 ) -> Importer:
     """An import that can run; its journal lies beside the file."""
     read, plan = plan_of(path, mapping, **reading)
-    target = Target(project, system.log, system.keyed_hash, Policies()(project))
+    target = Target(project, system.log, system.keyed_hash, Policies(system.workspace)(project))
     return Importer(read, plan, target, ImportOptions(path.parent / "imports", tell))
 
 

@@ -97,7 +97,7 @@ class World:
             self.log,
             lambda: self.now,
             self.keyed_hash,
-            policy_of=Policies(),
+            policy_of=Policies(self.workspace),
             clock=lambda: self.now,
             options=options,
         )

@@ -124,7 +124,7 @@ async def open_system(
         topology = topology_of(store_url)
         migrate(store, topology)
         stack.callback(store.command, f"DROP DATABASE {topology.database} SYNC")
-        policies = Policies()
+        policies = Policies(workspace)
         processor = Processor(log, store, keyed_hash, sealer, workspace.project, clock=clock)
         collector = build_collector(
             options or CollectorOptions(), writer, workspace, keyed_hash, policies, clock=clock

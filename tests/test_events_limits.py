@@ -12,6 +12,7 @@ from collector.options import CollectorOptions
 from footfall.events import limits
 from footfall.events.names import RESERVED
 from footfall.events.reasons import Reason
+from footfall.tracking_plan import limits as plan_limits
 
 PAGE = (Path(__file__).parent.parent / "docs" / "limits.md").read_text()
 NOT_LIMITS = {
@@ -30,6 +31,7 @@ NOT_LIMITS = {
 def limits_of_the_code() -> dict[str, float]:
     constants = {name: value for name, value in vars(limits).items() if name.isupper()}
     options = {name: value for name, value in asdict(CollectorOptions()).items() if name not in NOT_LIMITS}
+    constants |= {name: value for name, value in vars(plan_limits).items() if name.isupper()}
     return constants | asdict(limits.BodyLimits()) | options
 
 

@@ -44,7 +44,7 @@ def run_collector(settings: Settings, worker: int, listener: socket.socket, link
             writer,
             workspace,
             KeyedHash(installation_key),
-            Policies(),
+            Policies(workspace),
             ring_of=KeyRings(workspace.envelope_keys, Vault(installation_key)),
             full=DiskGate(settings),
         )

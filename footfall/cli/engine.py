@@ -130,7 +130,7 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
             log,
             data_until,
             keyed_hash,
-            policy_of=Policies(),
+            policy_of=Policies(workspace),
             options=query_options,
             registry=registry,
             evidence=Evidence(store, log, rules_in(workspace), snapshots_of(settings, store, log, processor)),

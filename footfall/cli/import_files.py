@@ -58,7 +58,7 @@ def import_files(settings: Settings, files: Sequence[Path], wanted: Wanted) -> N
     with opened_workspace(settings) as workspace:
         project = workspace.project(wanted.project)
         names = [each.name for each in workspace.projects()]
-        policy = Policies()(wanted.project)
+        policy = Policies(workspace)(wanted.project)
     if project is None:
         hint = did_you_mean(wanted.project, names) or f" (there are {', '.join(names) or 'none yet'})"
         raise ImportRefused(f"there is no project {wanted.project!r}{hint}")

@@ -18,6 +18,17 @@ class Refusal(msgspec.Struct, frozen=True, array_like=True):
     message: str
 
 
+class PlanViolation(msgspec.Struct, frozen=True, array_like=True):
+    """One way in which records of a request do not keep to their project's tracking plan."""
+
+    event: str  # "" of users and items
+    property: str  # "" where the event itself is unknown
+    kind: str  # one of footfall.tracking_plan.judging.KINDS
+    lib: str
+    app_version: str
+    indexes: list[int]  # of the records, as in `Refusal`; refused ones, too
+
+
 class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the collector knows of a request, and its word on each record."""
 
@@ -34,6 +45,8 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     replayed: list[
         tuple[int, int, int]
     ] = []  # of a replay: each record's dead letter (partition, offset, seq)
+    plan: int = 0  # version of the project's tracking plan when this came; 0: it had none
+    violations: list[PlanViolation] = []
 
 
 class MalformedLogRecord(ValueError):  # noqa: N818 - reads as what it is

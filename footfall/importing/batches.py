@@ -18,6 +18,7 @@ from footfall.events.verdicts import IMPORT, SENSORS_EXPORT, Judge, Verdicts, wr
 from footfall.importing.journal import Effects, Journal, RejectedRow
 from footfall.importing.records import RecordWriter
 from footfall.importing.rows import Row
+from footfall.tracking_plan.batches import Judgement
 from footfall.treatment.policy import Policy
 from footfall.treatment.treatment import judge, treat
 
@@ -32,6 +33,7 @@ class Judged:
 
     lines: Sequence[int]
     verdicts: Verdicts
+    judgement: Judgement  # of the project's tracking plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +92,11 @@ class RowJudge:
         if refused:
             verdicts = _with_broken(verdicts, rows, refused)
         self._refuse_other_projects(verdicts)
-        _refuse(verdicts, judge(verdicts, self._policy))
+        judgement = judge(verdicts, self._policy)
+        _refuse(verdicts, judgement.refusals)
         if self._writer is not None:
             verdicts.refusals[:] = [self._writer.explain(refusal) for refusal in verdicts.refusals]
-        return Judged([row.line for row in rows], verdicts)
+        return Judged([row.line for row in rows], verdicts, judgement)
 
     def _judge_elements(self, elements: Sequence[bytes], received_at: int) -> Verdicts:
         verdicts = self._judge.judge_array(b"[" + b",".join(elements) + b"]", received_at)
@@ -174,6 +177,8 @@ class BatchWriter:
             event_ids=ids,
             refusals=verdicts.refusals,
             trusted=True,  # whoever may write into the log holds every key there is
+            plan=judged.judgement.version,
+            violations=list(judged.judgement.violations),
         )
         rejected = rejected_rows(judged)
         effects = Effects(

@@ -6,17 +6,19 @@ and a datetime is a text of the form that the SDKs send. A null is an absent pro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from itertools import islice
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from footfall.events.datetimes import normal_datetime
 from footfall.events.names import HOISTED
 from footfall.events.reasons import Reason
 from footfall.events.record import Record, event_name
 from footfall.events.spellings import Spellings
-from footfall.tracking_plan.plan import Plan, PlannedProperty, PropertyType, Source
+from footfall.tracking_plan.limits import VIOLATIONS_PER_RECORD
+from footfall.tracking_plan.plan import Plan, PlannedEvent, PlannedProperty, PropertyType, Source
 from footfall.tracking_plan.presets import PRESET_EVENTS, PRESET_PROPERTIES, is_preset_property
 
 Kind = Literal["unknown_event", "unknown_property", "missing_property", "wrong_type", "not_allowed"]
@@ -30,8 +32,7 @@ REASONS: Final[Mapping[Kind, Reason]] = {
 }
 """How a record is refused for each kind of violation."""
 
-VIOLATIONS_PER_RECORD: Final = 20
-"""More of one record are not told."""
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 DURATION, DURATION_ALIAS = "event_duration", "$event_duration"
 
@@ -71,6 +72,7 @@ _KINDS: Final[Mapping[PropertyType, frozenset[type]]] = {
 }
 _SMALLEST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**64 - 1
 _LARGEST_DECIMAL = 10**32
+_KNOWN: Final[Mapping[str, _Rule]] = dict.fromkeys((*PRESET_PROPERTIES, *HOISTED), _ANY)
 _UNJUDGED: Final = _Rules({}, (), False)
 
 
@@ -81,26 +83,18 @@ class CompiledPlan:
         self.plan = plan
         self.judges = plan.mode != "off"
         self._refused = refused_kinds(plan)
-        known = dict.fromkeys((*PRESET_PROPERTIES, *HOISTED), _ANY)
-        common = _rules_of(plan.common_properties)
-        required = tuple(name for name, planned in plan.common_properties.items() if planned.required)
         tells_unknown = plan.unknown_properties != "allow"
         self._tells_events = plan.unknown_events != "allow"
-        self._events = {
-            event: _Rules(
-                {**known, **common, **_rules_of(planned.properties)},
-                (*required, *(name for name, each in planned.properties.items() if each.required)),
-                tells_unknown,
-            )
-            for event, planned in plan.events.items()
-        }
-        self._presets = _Rules({**known, **common}, required, tells_unknown)
+        self._presets = _Rules(
+            {**_KNOWN, **_rules_of(plan.common_properties)}, _required(plan.common_properties), tells_unknown
+        )
         self._identity = self._presets._replace(required=())
         self._unknown_event = self._presets._replace(unknown=False)
         self._users, self._items = (
-            _Rules({**known, **_rules_of(declared)}, (), tells_unknown) if declared else _UNJUDGED
+            _Rules({**_KNOWN, **_rules_of(declared)}, (), tells_unknown) if declared else _UNJUDGED
             for declared in (plan.user_properties, plan.item_properties)
         )
+        self._events: dict[str, _Rules] = {}  # of those that came
 
     def judge(self, record: Record) -> list[Violation]:
         """Violations of a record whose properties are decoded; at most VIOLATIONS_PER_RECORD.
@@ -111,6 +105,8 @@ class CompiledPlan:
             return self._judge_profile(record)
         event = event_name(record)
         rules = self._events.get(event)
+        if rules is None and (planned := self.plan.events.get(event)) is not None:
+            rules = self._events[event] = self._compile(planned)
         if rules is not None:
             return _violations(rules, record.properties)
         if record.type != "track":
@@ -121,6 +117,10 @@ class CompiledPlan:
         if self._tells_events:
             found.insert(0, Violation("unknown_event", ""))
         return found[:VIOLATIONS_PER_RECORD]
+
+    def _compile(self, planned: PlannedEvent) -> _Rules:
+        of = {**self._presets.of, **_rules_of(planned.properties)}
+        return self._presets._replace(of=of, required=self._presets.required + _required(planned.properties))
 
     def refused_for(self, violations: Iterable[Violation]) -> Violation | None:
         """The violation for which a record is turned away, if any: the first that is not only reported."""
@@ -167,6 +167,10 @@ def _violations(rules: _Rules, properties: Mapping[str, Any]) -> list[Violation]
 
 def _is_there_as_alias(name: str, properties: Mapping[str, Any]) -> bool:
     return name == DURATION and properties.get(DURATION_ALIAS) is not None
+
+
+def _required(declared: Mapping[str, PlannedProperty]) -> tuple[str, ...]:
+    return tuple(name for name, planned in declared.items() if planned.required)
 
 
 def _rules_of(declared: Mapping[str, PlannedProperty]) -> dict[str, _Rule]:
@@ -223,7 +227,10 @@ class Words:
 
     def field(self, violation: Violation) -> str:
         """Where it is in the record: `event`, `properties.amount`."""
-        return "event" if violation.kind == "unknown_event" else f"properties.{violation.property}"
+        if violation.kind == "unknown_event":
+            return "event"
+        name = violation.property
+        return f"properties.{shown_name(name) if violation.kind == 'unknown_property' else name}"
 
     def message(self, record: Record, violation: Violation) -> str:
         """A sentence for the sender."""
@@ -232,17 +239,20 @@ class Words:
         planned = self._declared(source, event, name)
         match violation.kind:
             case "unknown_event":
-                return f"the tracking plan has no event {_short(event)}{_meant(self._events.nearest(event))}"
+                near = self._events.nearest(event)
+                return f"the tracking plan has no event {_short(shown_name(event))}{_meant(near)}"
             case "unknown_property":
                 owner = {"event": f"the event {_short(event)}", "user": "users", "item": "items"}[source]
                 near = self._nearest_property(source, event, name)
-                return f"the tracking plan has no property {_short(name)} of {owner}{_meant(near)}"
+                return (
+                    f"the tracking plan has no property {_short(shown_name(name))} of {owner}{_meant(near)}"
+                )
             case "missing_property":
                 type_ = f" ({planned.type})" if planned is not None else ""
                 return f"the event {_short(event)} needs the property {name!r}{type_}"
             case "wrong_type":
                 type_ = _TYPE_WORDS[planned.type] if planned is not None else "of another type"
-                return f"properties.{_short_name(name)} must be {type_}"
+                return f"properties.{name} must be {type_}"
         if planned is None or self._grades[source].get(name, "C1") != "C1":
             return f"properties.{name} has a value that the tracking plan does not allow"
         return f"properties.{name} must be {_listed(planned)}"
@@ -290,12 +300,23 @@ def _listed(planned: PlannedProperty) -> str:
     return f"{each} {shown}{more}"
 
 
-def _short_name(name: str) -> str:
-    return name if len(name) <= _LISTED_LENGTH else name[: _LISTED_LENGTH - 3] + "..."
-
-
 def _short(value: str | float) -> str:
-    return repr(_short_name(value) if isinstance(value, str) else value)
+    if isinstance(value, str) and len(value) > _LISTED_LENGTH:
+        value = value[: _LISTED_LENGTH - 3] + "..."
+    return repr(value)
+
+
+def shown_name(name: str) -> str:
+    """A name that a client made up: what may be somebody's number in it is not repeated.
+
+    >>> shown_name("open_page2"), shown_name("user_13800138000")
+    ('open_page2', 'user_###########')
+    """
+    return _DIGIT.sub("#", name) if len(_DIGIT.findall(name)) > _MOST_DIGITS else name
+
+
+_DIGIT = re.compile(r"\d")
+_MOST_DIGITS = 8
 
 
 def _meant(near: str | None) -> str:

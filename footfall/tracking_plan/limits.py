@@ -18,3 +18,7 @@ PLAN_ALLOWED: Final = 1_000
 
 PLAN_TEXT: Final = 1_000
 """An owner, a description in one language, an allowed text."""
+
+VIOLATIONS_PER_RECORD: Final = 20
+"""Violations of a record that are told and counted; a plan of many required properties must not make a small
+record into a large answer."""

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
-from footfall.events.log_record import Refusal
-from footfall.events.verdicts import Verdicts
+from footfall.tracking_plan.batches import ActivePlan
+from footfall.workspace.plans import NO_PLAN
+from footfall.workspace.workspace import Workspace
 
-
-class Plan(Protocol):
-    """A project's tracking plan, compiled."""
-
-    def refusals(self, verdicts: Verdicts, /) -> list[Refusal]:
-        """What it turns away of the accepted records, which are all of its project.
-
-        `verdicts.records` may hold properties in a form of no use (events/usual.py); `verdicts.events` has
-        them as they came.
-        """
+_CAPACITY: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +17,7 @@ class Policy:
     """Of one project, compiled. Immutable, so it may be used by several threads."""
 
     project: str
-    plan: Plan | None = None
+    plan: ActivePlan | None = None
 
 
 class PolicyOf(Protocol):
@@ -34,9 +26,36 @@ class PolicyOf(Protocol):
     def __call__(self, project: str, /) -> Policy: ...
 
 
+class ActivePlans:
+    """Each project's plan, read and compiled once a version. Safe to use from several threads."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._plans = workspace.plans
+        self._compiled: dict[str, ActivePlan] = {}
+
+    def of(self, project: str) -> ActivePlan | None:
+        """The plan that counts now; None where there is none. May block: reads the workspace."""
+        version = self._plans.current_version(project)
+        if version == NO_PLAN:
+            return None
+        known = self._compiled.get(project)
+        if known is not None and known.version == version:
+            return known
+        saved = self._plans.version(project, version)
+        assert saved is not None, "versions are never taken away"
+        compiled = ActivePlan(version, saved.plan)
+        if len(self._compiled) >= _CAPACITY:
+            self._compiled.clear()
+        self._compiled[project] = compiled
+        return compiled
+
+
 class Policies:
     """Policies of the projects of a workspace. Safe to use from several threads."""
 
+    def __init__(self, workspace: Workspace) -> None:
+        self._plans = ActivePlans(workspace)
+
     def __call__(self, project: str) -> Policy:
         """That of a project nobody knows is the policy of an installation without settings."""
-        return Policy(project)
+        return Policy(project, self._plans.of(project))

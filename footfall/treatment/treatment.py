@@ -9,14 +9,18 @@ log.
 
 from __future__ import annotations
 
-from footfall.events.log_record import Header, Refusal
+from footfall.events.log_record import Header
 from footfall.events.verdicts import Verdicts
+from footfall.tracking_plan.batches import NO_JUDGEMENT, Judgement
 from footfall.treatment.policy import Policy
 
 
-def judge(verdicts: Verdicts, policy: Policy) -> list[Refusal]:
-    """What the project turns away of the accepted records, which are all of that project."""
-    return [] if policy.plan is None else policy.plan.refusals(verdicts)
+def judge(verdicts: Verdicts, policy: Policy, *, tell: bool = False) -> Judgement:
+    """What the project says of the accepted records, which are all of that project; some it may turn away.
+
+    `tell`: every violation in words, too, for those who only asked.
+    """
+    return NO_JUDGEMENT if policy.plan is None else policy.plan.judge(verdicts, tell=tell)
 
 
 def treat(header: Header, events: bytes, policy: Policy) -> tuple[Header, bytes]:  # noqa: ARG001

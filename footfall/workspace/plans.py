@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from footfall.tracking_plan.plan import Plan
@@ -54,6 +54,12 @@ class Plans:
     def __init__(self, engine: Engine) -> None:
         """`engine`'s tables exist; see opening.open_workspace."""
         self._engine = engine
+
+    def current_version(self, project: str) -> int:
+        """The version that counts, NO_PLAN without one: cheap, for those that know the plan of a version."""
+        newest = select(func.max(plan_versions.c.version)).where(plan_versions.c.project == project)
+        with self._engine.connect() as connection:
+            return connection.scalar(newest) or NO_PLAN
 
     def current(self, project: str) -> SavedPlan | None:
         """The plan that counts; None for a project without one."""
