@@ -13,7 +13,7 @@ from collector.counts import COUNTERS, Counts
 from collector.options import CollectorOptions
 from footfall.events.keys import KeyedHash
 from footfall.events.reasons import Reason
-from footfall.treatment.policy import Policies
+from footfall.treatment.policy import Policy
 from tests.collector_worker import Worker, event, wrapped
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -40,7 +40,7 @@ async def test_is_not_ready_while_its_owner_says_so():
         worker.writer,
         worker.workspace,
         KeyedHash(b"k" * 32),
-        Policies(),
+        Policy,
         ready=lambda: "draining",
     )
     assert (await worker.get("/readyz")).json()["reason"] == "draining"

@@ -93,7 +93,7 @@ def served(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
             world.log,
             lambda: world.now,
             world.keyed_hash,
-            policy_of=Policies(),
+            policy_of=Policies(world.workspace),
             clock=lambda: world.now,
         )
         listening.bind(("127.0.0.1", 0))

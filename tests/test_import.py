@@ -14,7 +14,7 @@ from footfall.eventlog.partitions import IMPORTS
 from footfall.events.keys import KeyedHash
 from footfall.importing.faults import ImportRefused
 from footfall.importing.importer import Importer, ImportOptions, State, Target
-from footfall.treatment.policy import Policies
+from footfall.treatment.policy import Policy
 from tests.importing import import_file, plan_of, stored
 from tests.system import System
 
@@ -22,7 +22,7 @@ HEADER = "customer_no,time,event,amount,channel,vip,code,opened\n"
 NEEDED = 'event = "buy"\ndistinct_id = "customer_no"\ntime = "time"\n'
 TEN = 1_767_578_400_000  # 2026-01-05T10:00:00+08:00
 
-POLICY = Policies()("default")
+POLICY = Policy("default")
 
 
 async def test_a_csv_file_becomes_events(system: System, tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def asking(store: Store, directory: Path) -> Iterator[Callable[[], list[Any]]]:
     with closing(open_workspace(f"sqlite:///{directory}/workspace.db")) as workspace:
         workspace.bootstrap(None, "ff_sk_of_the_test")
         app = build_app(
-            store, workspace, memory, lambda: NOON, HASH, policy_of=Policies(), clock=lambda: NOON
+            store, workspace, memory, lambda: NOON, HASH, policy_of=Policies(workspace), clock=lambda: NOON
         )
 
         async def ask() -> list[Any]:
