@@ -7,13 +7,14 @@ import asyncio
 from collector.answers import Overloaded
 from collector.keys import Keys
 from collector.options import CollectorOptions
+from footfall.envelopes.keys import no_keys
 from footfall.treatment.policy import Policy
 from tests.collector_worker import FewProjects, Worker, event
 
 
 async def test_asks_once_for_what_it_then_knows():
     workspace = FewProjects()
-    keys = Keys(workspace, Policy, CollectorOptions())
+    keys = Keys(workspace, Policy, no_keys, CollectorOptions())
     grants = await asyncio.gather(*[keys.grant("wk-bank") for _ in range(50)])
     assert {grant.project for grant in grants if grant} == {"bank"}
     await keys.grant("wk-bank")
@@ -22,7 +23,7 @@ async def test_asks_once_for_what_it_then_knows():
 
 async def test_asks_again_when_the_answer_is_old():
     workspace = FewProjects()
-    keys = Keys(workspace, Policy, CollectorOptions(key_seconds=0.0))
+    keys = Keys(workspace, Policy, no_keys, CollectorOptions(key_seconds=0.0))
     await keys.grant("wk-bank")
     del workspace.grants["wk-bank"]
     assert await keys.grant("wk-bank") is None
@@ -30,7 +31,7 @@ async def test_asks_again_when_the_answer_is_old():
 
 async def test_believes_in_an_unknown_key_only_for_a_moment():
     workspace = FewProjects()
-    keys = Keys(workspace, Policy, CollectorOptions(unknown_seconds=60.0))
+    keys = Keys(workspace, Policy, no_keys, CollectorOptions(unknown_seconds=60.0))
     assert await keys.grant("new") is None
     assert await keys.grant("new") is None
     assert workspace.asked == ["new"]
@@ -38,7 +39,7 @@ async def test_believes_in_an_unknown_key_only_for_a_moment():
 
 async def test_guessing_keys_does_not_become_load_on_the_workspace():
     workspace = FewProjects()
-    keys = Keys(workspace, Policy, CollectorOptions(lookups_per_second=10, key_seconds=0.0))
+    keys = Keys(workspace, Policy, no_keys, CollectorOptions(lookups_per_second=10, key_seconds=0.0))
     await keys.grant("wk-bank")
     guesses = [keys.grant(f"guess-{number}") for number in range(100)]
     answers = await asyncio.gather(*guesses, return_exceptions=True)
@@ -49,7 +50,7 @@ async def test_guessing_keys_does_not_become_load_on_the_workspace():
 
 async def test_an_absurd_key_is_not_even_looked_up():
     workspace = FewProjects()
-    assert await Keys(workspace, Policy, CollectorOptions()).grant("x" * 5000) is None
+    assert await Keys(workspace, Policy, no_keys, CollectorOptions()).grant("x" * 5000) is None
     assert not workspace.asked
 
 

@@ -145,8 +145,9 @@ def test_refuses_for_a_reason_and_names_the_field(reason, field, record):
 
 
 def test_every_reason_has_a_test():
-    of_a_plan = {reason for reason in Reason if reason.startswith("plan_")}  # test_plan_doors.py
-    tested = {reason for reason, _, _ in REFUSED} | OF_THE_REQUEST | of_a_plan | {Reason.UNPROCESSABLE}
+    elsewhere = {reason for reason in Reason if reason.startswith("plan_")}  # test_plan_doors.py
+    elsewhere |= {Reason.MALFORMED_ENVELOPE, Reason.UNDECRYPTABLE, Reason.UNSUPPORTED_ENCRYPTION}
+    tested = {reason for reason, _, _ in REFUSED} | OF_THE_REQUEST | elsewhere | {Reason.UNPROCESSABLE}
     assert tested == set(Reason)
 
 
