@@ -149,7 +149,12 @@ def with_cors(answer: Answer, headers: Headers) -> Answer:
     origin = headers.get(b"origin")
     if origin is None or not _ORIGIN.match(origin):
         return answer
-    added = [(b"access-control-allow-origin", origin), (b"vary", b"Origin")]
+    added = [
+        (b"access-control-allow-origin", origin),
+        # The Web SDK's debug mode asks with credentials. None of ours come by themselves: no cookie is read.
+        (b"access-control-allow-credentials", b"true"),
+        (b"vary", b"Origin"),
+    ]
     return answer._replace(headers=[*answer.headers, *added])
 
 

@@ -19,6 +19,7 @@ from footfall.events.limits import BATCH_RECORDS, SESSION_KEYS
 from footfall.events.log_record import Refusal
 from footfall.events.reasons import Reason
 from footfall.events.record import Record, split_array
+from footfall.events.surrogates import join_surrogates
 from footfall.events.verdicts import Judge, Verdicts, keep_refused
 
 
@@ -109,7 +110,7 @@ def _of_stranger(element: Element) -> Inner:
 def judge_inner(inner: Sequence[Inner], judge: Judge, received_at: int) -> OpenedBatch:
     """One batch of the records inside and of what holds none."""
     good = [index for index, each in enumerate(inner) if each.fault is None]
-    judged = _judge_good([inner[index].element for index in good], judge, received_at)
+    judged = _judge_good([join_surrogates(inner[index].element) for index in good], judge, received_at)
     faults = [(index, each.fault) for index, each in enumerate(inner) if each.fault is not None]
     sealed = {index for index, each in enumerate(inner) if each.sealed}
     if not faults:

@@ -36,6 +36,7 @@ from footfall.events.batch import TooManyRecords, Unreadable, read_batch
 from footfall.events.log_record import Refusal
 from footfall.events.names import KnownNames
 from footfall.events.reasons import Reason
+from footfall.events.surrogates import join_surrogates
 from footfall.events.verdicts import SENSORS, Claim, Judge, Verdicts
 from footfall.workspace.projects import DEFAULT_PROJECT
 
@@ -137,7 +138,7 @@ class SensorsDoor(Door):
     async def _read(self, visit: Visit, envelope: Envelope, received_at: int) -> OpenedBatch:
         """Some plugins do not say that they encrypt: then the envelope shows it."""
         if envelope.gzip_code not in ENCRYPTED_CODES:
-            verdicts = read_batch(envelope.text, self._judge, received_at)
+            verdicts = read_batch(join_surrogates(envelope.text), self._judge, received_at)
             if all(refusal.reason != Reason.ENCRYPTED for refusal in verdicts.refusals):
                 return OpenedBatch(verdicts)
         project = NO_PROJECT if visit.base is None else visit.base.project

@@ -48,10 +48,7 @@ class Captured:
     def records(self) -> list[dict[str, Any]]:
         """What the SDK wrapped, in its order."""
         form = self.body or self.request.split(b" ")[1].partition(b"?")[2]
-        fields = parse_qs(form.decode(), strict_parsing=True)
-        text = base64.b64decode(fields.get("data_list", fields.get("data", []))[0], validate=True)
-        value = json.loads(gzip.decompress(text) if fields.get("gzip") == ["1"] else text)
-        return value if isinstance(value, list) else [value]
+        return decode_form(form.decode())
 
     def with_plus_as(self, text: bytes) -> bytes:
         """The request with every escaped '+' of its data replaced."""
@@ -66,6 +63,17 @@ class Captured:
     def without_content_type(self) -> bytes:
         lines = [line for line in self.head.split(b"\r\n") if not line.lower().startswith(b"content-type:")]
         return b"\r\n".join([*lines, b"", self.body])
+
+
+def decode_form(form: str) -> list[dict[str, Any]]:
+    """The records in a request's body, or in its query."""
+    fields = parse_qs(form, strict_parsing=True)
+    text = base64.b64decode(fields.get("data_list", fields.get("data", []))[0], validate=True)
+    text = gzip.decompress(text) if fields.get("gzip") == ["1"] else text
+    # The mini-program's SDK writes each half of a surrogate pair by itself.
+    characters = text.decode(errors="surrogatepass").encode("utf-16", "surrogatepass").decode("utf-16")
+    value = json.loads(characters)
+    return value if isinstance(value, list) else [value]
 
 
 def captured_requests() -> list[Captured]:

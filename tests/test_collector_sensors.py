@@ -243,6 +243,18 @@ async def test_a_dry_run_stores_nothing():
     assert len(worker.stored()) == 4, "only /debug knows dry runs"
 
 
+async def test_characters_whose_halves_were_encoded_one_by_one_are_joined():
+    """As the mini-program's SDK does with an emoji; half a character stays none."""
+    halves = b"\xed\xa0\xbc\xed\xbf\xa6"
+    named = event(properties={"name": "小王🏦 한"})
+    text = json.dumps([named, event(properties={"name": "🏦"})], ensure_ascii=False).encode()
+    first, second, third = text.split("🏦".encode())
+    body = b"data_list=" + percent(base64.b64encode(first + halves + second + halves[:3] + third))
+    (stored,) = (await stores(body)).stored()
+    assert stored.reasons == ["invalid_utf8"]
+    assert stored.plain[0] == named
+
+
 async def test_a_phone_that_reports_for_debugging_is_answered():
     worker = Worker()
     answer = await worker.post("/debug?project=open&info_id=1", b'{"distinct_id":"u"}')
@@ -259,7 +271,9 @@ async def test_browsers_of_other_origins_may_send():
     assert preflight.headers["access-control-max-age"] == "86400"
     assert "Dry-Run" in preflight.headers["access-control-allow-headers"]
     assert "GET, POST" in preflight.headers["access-control-allow-methods"]
-    assert answer.headers["access-control-allow-origin"] == "https://bank.example"
+    for each in (preflight, answer):
+        assert each.headers["access-control-allow-origin"] == "https://bank.example"
+        assert each.headers["access-control-allow-credentials"] == "true", "the Web SDK's debug mode asks so"
 
 
 async def test_a_full_log_answers_503_never_429():

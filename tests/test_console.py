@@ -1,15 +1,13 @@
 """The console in a browser: what is drawn, what a click lists, hostile names, both languages, narrow, dark.
 
-Runs where a Chromium is found: named in CHROMIUM, or as one of NAMES on the path. Elsewhere it is
-skipped; with REQUIRE_CHROMIUM set, as in CI, it fails.
+Runs where a Chromium is found (tests/browsers.py). Elsewhere it is skipped; with REQUIRE_CHROMIUM set, as in
+CI, it fails.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import socket
 import threading
 import urllib.parse
@@ -19,16 +17,16 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect
 
 from footfall.storage.store import Store
 from footfall.treatment.policy import Policies
 from query_api.app import build_app
+from tests.browsers import opened_browser
 from tests.query_world import SECRET, WRITE, Event, World
 
 pytestmark = pytest.mark.browser
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PROJECT = "console_page"
 HTML = "<img src=x onerror=\"document.title='pwned'\">"
 SCRIPT = "</script><script>document.title='pwned'</script>"
@@ -38,23 +36,10 @@ VIEWS = ("funnel", "retention", "paths", "person")
 WAIT_MS = 60_000  # generous: the machine may be busy
 
 
-def find_chromium() -> str | None:
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    path = find_chromium()
-    if path is None:
-        missing = f"no Chromium: install one ({', '.join(NAMES)}), or name it in CHROMIUM"
-        if os.environ.get("REQUIRE_CHROMIUM"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    with sync_playwright() as driver:
-        # Without its own sandbox, which root and containers cannot have; it opens nothing but our page.
-        opened = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    with opened_browser() as opened:
         yield opened
-        opened.close()
 
 
 def told_events() -> list[Event]:
