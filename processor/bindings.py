@@ -96,7 +96,7 @@ class BindingBook:
             key: tie(key, known.get(key, NO_TIES), said.bindings.get(key, ()), said.rulings.get(key, ()))
             for key in said.projects
         }
-        merges = self._known_merges(plan)
+        merges = self.merges(plan)
         later = merges.with_rulings(map(as_ruling, claims.rulings))
         sources = _Known(self, plan), _Known(self, plan, ties, bindings)
         remerged = self._remerged(merges, later, claims.rulings, sources[1])
@@ -139,6 +139,14 @@ class BindingBook:
         """What the store knows without this block."""
         return StoredTies(self._store.rows, plan.own)
 
+    def merges(self, plan: Plan) -> Merges:
+        """What administrators merged, in all projects, before this block."""
+        if self._merges is None:
+            stored = self.stored(plan)
+            self._merges = stored.merges()
+            self._merge_projects = stored.projects_of_merges()
+        return self._merges
+
     def members(self, plan: Plan, people: People, persons: Mapping[int, str]) -> dict[int, Member]:
         """The ids of these persons (key -> project), as far as bindings name them, and the persons
         themselves.
@@ -170,13 +178,6 @@ class BindingBook:
             self._recent[key] = ties
         self._merges = people.merges
         self._note_merge_projects(people.rulings)
-
-    def _known_merges(self, plan: Plan) -> Merges:
-        if self._merges is None:
-            stored = self.stored(plan)
-            self._merges = stored.merges()
-            self._merge_projects = stored.projects_of_merges()
-        return self._merges
 
     def _note_merge_projects(self, rulings: Iterable[RulingRow]) -> None:
         for row in rulings:

@@ -27,7 +27,7 @@ ANONYMOUS_IDENTITIES = (
 )
 """Declared identities that stand for a device or browser: what `track_id_bind` binds to the login."""
 
-_IDENTITY_TYPES = ("track_signup", "track_id_bind", "track_id_unbind")
+IDENTITY_TYPES = ("track_signup", "track_id_bind", "track_id_unbind")
 
 
 class Claims(NamedTuple):
@@ -45,14 +45,14 @@ def find_claims(requests: Sequence[Request], rows: Rows, id_keys: IdKeys) -> Cla
     refused: list[tuple[RulingRow, Decision]] = []
     places = [(r.header.project, r.header.trusted, r.header.received_at) for r in requests]
     for row, record in enumerate(rows.records):
-        if record.login_id or record.type in _IDENTITY_TYPES or "$is_login_id" in record.properties:
+        if record.login_id or record.type in IDENTITY_TYPES or "$is_login_id" in record.properties:
             project, trusted, received_at = places[rows.request_of[row]]
             for anonymous_id, login_id in _pairs(record, id_keys.nobody_in(project)):
                 pair = (project, anonymous_id, login_id, trusted)
                 known = first.setdefault(pair, row)
                 if known != row and received_at <= places[rows.request_of[known]][2]:
                     first[pair] = min(known, row, key=lambda each: _order(requests, rows, each))
-            if record.type in _IDENTITY_TYPES:
+            if record.type in IDENTITY_TYPES:
                 for ruling in _rulings(requests, rows, row, id_keys):
                     refusal = _refusal(ruling, trusted=trusted)
                     if refusal is None:
@@ -60,6 +60,17 @@ def find_claims(requests: Sequence[Request], rows: Rows, id_keys: IdKeys) -> Cla
                     elif ruling.kind != "bind":  # a client's is kept as a claim
                         refused.append((ruling, refusal))
     return Claims(_bindings(requests, rows, first, id_keys), rulings, refused)
+
+
+def find_merges(requests: Sequence[Request], rows: Rows, id_keys: IdKeys) -> list[RulingRow]:
+    """What administrators say of logins being one person, whatever else the records say."""
+    return [
+        ruling
+        for row, record in enumerate(rows.records)
+        if record.type in IDENTITY_TYPES and MERGED_LOGIN in (record.identities or ())
+        for ruling in _rulings(requests, rows, row, id_keys)
+        if ruling.kind in ("merge", "unmerge")
+    ]
 
 
 def _bindings(

@@ -123,7 +123,7 @@ def _accepted(intake: Intake, header: Header, id_keys: IdKeys) -> Rows:
         request_of=[len(intake.requests) - 1] * len(records),
         seq=list(compress(_positions(header), told)),
         event_ids=event_ids,
-        id_keys=[id_keys.carried(header.project, record) for record in records],
+        id_keys=id_keys.carried(header.project, records),
     )
 
 

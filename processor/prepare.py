@@ -19,6 +19,7 @@ from footfall.events.keys import NOBODY, KeyedHash
 from footfall.storage.digests import PROVEN, Digest, digest_rows
 from footfall.storage.rows import (
     EventRows,
+    LinkRow,
     OverrideRow,
     PropertyRow,
     build_event_ids_table,
@@ -29,7 +30,6 @@ from footfall.storage.rows import (
 from footfall.storage.sealing import Sealer
 from footfall.storage.store import Store, StoreError
 from footfall.workspace import IdentityRules
-from processor.bindings import BindingBook, People
 from processor.blocks import Plan
 from processor.catalogue import (
     Catalogue,
@@ -38,13 +38,15 @@ from processor.catalogue import (
     property_rows,
     with_first_seen,
 )
-from processor.claims import find_claims
+from processor.claims import Claims, find_claims, find_merges
 from processor.dead_letters import dead_letter_rows
 from processor.duplicates import SeenEvents, day_of, event_keys
 from processor.event_block import EventBlock, PropertyTypes, Request, Rows, build_block, cut
 from processor.id_keys import IdKeys
 from processor.intake import Intake, Opened, take_in
 from processor.ledger import Outcomes
+from processor.links import find_links
+from processor.person_book import People, PersonBook
 from processor.pipeline import EVENT_STEPS, ITEM_STEPS, PROFILE_STEPS, UNSET_STEPS, Step, run_steps
 from processor.replays import replay_rows
 from processor.snapshots import Profiles, build_items, item_operations, profile_operations
@@ -124,9 +126,13 @@ class BlockPreparer:
         self._store = store
         self._sealer = sealer
         self._spent = spent
-        self._id_keys = IdKeys(keyed_hash, nobody_of=lambda project: rules_of(project).is_nobody)
+        self._id_keys = IdKeys(
+            keyed_hash,
+            nobody_of=lambda project: rules_of(project).is_nobody,
+            keys_of=lambda project: rules_of(project).resolution.keys,
+        )
         self._seen = SeenEvents(store, dedup_days)
-        self._book = BindingBook(store, lambda project: rules_of(project).resolution)
+        self._book = PersonBook(store, lambda project: rules_of(project).resolution)
         self._catalogue = Catalogue(store)
         self._profiles = Profiles(store, self._book)
         self._processed = 0
@@ -169,6 +175,8 @@ class BlockPreparer:
         first: dict[str, Sequence[Any]] = {
             "bindings": derived.people.bindings,
             "rulings": derived.people.rulings,
+            "identity_links": derived.people.links,
+            "past_persons": derived.people.past_persons(plan.version),
             "binding_decisions": derived.people.decisions,
             "overrides": [
                 OverrideRow(key, person, plan.version)
@@ -247,8 +255,8 @@ class BlockPreparer:
         fresh = (
             rows.select([row for row in range(len(rows.records)) if row not in repeats]) if repeats else rows
         )
-        claims = find_claims(requests, fresh, self._id_keys)
-        people = self._book.settle(plan, _ids_by_project(requests, fresh), claims)
+        claims, links = self._what_is_said(requests, fresh)
+        people = self._book.settle(plan, _ids_by_project(requests, fresh), claims, links)
         types = self._catalogue.types(plan, {request.header.project for request in requests})
         events, *others = _split(fresh)
         sets, unsets, items = (
@@ -276,6 +284,19 @@ class BlockPreparer:
             },
             properties=self._catalogue.admit(property_rows(blocks)),
         )
+
+    def _what_is_said(self, requests: Sequence[Request], rows: Rows) -> tuple[Claims, Sequence[LinkRow]]:
+        """What records say of ids, by the strategy of their project."""
+        declares = [self._id_keys.has_identity_keys(request.header.project) for request in requests]
+        if not any(declares):
+            return find_claims(requests, rows, self._id_keys), ()
+        numbers: tuple[list[int], list[int]] = ([], [])
+        for row, request in enumerate(rows.request_of):
+            numbers[declares[request]].append(row)
+        bound, linked = (rows.select(each) for each in numbers)
+        claims = find_claims(requests, bound, self._id_keys)
+        rulings = [*claims.rulings, *find_merges(requests, linked, self._id_keys)]
+        return claims._replace(rulings=rulings), find_links(requests, linked, self._id_keys)
 
     def _run_events(
         self, plan: Plan, requests: Sequence[Request], rows: Rows, *, people: People, types: PropertyTypes

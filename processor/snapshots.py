@@ -11,11 +11,11 @@ import msgspec
 from footfall.events.keys import NOBODY, event_key
 from footfall.storage.rows import ItemOperationRow, ItemRow, ProfileOperationRow, ProfileRow
 from footfall.storage.store import Parameter, Query, Store
-from processor.bindings import BindingBook, People
 from processor.blocks import Plan
 from processor.event_block import EventBlock
 from processor.id_keys import IdKeys
 from processor.key_filter import KeyFilter
+from processor.person_book import People, PersonBook
 from processor.profiles import Operation, fold_profile, json_of
 from processor.values import text_of
 
@@ -111,7 +111,7 @@ def _by_row(block: EventBlock) -> dict[int, list[tuple[str, str]]]:
 class Profiles:
     """Knows which ids have profile operations at all, and folds profiles anew."""
 
-    def __init__(self, store: Store, book: BindingBook) -> None:
+    def __init__(self, store: Store, book: PersonBook) -> None:
         self._store = store
         self._book = book
         self._ids = KeyFilter()

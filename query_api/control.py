@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, StrictBool, StrictInt, model_validator
 
-from footfall.workspace.projects import STRATEGIES, IdentityRules, InvalidProject, Project
+from footfall.workspace.projects import IdentityRules, InvalidProject, Project
 from footfall.workspace.workspace import Grant, ProjectExists, Workspace
 from query_api.problems import Conflict, Fault, InvalidQuery, refused
 from query_api.spec.conditions import MAX_TEXT
@@ -27,7 +27,7 @@ class IdentitySpec(Strict):
 
     @model_validator(mode="after")
     def _check(self) -> IdentitySpec:
-        if self.strategy not in STRATEGIES:
+        if self.strategy == "global":
             option = f'"strategy": "{self.strategy}"'
             refuse_not_implemented(option, field="strategy", given=self.strategy)
         return self

@@ -7,6 +7,7 @@ logins are one person, that they are not.
 
 many_to_one: an anonymous id belongs to the login of its best binding; a login may own many anonymous ids.
 one_to_one:  also, a login owns only the best of them (footfall.events.persons does the pairing).
+global:      persons are components of a graph (footfall.events.identity_graph).
 A login belongs to nobody but itself, unless an administrator merged it.
 """
 
@@ -16,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
+from footfall.events.identity_keys import IdentityKeys
 from footfall.events.keys import NOBODY
 
 ANY_LOGIN = NOBODY
@@ -42,12 +44,16 @@ Decision = Literal[
     "nothing_to_take_back",
     "merged_already",
     "circle",
+    "second_value",
+    "too_many_values",
+    "pushed_out",
+    "too_many_links",
 ]
 
 REASONS: Mapping[str, str] = MappingProxyType(
     {
         "accepted": "it counts",
-        "untrusted": "it came without a secret key, and the project takes the word of its own servers only",
+        "untrusted": "it came without a secret key, where only the word of the project's own servers counts",
         "login_conflict": "the anonymous id belongs to another login, or is a login itself",
         "shared_device": "more logins than the project's limit used the anonymous id",
         "one_to_one": "the login owns another anonymous id, and the project gives each login only one",
@@ -56,6 +62,10 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "nothing_to_take_back": "there was nothing of the kind before it",
         "merged_already": "the login was merged into another one before",
         "circle": "the other login was merged into this one",
+        "second_value": "the person has another value of a key that takes only one",
+        "too_many_values": "the person has as many values of the key as it takes",
+        "pushed_out": "a later value of the key took its place",
+        "too_many_links": "one of the two was bound to more ids than any person has",
     }
 )
 """Why a claim counts or not, for people."""
@@ -67,6 +77,7 @@ class ResolutionRules(NamedTuple):
     only_trusted: bool = False  # only bindings that came with a secret key count
     shared_device_limit: int = 3  # an anonymous id with more logins than this belongs to none of them
     one_to_one: bool = False  # a login owns only one anonymous id
+    keys: IdentityKeys | None = None  # declared identity keys: `global` (footfall.events.identity_graph)
 
 
 class Binding(NamedTuple):

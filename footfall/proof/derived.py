@@ -11,9 +11,9 @@ from footfall.proof.findings import Finding
 from footfall.storage.digests import MASK
 from footfall.storage.rows import ItemRow, ProfileRow
 from footfall.storage.store import Parameter, Query, Store
-from processor.bindings import BindingBook
 from processor.blocks import Plan
 from processor.claims import Claims
+from processor.person_book import PersonBook
 from processor.snapshots import Profiles, fold_items
 
 _AT_ONCE = 5_000
@@ -71,7 +71,7 @@ class DerivedRows:
     ) -> None:
         self._store = store
         self._project = project
-        self._book = BindingBook(store, rules_of)
+        self._book = PersonBook(store, rules_of)
         self._profiles = Profiles(store, self._book)
         self.compared = 0
 

@@ -272,6 +272,7 @@ _NAMES = {
     "item_operations": "concat(operation, ' of ', property, ' of ', item_type, ' ', item_id)",
     "bindings": "concat(anonymous_id, ' bound to ', login_id)",
     "rulings": "concat(kind, ' of ', subject_id, ' and ', login_id)",
+    "identity_links": "concat(kind, ' of ', one_id, ' and ', other_id)",
     "dead_letters": "concat(reason, ' ', field)",
     "event_ids": "''",
     "replays": "concat('of ', letter_partition::String, ':', letter_offset::String, ':', letter_seq::String)",

@@ -102,6 +102,11 @@ PROVEN: dict[str, Proven] = {
         | {"subject_key": "number", "login_key": "number", "received_at": "time", "event_key": "number"}
         | _PLACE
     ),
+    "identity_links": Proven(
+        _texts("project", "kind", "one_name", "other_name", "one_id", "other_id")
+        | {"one_key": "number", "other_key": "number", "received_at": "time", "event_key": "number"}
+        | {"trusted": "boolean", **_PLACE}
+    ),
     "profile_operations": Proven(
         _texts("project", "distinct_id", "operation", "property", "value")
         | {"id_key": "number", "time": "time", "event_key": "number", **_PLACE}

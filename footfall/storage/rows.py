@@ -88,6 +88,32 @@ class RulingRow(NamedTuple):
     log_offset: int
 
 
+class LinkRow(NamedTuple):
+    """See footfall.events.identity_graph.Word."""
+
+    project: str
+    kind: str  # link, bind, unbind, told, nobody
+    one_key: int
+    other_key: int
+    one_name: str  # of the identity key
+    other_name: str
+    one_id: str
+    other_id: str
+    received_at: int
+    seq: int
+    event_key: int
+    trusted: bool
+    log_partition: int
+    log_offset: int
+
+
+class PastPersonRow(NamedTuple):
+    project: str
+    id_key: int
+    user_key: int
+    version: int
+
+
 class DecisionRow(NamedTuple):
     project: str
     decided_at: int
@@ -288,6 +314,8 @@ _ARROW_TYPES: dict[str, Any] = (
     | dict.fromkeys(("property", "value", "field", "message", "subject_id", "partition_id"), pa.string())
     | dict.fromkeys(("anonymous_key", "login_key", "id_key", "user_key", "event_key"), pa.uint64())
     | {"subject_key": pa.uint64()}
+    | dict.fromkeys(("one_key", "other_key"), pa.uint64())
+    | dict.fromkeys(("one_name", "other_name", "one_id", "other_id"), pa.string())
     | dict.fromkeys(("version", "log_offset", "first_offset", "last_offset", "checksum"), pa.uint64())
     | dict.fromkeys(("count", "stored"), pa.uint64())
     | {

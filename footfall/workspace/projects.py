@@ -10,10 +10,13 @@ from functools import cache
 from zoneinfo import available_timezones
 
 from footfall.events.identity import ResolutionRules
+from footfall.events.identity_keys import IdentityKey, IdentityKeys
 from footfall.events.nobody import IsNobody, folded, identifies_nobody, nobody_test
 
 DEFAULT_PROJECT = "default"
-STRATEGIES = ("many_to_one", "one_to_one")
+DEFAULT = IdentityKeys()
+"""What a project with the strategy `global` declares that says nothing else."""
+STRATEGIES = ("many_to_one", "one_to_one", "global")
 BINDINGS = ("any", "trusted")
 WEEK_STARTS = ("monday", "sunday")
 MAX_SHARED_DEVICE_LIMIT = 1000
@@ -33,6 +36,11 @@ class InvalidProject(ValueError):  # noqa: N818 - reads as what it is
         self.message = message
 
 
+@cache
+def _keys(keys: tuple[IdentityKey, ...]) -> IdentityKeys:
+    return IdentityKeys(keys)
+
+
 @dataclass(frozen=True, slots=True)
 class IdentityRules:
     """How ids become persons."""
@@ -42,13 +50,24 @@ class IdentityRules:
     shared_device_limit: int = 3  # an anonymous id with more logins than this belongs to none of them
     nobody_ids: tuple[str, ...] = ()  # identify nobody, beside those of footfall.events.nobody
     somebody_ids: tuple[str, ...] = ()  # are on that list and yet somebody's here
+    keys: tuple[IdentityKey, ...] = ()  # declared under "global", the first with the highest priority
 
     @property
     def resolution(self) -> ResolutionRules:
         """As footfall.events.identity takes them."""
         return ResolutionRules(
-            self.bindings == "trusted", self.shared_device_limit, self.strategy == "one_to_one"
+            self.bindings == "trusted",
+            self.shared_device_limit,
+            self.strategy == "one_to_one",
+            self.declared,
         )
+
+    @property
+    def declared(self) -> IdentityKeys | None:
+        """The identity keys by which ids become persons; None: by bindings to logins."""
+        if self.strategy != "global":
+            return None
+        return _keys(self.keys) if self.keys else DEFAULT
 
     @property
     def is_nobody(self) -> IsNobody:
