@@ -1,6 +1,6 @@
-"""Builds the sequence scanner with the C compiler that comes as a wheel (ADR 0003): no other is needed.
+"""Builds the scanners (of sequences, of privacy) with the C compiler that comes as a wheel (ADR 0003).
 
-The library is plain C that ctypes loads, so one wheel a platform serves every Python 3.
+The libraries are plain C that ctypes loads, so one wheel a platform serves every Python 3.
 """
 
 from __future__ import annotations
@@ -71,6 +71,13 @@ class AnyPythonWheel(bdist_wheel):
 
 
 setup(
-    ext_modules=[Extension("query_api.scan._scan", sources=SOURCES, depends=HEADERS)],
+    ext_modules=[
+        Extension("query_api.scan._scan", sources=SOURCES, depends=HEADERS),
+        Extension(
+            "footfall.privacy._scan",
+            sources=["footfall/privacy/scan.c"],
+            depends=["footfall/privacy/scan.h"],
+        ),
+    ],
     cmdclass={"build_ext": ZigBuildExt, "bdist_wheel": AnyPythonWheel},
 )

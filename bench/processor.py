@@ -24,10 +24,10 @@ from bench.results import Row, Section, Target
 from bench.servers import serve_collector, start_server
 from footfall.eventlog.opening import open_log
 from footfall.events.keys import KeyedHash
+from footfall.sealing import Sealer
 from footfall.settings import Settings, read_installation_key
 from footfall.storage.migrate import migrate
 from footfall.storage.opening import open_store
-from footfall.storage.sealing import Sealer
 from footfall.storage.store import Query, Store
 from footfall.storage.topology import topology_of
 from footfall.workspace import open_workspace

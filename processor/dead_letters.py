@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from footfall.sealing import Sealer, dead_letter_place
 from footfall.storage.rows import DeadLetterRow
-from footfall.storage.sealing import Sealer, dead_letter_place
 from processor.event_block import Request
 from processor.intake import DeadLetter
 

@@ -19,8 +19,8 @@ from footfall.crash_points import reach
 from footfall.eventlog.log import Log, LogError
 from footfall.events.keys import KeyedHash
 from footfall.events.log_record import MalformedLogRecord, read_header
+from footfall.sealing import Sealer
 from footfall.storage.rows import build_outcome_table, build_table
-from footfall.storage.sealing import Sealer
 from footfall.storage.store import Store, StoreError
 from footfall.workspace import IdentityRules, Project
 from processor.blocks import (

@@ -16,6 +16,7 @@ import pyarrow as pa
 import structlog
 
 from footfall.events.keys import NOBODY, KeyedHash
+from footfall.sealing import Sealer
 from footfall.storage.digests import PROVEN, Digest, digest_rows
 from footfall.storage.rows import (
     EventRows,
@@ -27,7 +28,6 @@ from footfall.storage.rows import (
     build_table,
     join_events_tables,
 )
-from footfall.storage.sealing import Sealer
 from footfall.storage.store import Store, StoreError
 from footfall.workspace import IdentityRules
 from processor.blocks import Plan

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from footfall import __version__
 from footfall.eventlog.log import Log
 from footfall.events.keys import KeyedHash
-from footfall.storage.sealing import Sealer
+from footfall.sealing import Sealer
 from footfall.storage.store import Store
 from footfall.treatment.policy import PolicyOf
 from footfall.workspace.workspace import Workspace

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from footfall.storage.sealing import CannotUnseal, Sealer, dead_letter_place
+from footfall.sealing import CannotUnseal, Sealer, dead_letter_place
 from footfall.storage.store import Parameter, Query, Store
 from query_api.answers import instant
 

@@ -25,7 +25,7 @@ from footfall.events.names import KnownNames
 from footfall.events.reasons import Reason
 from footfall.events.record import Record, event_time, read_records
 from footfall.events.verdicts import IMPORT, NATIVE, SENSORS, SENSORS_EXPORT, Door, Judge
-from footfall.storage.sealing import CannotUnseal
+from footfall.sealing import CannotUnseal
 from footfall.storage.store import Parameter, Query, Store
 from footfall.treatment import treatment
 from footfall.treatment.policy import Policy, PolicyOf

@@ -14,7 +14,7 @@ from footfall.eventlog.log import Log, Tally
 from footfall.eventlog.memory_log import MemoryLog
 from footfall.events.keys import KeyedHash
 from footfall.events.log_record import Header, Refusal, write_log_record
-from footfall.storage.sealing import Sealer
+from footfall.sealing import Sealer
 from footfall.storage.store import Query, Store
 from footfall.workspace import IdentityRules, Project
 from processor.loop import Processor, ProcessorOptions

@@ -19,9 +19,9 @@ from footfall.eventlog.opening import open_log
 from footfall.events.keys import KeyedHash
 from footfall.proof.evidence import Evidence
 from footfall.proof.verify import rules_in
+from footfall.sealing import Sealer
 from footfall.storage.migrate import migrate
 from footfall.storage.opening import open_store
-from footfall.storage.sealing import Sealer
 from footfall.storage.store import Parameter, Query, Store
 from footfall.storage.topology import topology_of
 from footfall.treatment.policy import Policies

@@ -11,13 +11,21 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 EVENTS = frozenset({"footfall.events", "footfall.crash_points", "footfall.__version__"})
-DOORS_SHARE = EVENTS | {"footfall.tracking_plan", "footfall.workspace", "footfall.treatment"}
+DOORS_SHARE = EVENTS | {
+    "footfall.privacy",
+    "footfall.sealing",
+    "footfall.tracking_plan",
+    "footfall.treatment",
+    "footfall.workspace",
+}
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "footfall.crash_points": frozenset(),
     "footfall.simulator": frozenset(),
     "footfall.events": frozenset(),
     "footfall.eventlog": EVENTS,
     "footfall.storage": EVENTS,
+    "footfall.sealing": frozenset(),
+    "footfall.privacy": EVENTS,
     "footfall.tracking_plan": EVENTS,
     "footfall.envelopes": EVENTS,
     "footfall.workspace": EVENTS | {"footfall.envelopes", "footfall.tracking_plan"},
@@ -26,7 +34,13 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "footfall.settings": frozenset(),
     "collector": DOORS_SHARE | {"footfall.envelopes", "footfall.eventlog"},
     "processor": EVENTS
-    | {"footfall.eventlog", "footfall.storage", "footfall.tracking_plan", "footfall.workspace"},
+    | {
+        "footfall.eventlog",
+        "footfall.sealing",
+        "footfall.storage",
+        "footfall.tracking_plan",
+        "footfall.workspace",
+    },
     "web": frozenset(),
     "query_api": DOORS_SHARE | {"footfall.envelopes", "footfall.eventlog", "footfall.storage"},
     "footfall.proof": EVENTS

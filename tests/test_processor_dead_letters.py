@@ -12,7 +12,7 @@ import pytest
 from footfall.eventlog.log import DamagedRecord, LogRecord, Tally
 from footfall.eventlog.memory_log import MemoryLog
 from footfall.events.log_record import Refusal
-from footfall.storage.sealing import CannotUnseal, Sealer, dead_letter_place
+from footfall.sealing import CannotUnseal, Sealer, dead_letter_place
 from footfall.storage.store import Store
 from processor import pipeline, prepare
 from processor.event_block import EventBlock

@@ -122,9 +122,9 @@ def _snapshot(settings: Settings) -> Iterator[dict[str, Any]]:
 
 def _take_alone(settings: Settings) -> dict[str, Any]:
     from footfall.events.keys import KeyedHash
+    from footfall.sealing import Sealer
     from footfall.settings import read_installation_key
     from footfall.storage.migrate import migrate
-    from footfall.storage.sealing import Sealer
     from footfall.storage.topology import topology_of
     from processor.loop import Processor
 

@@ -25,9 +25,9 @@ from footfall.cli.upkeep_thread import UpkeepThread
 from footfall.events.keys import KeyedHash
 from footfall.proof.evidence import Evidence
 from footfall.proof.verify import rules_in
+from footfall.sealing import Sealer
 from footfall.settings import Settings, read_installation_key
 from footfall.storage.migrate import migrate
-from footfall.storage.sealing import Sealer
 from footfall.storage.topology import topology_of
 from footfall.treatment.policy import Policies
 from processor.expiry import Expiry

@@ -17,9 +17,9 @@ import orjson
 from footfall.eventlog.log import Log
 from footfall.eventlog.opening import open_log
 from footfall.events.keys import KeyedHash
+from footfall.sealing import Sealer
 from footfall.settings import Settings, read_installation_key
 from footfall.storage.opening import open_store
-from footfall.storage.sealing import Sealer
 from footfall.storage.store import Query, Store
 from processor.loop import Processor, wall_clock
 from processor.restamp import Restamper, RestampOptions

@@ -1,0 +1,174 @@
+"""A record, field by field, as it may rest. What is not changed keeps its bytes."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from footfall.events.addresses import country_of, truncated
+from footfall.privacy.rulebook import Rulebook, Verdict
+from footfall.privacy.settings import Address
+from footfall.privacy.values import Done, Masked, Place, Values
+
+Raw = msgspec.Raw
+
+_read_object = msgspec.json.Decoder(dict[str, Raw]).decode
+_read_text = msgspec.json.Decoder(str).decode
+_read_plain = msgspec.json.Decoder().decode
+_write = msgspec.json.Encoder().encode
+
+ID_FIELDS: Final = frozenset(
+    {"distinct_id", "login_id", "anonymous_id", "original_id", "event_id", "item_id"}
+)
+_NUMBERS_OF_SDKS: Final = frozenset({"_track_id", "_flush_time", "sent_at", "time"})
+"""Random or times. `time` decides when it happened and was judged; the others are dropped if they are
+somebody's number: the event's id was made of them before.
+"""
+
+MONEY: Final = frozenset({"amount", "balance", "fee"})
+"""Whole numbers under these names are money: 13800138000 fen are no phone."""
+
+
+_NAMELESS: Final = {"track_signup": "$SignUp", "track_id_bind": "$BindID", "track_id_unbind": "$UnbindID"}
+_NOWHERE: Final = Place("", "")
+
+
+class _Told(NamedTuple):
+    """What a record says of itself, and where to count what is done to it."""
+
+    source: str  # event, user, item: whose properties these are
+    event: str
+    type: str
+    masked: Masked
+
+
+class Records:
+    """The records of one project. Safe to use from several threads."""
+
+    def __init__(self, values: Values, rulebook: Rulebook, ip: Address, money: frozenset[str]) -> None:
+        self._values = values
+        self._rulebook = rulebook
+        self._ip = ip
+        self._money = MONEY | money
+
+    def rewritten(self, element: bytes, masked: Masked) -> bytes:
+        """The record, its objects written anew: of a name that is there twice the last value counts, and the
+        others are nowhere any more.
+        """
+        fields = _read_object(element)
+        type_ = _text_of(fields.get("type")) or "track"
+        source = "item" if type_.startswith("item") else "user" if type_.startswith("profile") else "event"
+        event = ""
+        if source == "event":
+            event = self._shown(_text_of(fields.get("event")) or _NAMELESS.get(type_, ""))
+        told = _Told(source, event, type_, masked)
+        kept = {field: self._field(field, raw, told) for field, raw in fields.items()}
+        return _write({field: raw for field, raw in kept.items() if raw is not None})
+
+    def _shown(self, name: str) -> str:
+        """A name as it may be seen; counted elsewhere."""
+        return self._values.name(name, _NOWHERE, Masked())
+
+    def _field(self, field: str, raw: Raw, told: _Told) -> Raw | None:
+        if field == "properties":
+            return self._properties(raw, told)
+        if field in ("lib", "identities"):
+            return self._entries(raw, field, told)
+        if field in _NUMBERS_OF_SDKS:
+            is_clean = self._values.looked_at(raw, _NOWHERE, Masked()) is raw
+            return raw if is_clean or field == "time" else None
+        return self._plain_field(field, raw, Place(told.event, field), told.masked)
+
+    def _plain_field(self, field: str, raw: Raw, place: Place, masked: Masked) -> Raw:
+        text = _text_of(raw)
+        if text is None:
+            return self._values.looked_at(raw, place, masked)
+        shown = text
+        if field in ID_FIELDS:
+            shown = self._values.id(text, place, masked)
+        elif field in ("event", "item_type"):
+            shown = self._values.name(text, place, masked)
+        elif field not in ("type", "project"):
+            shown = self._values.text(text, place, masked)
+        return raw if shown == text else Raw(_write(shown))
+
+    def _properties(self, raw: Raw, told: _Told) -> Raw:
+        if bytes(raw)[:1] != b"{":
+            return raw
+        properties = _read_object(raw)
+        kept: dict[str, Raw] = {}
+        for name, value in properties.items():
+            if name == "$ip":
+                self._put_address(value, properties, kept, told)
+                continue
+            place = Place(told.event, self._shown(name))
+            new = self._property(name, value, place, told)
+            if new is not value and told.type == "profile_increment":
+                continue  # what is added up is a number or nothing
+            if new is not None and place.property not in kept:
+                kept[place.property] = new
+                self._values.name(name, place, told.masked)  # counts
+        return Raw(_write(kept))
+
+    def _property(self, name: str, value: Raw, place: Place, told: _Told) -> Raw | None:
+        verdict = self._rulebook.verdict(told.source, place.event, name)
+        if verdict is None:
+            return self._values.looked_at(value, place, told.masked, numbers=name not in self._money)
+        return self._ruled(value, verdict, place, told.masked)
+
+    def _ruled(self, value: Raw, verdict: Verdict, place: Place, masked: Masked) -> Raw | None:
+        new = self._values.acted_on(value, verdict.action)
+        if new is not value:
+            masked[Done(*place, verdict.why, verdict.action)] += 1
+        return new
+
+    def _put_address(self, value: Raw, properties: dict[str, Raw], kept: dict[str, Raw], told: _Told) -> None:
+        """`$ip` as the rule says; the country behind it is put down before it goes."""
+        ip = _text_of(value)
+        if self._ip == "keep":
+            kept["$ip"] = value
+            return
+        if ip is not None:
+            if "$country" not in properties and (country := country_of(ip)):
+                kept["$country"] = Raw(_write(country))
+            if self._ip == "truncate" and (network := truncated(ip)):
+                kept["$ip"] = Raw(_write(network))
+                if network == ip:
+                    return
+        told.masked[Done(told.event, "$ip", "ip", self._ip)] += 1
+
+    def _entries(self, raw: Raw, field: str, told: _Told) -> Raw:
+        """Of `lib` and `identities`."""
+        if bytes(raw)[:1] != b"{":
+            return raw
+        kept: dict[str, Raw] = {}
+        for name, value in _read_object(raw).items():
+            shown = self._shown(name)
+            new = self._entry(name, value, field, Place(told.event, f"{field}.{shown}"), told)
+            if new is not None:
+                kept[shown] = new
+        return Raw(_write(kept))
+
+    def _entry(self, name: str, value: Raw, field: str, place: Place, told: _Told) -> Raw | None:
+        verdict = self._rulebook.verdict(told.source, place.event, f"{field}.{name}")
+        if field == "identities" and (verdict is None or verdict.action == "hash"):
+            return self._identity(value, place, told.masked, always=verdict is not None)
+        if verdict is None:
+            return self._values.looked_at(value, place, told.masked)
+        return self._ruled(value, verdict, place, told.masked)
+
+    def _identity(self, raw: Raw, place: Place, masked: Masked, *, always: bool) -> Raw:
+        told = _read_plain(raw)
+        ids = told if isinstance(told, list) else [told]
+        if not all(isinstance(each, str) for each in ids):
+            return raw
+        new = [self._values.id(each, place, masked, always=always) for each in ids]
+        if new == ids:
+            return raw
+        return Raw(_write(new if isinstance(told, list) else new[0]))
+
+
+def _text_of(raw: Raw | None) -> str | None:
+    """The text of a JSON string; None for anything else."""
+    return _read_text(raw) if raw is not None and bytes(raw)[:1] == b'"' else None

@@ -1,0 +1,327 @@
+#include "scan.h"
+
+#include <string.h>
+
+/* Characters come through three layers: JSON's escapes are undone; in the second look, percent signs too; then
+ * invisible characters are left out and full-width ones narrowed. */
+
+enum { NOTHING_LEFT = -1, UNKNOWN = 0xFFFD };
+
+typedef struct {
+  const uint8_t *at, *end;
+  int in_string;
+} source;
+
+static int hex_of(int c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+static size_t utf8_size(uint8_t lead) { return lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4; }
+
+/* The character of `size` bytes, UNKNOWN where they are no UTF-8. */
+static int32_t utf8_of(const uint8_t *bytes, size_t size) {
+  static const int32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
+  int32_t code = bytes[0] & (0x7F >> size);
+  for (size_t i = 1; i < size; i++) {
+    if ((bytes[i] & 0xC0) != 0x80) return UNKNOWN;
+    code = code << 6 | (bytes[i] & 0x3F);
+  }
+  if (code < least[size] || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) return UNKNOWN;
+  return code;
+}
+
+static int32_t escaped(source *s) {
+  int c = *s->at++;
+  if (c == 'u' && s->end - s->at >= 4) {
+    int32_t code = 0;
+    int i = 0;
+    for (; i < 4 && hex_of(s->at[i]) >= 0; i++) code = code << 4 | hex_of(s->at[i]);
+    if (i == 4) {
+      s->at += 4;
+      return code;
+    }
+  }
+  switch (c) {
+    case 'b': return '\b';
+    case 'f': return '\f';
+    case 'n': return '\n';
+    case 'r': return '\r';
+    case 't': return '\t';
+    default: break;
+  }
+  if (c >= 0x80) s->at--, c = UNKNOWN;
+  return c;
+}
+
+static int32_t next_plain(source *s) {
+  if (s->at >= s->end) return NOTHING_LEFT;
+  int c = *s->at++;
+  if (c < 0x80) {
+    if (c == '\\' && s->at < s->end) return escaped(s);
+    if (c == '"') s->in_string = !s->in_string;
+    return c;
+  }
+  if (c < 0xC2 || c > 0xF4) return UNKNOWN;
+  size_t size = utf8_size((uint8_t)c);
+  if ((size_t)(s->end - s->at) < size - 1) return UNKNOWN;
+  int32_t code = utf8_of(s->at - 1, size);
+  if (code != UNKNOWN) s->at += size - 1;
+  return code;
+}
+
+/* The byte that a percent sign behind which `s` stands begins, -1 if none; takes it. %2540 is a byte, too. */
+static int percent_byte(source *s) {
+  source ahead = *s;
+  int byte = -1;
+  do {
+    int high = hex_of(next_plain(&ahead)), low = high < 0 ? -1 : hex_of(next_plain(&ahead));
+    if (low < 0) break;
+    byte = high << 4 | low;
+    *s = ahead;
+  } while (byte == '%');
+  return byte;
+}
+
+static int32_t next_unquoted(source *s) {
+  int32_t c = next_plain(s);
+  if (c != '%') return c;
+  int byte = percent_byte(s);
+  if (byte < 0) return '%';
+  if (byte < 0x80) return byte;
+  if (byte < 0xC2 || byte > 0xF4) return UNKNOWN;
+  uint8_t bytes[4] = {(uint8_t)byte};
+  size_t size = utf8_size(bytes[0]);
+  source ahead = *s;
+  for (size_t i = 1; i < size; i++) {
+    if (next_plain(&ahead) != '%' || (byte = percent_byte(&ahead)) < 0) return UNKNOWN;
+    bytes[i] = (uint8_t)byte;
+  }
+  int32_t code = utf8_of(bytes, size);
+  if (code != UNKNOWN) *s = ahead;
+  return code;
+}
+
+static int is_invisible(int32_t c) {
+  return c == 0xAD || (c >= 0x200B && c <= 0x200F) || c == 0x2060 || c == 0xFEFF;
+}
+
+static int32_t narrow(int32_t c) {
+  if (c >= 0xFF01 && c <= 0xFF5E) return c - 0xFEE0;
+  return c == 0x3000 || c == 0xA0 ? ' ' : c;
+}
+
+/* ---- what digits are ---- */
+
+enum { MOST_DIGITS = 19, GROUPS = 8 };
+
+static int number_of(const uint8_t *digits, int from, int to) {
+  int value = 0;
+  for (int i = from; i < to; i++) value = value * 10 + digits[i] - '0';
+  return value;
+}
+
+static int is_region(int code) {
+  return (code >= 11 && code <= 15) || (code >= 21 && code <= 23) || (code >= 31 && code <= 37) ||
+         (code >= 41 && code <= 46) || (code >= 50 && code <= 54) || (code >= 61 && code <= 65) || code == 71 ||
+         (code >= 81 && code <= 83) || code == 91;
+}
+
+static int is_id_card(const uint8_t *d, int check) {
+  static const int weights[17] = {7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2};
+  static const int days[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+  if (!is_region(number_of(d, 0, 2))) return 0;
+  int year = number_of(d, 6, 10), month = number_of(d, 10, 12), day = number_of(d, 12, 14);
+  if (year < 1880 || year >= 2100 || month < 1 || month > 12) return 0;
+  int leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+  if (day < 1 || day > days[month - 1] + (month == 2 && leap)) return 0;
+  int sum = 0;
+  for (int i = 0; i < 17; i++) sum += (d[i] - '0') * weights[i];
+  return "10X98765432"[sum % 11] == check;
+}
+
+static int is_mobile(const uint8_t *d, int size) {
+  if (size == 15 && d[0] == '0' && d[1] == '0') d += 2, size = 13;
+  if (size == 13 && d[0] == '8' && d[1] == '6') d += 2, size = 11;
+  return size == 11 && d[0] == '1' && d[1] >= '3';
+}
+
+typedef struct {
+  int first, last;
+  uint32_t lengths; /* bit n: n digits */
+} issuer;
+
+#define FROM(a, b) (((1u << ((b) + 1)) - 1) & ~((1u << (a)) - 1))
+static const issuer issuers[] = {
+    {620000, 629999, FROM(16, 19)}, {810000, 817199, FROM(16, 19)}, {600000, 609999, FROM(16, 19)},
+    {690000, 690999, 1u << 16 | 1u << 18 | 1u << 19}, {955800, 955999, 1u << 16 | 1u << 18 | 1u << 19},
+    {103000, 103999, 1u << 19}, {400000, 499999, 1u << 13 | 1u << 16 | 1u << 18 | 1u << 19},
+    {510000, 559999, 1u << 16 | 1u << 18 | 1u << 19}, {222100, 272099, 1u << 16},
+    {340000, 349999, 1u << 15}, {370000, 379999, 1u << 15}, {300000, 305999, 1u << 14},
+    {360000, 369999, 1u << 14}, {380000, 399999, 1u << 14}, {352800, 358999, FROM(16, 19)},
+    {644000, 659999, FROM(16, 19)}, {500000, 509999, FROM(16, 19)}, {560000, 589999, FROM(16, 19)},
+};
+
+static int is_bank_card(const uint8_t *d, int size) {
+  if (size < 13 || size > MOST_DIGITS) return 0;
+  int prefix = number_of(d, 0, 6), known = 0;
+  for (size_t i = 0; i < sizeof issuers / sizeof *issuers; i++)
+    known |= prefix >= issuers[i].first && prefix <= issuers[i].last && (issuers[i].lengths >> size & 1);
+  if (!known) return 0;
+  int sum = 0;
+  for (int i = 0; i < size; i++) {
+    int digit = d[size - 1 - i] - '0';
+    if (i & 1) digit = digit > 4 ? 2 * digit - 9 : 2 * digit;
+    sum += digit;
+  }
+  return sum % 10 == 0;
+}
+
+static int is_somebodys(const uint8_t *d, int size, int behind) {
+  if (size == 17 && (behind == 'X' || behind == 'x') && is_id_card(d, 'X')) return 1;
+  if (is_mobile(d, size) || is_bank_card(d, size)) return 1;
+  return size == 18 && is_id_card(d, d[17]);
+}
+
+/* ---- what is seen on the way ---- */
+
+typedef struct {
+  uint8_t digits[GROUPS][MOST_DIGITS + 1];
+  int fractions[GROUPS]; /* it stands behind the point of a number */
+  int sizes[GROUPS]; /* saturated: MOST_DIGITS + 1 is too many */
+  int count;         /* groups of this run so far; the last is number (count - 1) % GROUPS */
+  int open;          /* the last character was a digit of it */
+  int gap;           /* the last character was a space or hyphen behind a group */
+} run;
+
+/* Whether the last groups, one to eight of them, are somebody's number; `behind` is what follows. */
+static int ends_somebodys(const run *r, int behind) {
+  uint8_t digits[MOST_DIGITS];
+  int size = 0;
+  for (int back = 0; back < GROUPS && back < r->count; back++) {
+    int slot = (r->count - 1 - back) % GROUPS, more = r->sizes[slot];
+    if (size + more > MOST_DIGITS) return 0;
+    memmove(digits + more, digits, (size_t)size);
+    memcpy(digits, r->digits[slot], (size_t)more);
+    size += more;
+    if (size >= 11 && !r->fractions[slot] && is_somebodys(digits, size, behind)) return 1;
+  }
+  return 0;
+}
+
+static int take_digit(run *r, int32_t c, int is_digit, int is_fraction) {
+  if (is_digit) {
+    if (!r->open) {
+      if (!r->gap) r->count = 0;
+      r->fractions[r->count % GROUPS] = is_fraction;
+      r->sizes[r->count++ % GROUPS] = 0;
+      if (r->count >= 2 * GROUPS) r->count -= GROUPS;
+      r->open = 1;
+      r->gap = 0;
+    }
+    int slot = (r->count - 1) % GROUPS;
+    if (r->sizes[slot] <= MOST_DIGITS) r->digits[slot][r->sizes[slot]++] = (uint8_t)c;
+    return 0;
+  }
+  if (r->open) {
+    r->open = 0;
+    r->gap = c == ' ' || c == '-';
+    return ends_somebodys(r, (int)c);
+  }
+  r->gap = 0;
+  return 0;
+}
+
+static const uint64_t HASH_START = 0xcbf29ce484222325u, HASH_STEP = 0x100000001b3u;
+
+static int is_among(uint64_t hash, const uint64_t *names, size_t slots) {
+  if (slots == 0) return 0;
+  for (size_t slot = hash & (slots - 1); names[slot]; slot = (slot + 1) & (slots - 1))
+    if (names[slot] == hash) return 1;
+  return 0;
+}
+
+static int is_code_before(int32_t c) { /* of 验证码, 动态码, 校验码, 密码, 安全码 */
+  return c == 0x8BC1 || c == 0x6001 || c == 0x9A8C || c == 0x5BC6 || c == 0x5168;
+}
+
+enum { OTHER, DIGIT, LETTER, IGNORED, ASSIGNS, SPACE };
+
+static int class_of(int32_t c) {
+  if (c >= '0' && c <= '9') return DIGIT;
+  if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) return LETTER;
+  switch (c) {
+    case '_': case '-': case '$': return IGNORED;
+    case '"': case '\'': case '=': case ':': return ASSIGNS;
+    case ' ': case '\t': case '\n': case '\r': return SPACE;
+    default: return OTHER;
+  }
+}
+
+static int look(const uint8_t *text, size_t size, const uint64_t *names, size_t slots, int unquotes, int *percents) {
+  source s = {text, text + size, 0};
+  run r = {.count = 0};
+  uint64_t word = HASH_START;
+  int gap = 0, letters = 0, at_sign = 0, exponent = 0, hex_left = 0;
+  int32_t before = 0, earlier = 0; /* the last character and the one before it */
+  for (;;) {
+    int32_t c = unquotes ? next_unquoted(&s) : next_plain(&s);
+    if (c == NOTHING_LEFT) break;
+    if (!unquotes) { /* on what stands there, before anything is left out */
+      if (c == '%') hex_left = 2;
+      else if (hex_left) {
+        hex_left = hex_of(c) >= 0 ? hex_left - 1 : 0;
+        if (hex_left == 0 && hex_of(c) >= 0) *percents = 1;
+      }
+      if (exponent && (c == '+' || (c >= '0' && c <= '9'))) return 1;
+      exponent = !s.in_string && (c == 'e' || c == 'E') && before >= '0' && before <= '9';
+    }
+    if (c >= 0xA0) {
+      if (is_invisible(c)) continue;
+      c = narrow(c);
+    }
+    int class = class_of(c);
+    if (at_sign && (class == DIGIT || class == LETTER)) return 1;
+    at_sign = c == '@' && (class_of(before) == DIGIT || class_of(before) == LETTER || before == '.' ||
+                           before == '_' || before == '%' || before == '+' || before == '-' || before == '\'');
+    if (c == 0x7801 && is_code_before(before)) return 1;
+    if (class == DIGIT || r.open || r.gap) {
+      int is_fraction = before == '.' && class_of(earlier) == DIGIT;
+      if (take_digit(&r, c, class == DIGIT, is_fraction)) return 1;
+    }
+    switch (class) {
+      case DIGIT:
+      case LETTER:
+        if (gap) word = HASH_START, letters = gap = 0;
+        word = (word ^ (uint64_t)(class == LETTER ? c | 0x20 : c)) * HASH_STEP;
+        letters = 1;
+        break;
+      case IGNORED:
+        if (gap) word = HASH_START, letters = gap = 0;
+        break;
+      case SPACE:
+        gap = 1;
+        break;
+      default:
+        if (class == ASSIGNS && letters && is_among(word, names, slots)) return 1;
+        word = HASH_START, letters = gap = 0;
+    }
+    earlier = before;
+    before = c;
+  }
+  return r.open && ends_somebodys(&r, 0);
+}
+
+int ff_privacy_may_hold(const uint8_t *text, size_t size, const uint64_t *names, size_t slots) {
+  int percents = 0;
+  if (look(text, size, names, slots, 0, &percents)) return 1;
+  return percents && look(text, size, names, slots, 1, &percents);
+}
+
+uint64_t ff_privacy_name(const uint8_t *name, size_t size) {
+  uint64_t hash = HASH_START;
+  for (size_t i = 0; i < size; i++) hash = (hash ^ name[i]) * HASH_STEP;
+  return hash ? hash : 1;
+}
