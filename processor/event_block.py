@@ -22,6 +22,10 @@ PropertyTypes = Mapping[tuple[str, str], Mapping[str, str]]
 """By (project, source): the types of the properties known so far, by name."""
 
 
+DeclaredTypes = Mapping[tuple[str, int], Mapping[str, Mapping[str, str]]]
+"""By (project, version of its tracking plan): by source, the types that it declares, by name."""
+
+
 class Request(NamedTuple):
     """A log record's header and where it lies."""
 
@@ -98,6 +102,7 @@ class EventBlock:
     source: str = "event"  # event, user, item: whose properties these are
     persons: Mapping[int, int] = field(default_factory=dict)  # id key -> person's, where they differ
     known_types: PropertyTypes = field(default_factory=dict)
+    declared_types: DeclaredTypes = field(default_factory=dict)
     user_keys: Keys | None = None  # from stamp_person on
     typed: TypedProperties = _NOT_TYPED  # from type_properties on
 

@@ -36,6 +36,7 @@ from processor.collection import no_cycle_search
 from processor.commits import Commits
 from processor.intake import Opened, open_record
 from processor.metrics import ProcessorMetrics
+from processor.planned_types import TypesOf, no_plans
 from processor.prepare import BlockPreparer, NearlyAllUnprocessable, Prepared
 from processor.waiting import Waiting
 
@@ -94,12 +95,15 @@ class Processor:
         sealer: Sealer,
         project_of: Callable[[str], Project | None],
         *,
+        types_of: TypesOf = no_plans,
         dedup_days: int = 7,
         clock: Callable[[], int] = wall_clock,
         options: ProcessorOptions | None = None,
         registry: CollectorRegistry | None = None,
     ) -> None:
-        """`project_of` knows a project's identity rules (None: the defaults); `clock` gives epoch ms."""
+        """`project_of` knows a project's identity rules and time zone (None: the defaults), `types_of` what
+        types a version of its tracking plan declares; `clock` gives epoch ms.
+        """
         self._log = log
         self._store = store
         self._clock = clock
@@ -111,6 +115,8 @@ class Processor:
             keyed_hash,
             sealer,
             rules_of=self._rules_of,
+            zone_of=self._zone_of,
+            types_of=types_of,
             dedup_days=dedup_days,
             spent=self._note_step,
         )
@@ -256,6 +262,10 @@ class Processor:
     def _rules_of(self, project: str) -> IdentityRules:
         known = self._project_of(project)
         return IdentityRules() if known is None else known.identity
+
+    def _zone_of(self, project: str) -> str:
+        known = self._project_of(project)
+        return Project("").timezone if known is None else known.timezone
 
     def _recover(self) -> None:
         if self._recovered:

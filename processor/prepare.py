@@ -48,6 +48,8 @@ from processor.ledger import Outcomes
 from processor.links import find_links
 from processor.person_book import People, PersonBook
 from processor.pipeline import EVENT_STEPS, ITEM_STEPS, PROFILE_STEPS, UNSET_STEPS, Step, run_steps
+from processor.plan_violations import violation_rows
+from processor.planned_types import PlannedTypes, TypesOf
 from processor.replays import replay_rows
 from processor.snapshots import Profiles, build_items, item_operations, profile_operations
 
@@ -119,10 +121,16 @@ class BlockPreparer:
         sealer: Sealer,
         *,
         rules_of: Callable[[str], IdentityRules],
+        zone_of: Callable[[str], str],
+        types_of: TypesOf,
         dedup_days: int,
         spent: Callable[[str, float], None] | None = None,
     ) -> None:
-        """`rules_of` a project; `spent(step, seconds)` hears what each step of the pipeline took."""
+        """`rules_of` a project, `zone_of` its time zone's name; `spent(step, seconds)` hears what each step
+        of the pipeline took.
+        """
+        self._zone_of = zone_of
+        self._planned = PlannedTypes(types_of)
         self._store = store
         self._sealer = sealer
         self._spent = spent
@@ -147,6 +155,7 @@ class BlockPreparer:
 
     def prepare(self, plan: Plan, records: Sequence[Opened]) -> Prepared:
         """Everything to insert for the plan. StoreError from look-ups; NearlyAllUnprocessable."""
+        self._planned.read(records)
         intake = take_in(records, self._id_keys, plan.version)
         derived = self._derive_what_can_be(plan, intake)
         outcomes = _outcomes(intake, derived)
@@ -188,6 +197,7 @@ class BlockPreparer:
             "dead_letters": dead_letter_rows(intake.requests, intake.dead_letters, self._sealer),
             "property_catalogue": derived.properties,
             "type_conflicts": conflict_rows(derived.blocks),
+            "plan_violations": violation_rows(intake, derived.fresh, self._zone_of),
             "ledger": outcomes.rows(plan),
             "replays": replay_rows(plan, intake, derived.fresh),
         }
@@ -325,7 +335,8 @@ class BlockPreparer:
         if not rows.records:
             return None
         block = build_block(requests, rows, source)
-        return run_steps(steps, replace(block, persons=people.persons, known_types=types), self._spent)
+        block = replace(block, persons=people.persons, known_types=types, declared_types=self._planned.types)
+        return run_steps(steps, block, self._spent)
 
 
 def _outcomes(intake: Intake, derived: _Derived) -> Outcomes:

@@ -18,6 +18,7 @@ from footfall.sealing import Sealer
 from footfall.storage.store import Query, Store
 from footfall.workspace import IdentityRules, Project
 from processor.loop import Processor, ProcessorOptions
+from processor.planned_types import TypesOf, no_plans
 
 KEY = b"an installation key of 32 bytes!"
 HASH = KeyedHash(KEY)
@@ -42,6 +43,7 @@ class World:
     options: ProcessorOptions = field(default_factory=ProcessorOptions)
     partition: int = field(default_factory=lambda: next(_partitions))
     now: int = NOON
+    types_of: TypesOf = no_plans
 
     def __post_init__(self) -> None:
         self.writer = self.log.open_writer(self.partition)
@@ -55,6 +57,7 @@ class World:
             HASH,
             Sealer(KEY),
             lambda name: Project(name, identity=self.rules),
+            types_of=self.types_of,
             clock=lambda: self.now,
             options=self.options,
         )

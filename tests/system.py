@@ -125,7 +125,9 @@ async def open_system(
         migrate(store, topology)
         stack.callback(store.command, f"DROP DATABASE {topology.database} SYNC")
         policies = Policies(workspace)
-        processor = Processor(log, store, keyed_hash, sealer, workspace.project, clock=clock)
+        processor = Processor(
+            log, store, keyed_hash, sealer, workspace.project, types_of=workspace.plans.types, clock=clock
+        )
         collector = build_collector(
             options or CollectorOptions(), writer, workspace, keyed_hash, policies, clock=clock
         )

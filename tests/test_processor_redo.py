@@ -10,12 +10,13 @@ import pytest
 
 from footfall import crash_points
 from footfall.eventlog.memory_log import MemoryLog
-from footfall.events.log_record import Refusal
+from footfall.events.log_record import PlanViolation, Refusal
 from footfall.storage.store import Store, StoreUnavailable
 from processor.blocks import LogReplacedError
 from processor.commits import Commits
 from processor.loop import ProcessorOptions
 from tests.flaky_store import FlakyStore
+from tests.plan_violations import violations
 from tests.processor_world import NOON, World, profile, sign_up, track
 
 
@@ -66,6 +67,8 @@ def populate(world: World) -> None:
         track("buy", "lin", event_id="first", properties={"amount": 1.5}),
         "bad",
         refusals=[Refusal(7, "not_an_object", "", "a text")],
+        plan=3,
+        violations=[PlanViolation("buy", "amount", "not_allowed", "js", "8.1", [5, 6, 7])],
         trusted=True,
     )
 
@@ -73,9 +76,9 @@ def populate(world: World) -> None:
 TABLES = (
     "bindings", "rulings", "binding_decisions", "overrides", "event_ids", "events", "profile_operations",
     "profiles", "item_operations", "items", "event_catalogue", "dead_letters", "property_catalogue",
-    "type_conflicts", "ledger",
+    "type_conflicts", "plan_violations", "ledger",
 )  # fmt: skip
-MERGED = ("profiles", "items", "event_catalogue", "type_conflicts")
+MERGED = ("profiles", "items", "event_catalogue", "type_conflicts", "plan_violations")
 COUNTED = [
     f"{table} FINAL" if table in MERGED else table
     for table in TABLES
@@ -90,6 +93,7 @@ def snapshot(world: World) -> dict[str, Any]:
         "persons": world.persons(),
         "profiles": world.profiles(),
         "ledger": world.ledger(),
+        "violations": violations(world),
         "rows": {
             table: world.rows(f"SELECT count() FROM {table} WHERE project = {{project:String}}")
             for table in COUNTED

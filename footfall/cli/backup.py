@@ -136,7 +136,13 @@ def _take_alone(settings: Settings) -> dict[str, Any]:
     ):
         migrate(store, topology_of(settings.store_url))
         processor = Processor(
-            log, store, KeyedHash(key), Sealer(key), workspace.project, dedup_days=settings.dedup_days
+            log,
+            store,
+            KeyedHash(key),
+            Sealer(key),
+            workspace.project,
+            types_of=workspace.plans.types,
+            dedup_days=settings.dedup_days,
         )
         snapshots = snapshots_of(settings, store, log, processor)
         assert snapshots is not None

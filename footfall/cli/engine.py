@@ -110,6 +110,7 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
             keyed_hash,
             sealer,
             workspace.project,
+            types_of=workspace.plans.types,
             dedup_days=settings.dedup_days,
             options=ProcessorOptions(kept_bytes=settings.log_keep_bytes),
             registry=registry,

@@ -8,6 +8,7 @@ for the rows that have it, so that a block of events is a handful of arrays and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -255,6 +256,18 @@ class TypeConflictRow(NamedTuple):
     count: int  # type: ignore[assignment]  # a column's name, not tuple.count
 
 
+class PlanViolationRow(NamedTuple):
+    project: str
+    day: date  # on which it came, by the project's time zone
+    event: str
+    property: str
+    kind: str
+    lib: str
+    app_version: str
+    refused: bool
+    count: int  # type: ignore[assignment]  # a column's name, not tuple.count
+
+
 class RetirementRow(NamedTuple):
     table: str
     project: str  # "" is every project
@@ -309,7 +322,7 @@ _LABELS = {
 _ARROW_TYPES: dict[str, Any] = (
     dict.fromkeys(_TIMES, _MILLISECONDS)
     | dict.fromkeys(_LABELS, pa.string())
-    | dict.fromkeys(("trusted", "deleted"), pa.bool_())
+    | dict.fromkeys(("trusted", "deleted", "refused"), pa.bool_())
     | dict.fromkeys(("event", "distinct_id", "anonymous_id", "login_id", "user_id", "item_id"), pa.string())
     | dict.fromkeys(("property", "value", "field", "message", "subject_id", "partition_id"), pa.string())
     | dict.fromkeys(("anonymous_key", "login_key", "id_key", "user_key", "event_key"), pa.uint64())
@@ -325,6 +338,9 @@ _ARROW_TYPES: dict[str, Any] = (
         "letter_seq": pa.uint32(),
         "event_id": pa.binary(16),
         "seq": pa.uint32(),
+        "day": pa.date32(),
+        "lib": pa.string(),
+        "app_version": pa.string(),
         "sealed": pa.binary(),
         "properties": _MAP,
         "minute": pa.timestamp("s", tz="UTC"),

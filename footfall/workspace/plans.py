@@ -5,12 +5,13 @@ A version, once written, never changes: what was judged and typed by it can be t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from footfall.tracking_plan.plan import Plan
+from footfall.tracking_plan.plan import Plan, PropertyType, Source
 from footfall.tracking_plan.writing import plan_of_text, write_plan
 from footfall.workspace.tables import plan_versions
 
@@ -77,6 +78,16 @@ class Plans:
         with self._engine.connect() as connection:
             row = connection.execute(found).mappings().first()
         return None if row is None else SavedPlan(**{**row, "plan": plan_of_text(row["plan"])})
+
+    def types(self, project: str, version: int) -> Mapping[Source, Mapping[str, PropertyType]]:
+        """The types that a version of the plan declares, by source and property; none where it is not known:
+        a workspace that was put back from an older backup.
+        """
+        saved = self.version(project, version)
+        if saved is None:
+            return {}
+        sources: tuple[Source, ...] = ("event", "user", "item")
+        return {source: saved.plan.types(source) for source in sources}
 
     def history(self, project: str, limit: int) -> list[PlanVersion]:
         """The latest versions, newest first."""

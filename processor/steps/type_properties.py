@@ -1,8 +1,9 @@
 """Step: each property's values -> a column of its own, or text in the map; what has another type is
 counted.
 
-A property's first value decides its type, unless it has a column (storage/columns.py), which decides. A value
-of another type is kept as text under the same name.
+A property's type is decided when it is first seen: by its column if it has one (storage/columns.py), else by
+the tracking plan that counted when that value came, else by the value. What has another type is kept as text
+under the same name.
 """
 
 from __future__ import annotations
@@ -54,8 +55,10 @@ def _type_property(block: EventBlock, project: str, name: str, sparse: Sparse, f
     declared = block.known_types.get((project, block.source), {}).get(name)
     if declared is None:
         first = int(np.argmin(sparse.rows))
-        declared = column.type if column is not None else type_of(sparse.values[first])
-        found.first_seen.append(_first_seen(block, project, name, declared, int(sparse.rows[first])))
+        row = int(sparse.rows[first])
+        declared = column.type if column is not None else _planned(block, project, name, row)
+        declared = declared or type_of(sparse.values[first])
+        found.first_seen.append(_first_seen(block, project, name, declared, row))
     misfit = misfits(declared, sparse.values)
     if column is not None and column.kind == "number":
         misfit = inexact(sparse.values, misfit)
@@ -72,6 +75,12 @@ def _type_property(block: EventBlock, project: str, name: str, sparse: Sparse, f
         )
     else:
         found.tail.append((name, Sparse(sparse.rows, texts_of(sparse.values, declared))))
+
+
+def _planned(block: EventBlock, project: str, name: str, row: int) -> str | None:
+    """The log record names the plan's version: a redo finds the same, whatever the plan says by then."""
+    version = block.requests[block.request_of[row]].header.plan
+    return block.declared_types.get((project, version), {}).get(block.source, {}).get(name)
 
 
 def _first_seen(block: EventBlock, project: str, name: str, type_: str, row: int) -> PropertyRow:
