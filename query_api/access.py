@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hmac import compare_digest
-from typing import Final
+from typing import Any, Final
 
 from footfall.workspace.projects import Project
 from footfall.workspace.workspace import Grant, Workspace
@@ -53,6 +53,17 @@ class Access:
             hint = f"; did you mean {close!r}?" if close is not None else ""
             raise NotFound(f"there is no project {name[:100]!r}{hint}", code="unknown_project")
         return project
+
+    def record(self, grant: Grant, action: str, project: str, subject: str = "", **detail: Any) -> None:
+        """Writes what was done into the audit log, for good: call it before the answer leaves.
+
+        `subject` and `detail` hold no personal data: an id only as `hashed` gives it.
+        """
+        self.workspace.audit.record(grant.actor, action, project, subject, detail)
+
+    def hashed(self, project: str, text: str) -> str:
+        """What stands in the audit log for an id or for the text of a query."""
+        return self.workspace.audit.hashed(project, text)
 
     def everywhere(self, grant: Grant) -> None:
         """Refuses keys of one project: what follows concerns all of them."""

@@ -23,11 +23,13 @@ from query_api.access import Access
 from query_api.dead_letters import Letters
 from query_api.gate import Gate
 from query_api.identity_words import AdministratorsDoor
+from query_api.key_use import KeyUse
 from query_api.meters import Meters
 from query_api.openapi import describe
 from query_api.options import QueryOptions
 from query_api.problems import MethodNotAllowed, NotFound
 from query_api.replays import Replays
+from query_api.routes.audit import build_audit_routes
 from query_api.routes.bindings import build_binding_routes
 from query_api.routes.console import build_console_routes
 from query_api.routes.dead_letters import build_dead_letter_routes
@@ -113,7 +115,15 @@ def build_app(
         app.include_router(build_dead_letter_routes(front, access, letters, replays))
     if evidence is not None:
         app.include_router(build_proof_routes(access, evidence))
+    app.include_router(build_audit_routes(front, access))
     app.include_router(build_console_routes())
+    app.add_middleware(
+        KeyUse,
+        audit=lambda: workspace.audit,
+        in_thread=gate.at_counter,
+        local_key=local_key,
+        clock=lambda: clock() / 1000,
+    )
     app.add_exception_handler(HTTPException, _no_route)
     app.openapi = describe  # type: ignore[method-assign]  # FastAPI's documented way
     return app

@@ -13,6 +13,7 @@ from query_api.control import ProjectChange, ProjectSpec
 from query_api.export import SUBJECTS
 from query_api.identity_words import WordSpec
 from query_api.openapi_answers import (
+    AUDIT,
     CATALOGUE,
     COUNT,
     DECISION_COUNTS,
@@ -159,6 +160,7 @@ def _other_paths() -> dict[str, Any]:
         },
         **_remote_config_paths(name),
         **_dead_letter_paths(name),
+        **_audit_paths(name),
         "/api/v1/snapshots": {
             "post": _operation("Make a snapshot in the home, for `footfall backup`.", {"type": "object"})
         },
@@ -239,6 +241,23 @@ def _dead_letter_paths(name: dict[str, Any]) -> dict[str, Any]:
         },
         f"{base}/{{letter}}": {"get": _operation("One, with the bytes that came.", opened, [name, letter])},
         f"{base}/replay": {"post": _operation("Mend and send again.", REPLAYED, [name], body="ReplaySpec")},
+    }
+
+
+def _audit_paths(name: dict[str, Any]) -> dict[str, Any]:
+    filters = [
+        _parameter("actor", "query", "Only by this one."),
+        _parameter("action", "query", "Only this; with a dot at its end, all that begin so."),
+        _parameter("since", "query", "From this instant on."),
+        _parameter("until", "query", "Before this instant."),
+        _parameter("after", "query", "Only rows behind this number.", schema=COUNT),
+        _parameter("limit", "query", "1 to 1000; default 100.", schema=COUNT),
+    ]
+    person = _parameter("id", "query", "Only rows about this id of a person.")
+    summary = "What was done, and by whom; reading it is recorded, too."
+    return {
+        "/api/v1/audit": {"get": _operation(summary, AUDIT, filters)},
+        "/api/v1/projects/{name}/audit": {"get": _operation(summary, AUDIT, [name, *filters, person])},
     }
 
 

@@ -301,6 +301,26 @@ LETTER: Final = {
     "message": TEXT,
     "replays": list_of(object_of({"outcome": TEXT, "replayed_at": TEXT, "event_id": TEXT})),
 }
+AUDIT: Final = object_of(
+    {
+        "rows": list_of(
+            object_of(
+                {
+                    "sequence": COUNT,
+                    "time": TEXT,
+                    "actor": TEXT,
+                    "action": TEXT,
+                    "project": TEXT,
+                    "subject": TEXT,
+                    "detail": {"type": "object"},
+                    "previous": TEXT,
+                    "mac": TEXT,
+                }
+            )
+        ),
+        "next_after": {"type": ["integer", "null"]},
+    }
+)
 REPLAYED: Final = object_of(
     {
         "dry_run": {"type": "boolean"},

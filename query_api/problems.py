@@ -33,6 +33,7 @@ from footfall.storage.store import (
     StoreError,
     StoreUnavailable,
 )
+from footfall.workspace.audit import AuditUnavailable
 from query_api.answers import number_text
 from query_api.scan import ScannerMissing
 from query_api.spec.conditions import FORMS
@@ -312,6 +313,10 @@ _TABLE: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callabl
     (
         (StoreUnavailable, LogError),
         lambda _: Busy("the store cannot be reached now", code="unavailable", retry_after=2),
+    ),
+    (
+        AuditUnavailable,
+        lambda _: Busy("what was done cannot be recorded now", code="unavailable", retry_after=2),
     ),
     (ScannerMissing, lambda error: Busy(str(error), code="scanner_missing", retry_after=60)),
     (StoreError, lambda _: Bug("the store refused our SQL; the server's log says why", code="query_refused")),

@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from footfall.eventlog.log import Log
 from footfall.storage.store import Store
+from footfall.workspace import Grant
 from footfall.workspace.projects import Project
 from query_api.access import Access
 from query_api.advice import (
@@ -69,6 +70,7 @@ class Prepared:
     spec: Any
     project: Project
     virtual_events: Mapping[str, VirtualEvent]  # the project's, by name
+    grant: Grant
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class Queries:
         spec = (analysis.users_spec if users else analysis.spec).model_validate(given)
         project = self._access.project(grant, spec.project)
         virtual = read_virtual_events(self._access.workspace, project.name)
-        return Prepared(name, analysis, spec, project, virtual)
+        return Prepared(name, analysis, spec, project, virtual, grant)
 
     def ask(self, prepared: Prepared) -> Asked:
         """The request, now."""
@@ -167,6 +169,11 @@ class Queries:
         keys, total = prepared.analysis.select_people(spec, scope, reader, page)
         people = describe_people(reader, prepared.project, scope.catalogue, keys, spec.properties)
         computed = Computed(None, None, reader.rows_read, reader.bytes_read, tuple(reader.warnings))
+        project = prepared.project.name
+        asked_for = self._access.hashed(project, repr((prepared.name, spec)))
+        self._access.record(
+            prepared.grant, f"users.{prepared.name}", project, rows=len(people), query=asked_for
+        )
         return {
             "users": people,
             "total": total,

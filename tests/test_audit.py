@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import apsw
 import pytest
 from sqlalchemy.exc import DatabaseError
+from typer.testing import CliRunner
 
+from footfall.cli.app import app
+from footfall.settings import Settings, read_installation_key
 from footfall.workspace import AuditFilter, Workspace, open_workspace
+from footfall.workspace.audit import AuditUnavailable, CannotArchive
 from footfall.workspace.audit_anchor import Head
+from footfall.workspace.audit_archive import ArchiveUnusable
 from footfall.workspace.audit_chain import MAX_TEXT
 
 KEY = b"k" * 32
+NOW = 1_796_000_000_000
+DAY = 86_400_000
 
 
 @pytest.fixture
@@ -25,9 +34,23 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "workspace.db"
 
 
+class Clock:
+    """Epoch milliseconds, as they are set."""
+
+    now = NOW
+
+    def __call__(self) -> int:
+        return self.now
+
+
 @pytest.fixture
-def workspace(file: Path) -> Iterator[Workspace]:
-    opened = open_workspace(f"sqlite:///{file}", lambda: KEY, clock=lambda: 1_796_000_000_000)
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def workspace(file: Path, clock: Clock) -> Iterator[Workspace]:
+    opened = open_workspace(f"sqlite:///{file}", lambda: KEY, clock=clock)
     yield opened
     opened.close()
 
@@ -217,7 +240,7 @@ def test_the_database_itself_refuses_changes(workspace: Workspace, sql: str) -> 
 def test_what_was_not_recorded_leaves_no_gap(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     record(workspace)
     monkeypatch.setattr(workspace.audit._key, "mac", lambda row: None)
-    with pytest.raises(DatabaseError):
+    with pytest.raises(AuditUnavailable):
         record(workspace)
     monkeypatch.undo()
     record(workspace)
@@ -251,8 +274,8 @@ def test_rows_are_filtered(workspace: Workspace) -> None:
     assert numbers(AuditFilter(action="export.profiles")) == [2]
     assert numbers(AuditFilter(action="%.")) == []
     assert numbers(AuditFilter(subject="x")) == [2, 3]
-    assert numbers(AuditFilter(since=1_796_000_000_000)) == [1, 2, 3]
-    assert numbers(AuditFilter(until=1_796_000_000_000)) == []
+    assert numbers(AuditFilter(since=NOW)) == [1, 2, 3]
+    assert numbers(AuditFilter(until=NOW)) == []
     assert [row.sequence for row in audit.newest(AuditFilter(), 2)] == [2, 3]
     assert [row.sequence for row in audit.rows(AuditFilter(), after=1, limit=1)] == [2]
 
@@ -293,3 +316,140 @@ def test_processes_and_threads_write_one_chain(workspace: Workspace, file: Path)
     assert [writer.wait(60) for writer in writers] == [0, 0, 0]
     verified = workspace.audit.verify()
     assert (verified.rows, verified.head.sequence, verified.findings) == (60, 60, ())
+
+
+def archived(workspace: Workspace, clock: Clock, file: Path, days: int = 200) -> Path:
+    """Moves what is older than so many days to a file."""
+    assert workspace.audit.archive(file, clock.now - days * DAY, "command line") is not None
+    return file
+
+
+def test_old_rows_move_to_a_file_and_the_chain_goes_on(
+    workspace: Workspace, clock: Clock, tmp_path: Path
+) -> None:
+    record(workspace, 3)
+    clock.now += 300 * DAY
+    record(workspace, 2)
+    first = archived(workspace, clock, tmp_path / "first.jsonl")
+    assert [row.sequence for row in workspace.audit.rows(AuditFilter())] == [4, 5, 6]
+    record(workspace)
+    assert found(workspace) == []
+    clock.now += 300 * DAY
+    second = archived(workspace, clock, tmp_path / "second.jsonl")
+    assert [row.sequence for row in workspace.audit.rows(AuditFilter())] == [8]
+    assert found(workspace) == []
+    verified = workspace.audit.verify(archives=[second, first])
+    assert (verified.rows, verified.findings) == (8, ())
+    assert workspace.audit.verify(archives=[second]).findings == ()
+    assert [each.sequence for each in workspace.audit.verify(archives=[first]).findings] == [4]
+
+
+def test_an_altered_archive_is_noticed(workspace: Workspace, clock: Clock, tmp_path: Path) -> None:
+    record(workspace, 3)
+    clock.now += 300 * DAY
+    file = archived(workspace, clock, tmp_path / "rows.jsonl")
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([lines[0], lines[1].replace(b"event 1", b"event 2"), lines[2]]))
+    assert [each.sequence for each in workspace.audit.verify(archives=[file]).findings] == [2]
+    file.write_bytes(b"".join(lines[:2]))
+    assert [each.sequence for each in workspace.audit.verify(archives=[file]).findings] == [3]
+
+
+@pytest.mark.parametrize("content", [b"", b"{}\n", b"not JSON\n", b"[1]\n"])
+def test_what_is_no_archive_is_said(workspace: Workspace, tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(content)
+    with pytest.raises(ArchiveUnusable, match=r"rows\.jsonl"):
+        workspace.audit.verify(archives=[file])
+
+
+def test_rows_taken_away_behind_an_archives_back_are_noticed(
+    workspace: Workspace, clock: Clock, file: Path, tmp_path: Path
+) -> None:
+    record(workspace, 3)
+    clock.now += 300 * DAY
+    archived(workspace, clock, tmp_path / "rows.jsonl")
+    record(workspace, 2)
+    tamper(file, "DELETE FROM audit WHERE sequence < 6 AND action != 'audit.archived'")
+    assert rows_found(workspace) == [5]
+
+
+def test_young_rows_and_a_log_with_findings_stay(
+    workspace: Workspace, clock: Clock, file: Path, tmp_path: Path
+) -> None:
+    record(workspace, 3)
+    with pytest.raises(CannotArchive, match="184 days"):
+        workspace.audit.archive(tmp_path / "rows.jsonl", clock.now, "command line")
+    clock.now += 300 * DAY
+    taken = tmp_path / "taken.jsonl"
+    taken.touch()
+    with pytest.raises(ArchiveUnusable, match="there already"):
+        workspace.audit.archive(taken, clock.now - 200 * DAY, "command line")
+    assert workspace.audit.archive(tmp_path / "rows.jsonl", 0, "command line") is None
+    tamper(file, "UPDATE audit SET actor = 'x' WHERE sequence = 1")
+    with pytest.raises(CannotArchive, match="row 1: altered"):
+        workspace.audit.archive(tmp_path / "rows.jsonl", clock.now - 200 * DAY, "command line")
+    assert not (tmp_path / "rows.jsonl").exists()
+
+
+def test_after_an_archive_rows_are_still_refused_to_be_deleted(
+    workspace: Workspace, clock: Clock, tmp_path: Path
+) -> None:
+    record(workspace, 2)
+    clock.now += 300 * DAY
+    archived(workspace, clock, tmp_path / "rows.jsonl")
+    with workspace._engine.connect() as connection, pytest.raises(DatabaseError, match="append-only"):
+        connection.exec_driver_sql("DELETE FROM audit")
+
+
+def command(home: Path, *arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["audit", *arguments], env={"FOOTFALL_HOME": str(home)})
+    return done.exit_code, done.output + (done.stderr if done.exit_code else "")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home with three rows."""
+    home = tmp_path / "home"
+    with closing(
+        open_workspace(f"sqlite:///{home}/workspace.db", partial(read_installation_key, Settings(home=home)))
+    ) as opened:
+        record(opened, 2)
+        opened.audit.record(
+            "command line", "person.show", "retail", opened.audit.hashed("retail", "张三"), {}
+        )
+    return home
+
+
+def test_the_command_verifies_and_its_exit_code_says_so(home: Path) -> None:
+    code, output = command(home, "verify")
+    assert (code, output.splitlines()[0].split(";")[0]) == (0, "3 rows, none altered, none missing")
+    head = output.split("head ")[1].split()[0]
+    assert command(home, "verify", "--expect", head)[0] == 0
+    tamper(home / "workspace.db", "UPDATE audit SET subject = 'x' WHERE sequence = 2")
+    code, output = command(home, "verify")
+    assert code == 1
+    assert output.startswith("row 2: altered")
+    assert json.loads(command(home, "verify", "--json")[1])["findings"][0]["row"] == 2
+    assert command(home, "verify", "--expect", "7")[0] == 2
+    assert command(home, "verify", "--archive", str(home / "none"))[0] == 2
+    assert command(home / "none", "verify")[0] == 2
+
+
+def test_the_command_shows_and_exports_and_both_are_rows(home: Path) -> None:
+    assert "plan.change  retail event 1 n=1" in command(home, "show", "--action", "plan.")[1]
+    found = command(home, "show", "--project", "retail", "--id", "张三")[1]
+    assert found.count("\n") == 1
+    assert "person.show" in found
+    lines = [json.loads(line) for line in command(home, "export", "--after", "3")[1].splitlines()]
+    assert [(line["sequence"], line["action"]) for line in lines] == [
+        (4, "audit.read"),
+        (5, "audit.read"),
+        (6, "audit.export"),
+    ]
+    assert command(home, "show", "--id", "x")[0] == 1
+    assert command(home, "show", "--since", "yesterday")[0] == 1
+    assert command(home, "archive", str(home / "rows"), "--before", "2999-01-01")[0] == 1
+    assert (
+        "no row is from before" in command(home, "archive", str(home / "rows"), "--before", "2001-01-01")[1]
+    )

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from footfall import __version__
+from footfall.cli.audit import app as audit
 from footfall.cli.child import SupervisorLink
 from footfall.cli.dead_letters import app as dead_letters
 from footfall.cli.demo import demo
@@ -77,6 +78,7 @@ app.command()(demo)
 app.command()(simulate)
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(remote_config, name="remote-config")
+app.add_typer(audit, name="audit")
 app.command("import")(import_)
 app.command()(export)
 

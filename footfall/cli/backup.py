@@ -15,6 +15,7 @@ from footfall.cli.engines import opened_log, opened_store, opened_workspace
 from footfall.cli.home import HomeInUse, hold_home
 from footfall.cli.local_engine import LocalEngine
 from footfall.settings import Settings
+from footfall.workspace import COMMAND_LINE
 
 if TYPE_CHECKING:
     from footfall.eventlog.log import Log
@@ -89,6 +90,9 @@ def run_restore(settings: Settings, archive: Path) -> None:
         with opened_store(settings) as store:
             restore_store(archive, manifest, store)
             names = migrate(store, topology_of(settings.store_url))
+        with opened_workspace(settings) as workspace:
+            taken_at = {"taken_at": str(manifest["taken_at"])}
+            workspace.audit.record(COMMAND_LINE, "backup.restore", "", archive.name, taken_at)
     finally:
         home.release()
     console = Console(highlight=False, soft_wrap=True)
@@ -146,4 +150,6 @@ def _take_alone(settings: Settings) -> dict[str, Any]:
         )
         snapshots = snapshots_of(settings, store, log, processor)
         assert snapshots is not None
-        return snapshots.take()
+        taken = snapshots.take()
+        workspace.audit.record(COMMAND_LINE, "backup.take", "", "", {})
+        return taken

@@ -28,7 +28,7 @@ from footfall.cli.home import hold_home, is_held
 from footfall.cli.local_engine import EngineUnreachable, LocalEngine
 from footfall.events.keys import KeyedHash
 from footfall.settings import Settings, read_installation_key
-from footfall.workspace import Project
+from footfall.workspace import COMMAND_LINE, Project
 from query_api.catalogue import read_catalogue
 from query_api.export import Export, count_rows, stream_records
 from query_api.problems import Problem, problem_of
@@ -158,7 +158,9 @@ def _from_store(settings: Settings, wanted: Wanted) -> Iterator[tuple[int, Itera
             asked = _read(wanted, project)
             keyed_hash = KeyedHash(read_installation_key(settings))
             blocks = stream_records(store, asked, read_catalogue(store, project.name), keyed_hash)
-            yield count_rows(store, asked), blocks
+            rows = count_rows(store, asked)
+            workspace.audit.record(COMMAND_LINE, f"export.{asked.subject}", project.name, "", {"rows": rows})
+            yield rows, blocks
     finally:
         home.release()
 

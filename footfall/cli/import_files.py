@@ -24,7 +24,7 @@ from footfall.events.exported import export_prefix
 from footfall.events.keys import KeyedHash
 from footfall.importing.faults import ImportRefused, did_you_mean
 from footfall.importing.importer import Importer, ImportOptions, State, Target, forget
-from footfall.importing.journal import Journal
+from footfall.importing.journal import Journal, Position
 from footfall.importing.mapping import read_mapping
 from footfall.importing.opening import Reading
 from footfall.importing.plan import Plan
@@ -32,6 +32,7 @@ from footfall.importing.preview import preview, try_out
 from footfall.importing.source import look_at
 from footfall.settings import Settings, read_installation_key
 from footfall.treatment.policy import Policies
+from footfall.workspace import COMMAND_LINE
 
 _LOG_BYTES = 256 << 20
 """What may wait in the log of imports at most."""
@@ -75,6 +76,7 @@ class _Visit:
     """What one call does, file by file, before somebody's screen."""
 
     def __init__(self, settings: Settings, wanted: Wanted, target: Target, zone: ZoneInfo) -> None:
+        self._settings = settings
         self._home = settings.home
         self._directory = settings.home / "imports"
         self._wanted = wanted
@@ -141,6 +143,7 @@ class _Visit:
                     end = importer.run()
                 finally:
                     self._report(path, importer.journal)
+                    self._record(path, importer.journal.position())
                 if is_held(self._home):
                     _wait_until_processed(self._target.log, bar, task)
         self._console.print(
@@ -148,6 +151,12 @@ class _Visit:
         )
         if not is_held(self._home):
             self._console.print("They wait in the log: `footfall up` processes them.")
+
+    def _record(self, path: Path, at: Position) -> None:
+        """Whoever reads the audit log later sees what came in this way, also if it was broken off."""
+        detail = {"rows": at.accepted, "rejected": at.rejected, "finished": at.is_finished}
+        with opened_workspace(self._settings) as workspace:
+            workspace.audit.record(COMMAND_LINE, "import.events", self._target.project, path.name, detail)
 
     def _report(self, path: Path, journal: Journal) -> None:
         """What was rejected: the reasons on the screen, every row in a file."""

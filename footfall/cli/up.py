@@ -10,6 +10,7 @@ from types import FrameType
 
 from rich.console import Console
 
+from footfall import __version__
 from footfall.cli.child import SupervisorLink, footfall_command
 from footfall.cli.engines import opened_workspace
 from footfall.cli.home import hold_home
@@ -17,7 +18,7 @@ from footfall.cli.log_lines import set_up_logging
 from footfall.cli.sockets import listen, url_of
 from footfall.cli.supervisor import ChildSpec, Supervisor
 from footfall.settings import Settings, read_installation_key
-from footfall.workspace import Bootstrapped
+from footfall.workspace import COMMAND_LINE, Bootstrapped
 
 _ENDING_SECONDS = 10.0
 
@@ -75,7 +76,9 @@ def _children(settings: Settings, collect: socket.socket, query: socket.socket, 
 
 def _bootstrap(settings: Settings) -> Bootstrapped:
     with opened_workspace(settings) as workspace:
-        return workspace.bootstrap(settings.write_key, settings.secret_key)
+        keys = workspace.bootstrap(settings.write_key, settings.secret_key)
+        workspace.audit.record(COMMAND_LINE, "footfall.start", "", __version__, {"new_keys": keys.generated})
+        return keys
 
 
 def _show_keys(settings: Settings, keys: Bootstrapped) -> None:

@@ -8,14 +8,17 @@ person is recorded as `hashed` gives it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, insert, select
+from sqlalchemy import Connection, Delete, Engine, Row, Select, delete, func, insert, select, true
+from sqlalchemy.exc import SQLAlchemyError
 
 from footfall.workspace.audit_anchor import NO_ROWS, Anchor, Head
+from footfall.workspace.audit_archive import Written, read_rows, write_rows
 from footfall.workspace.audit_chain import (
     ANCHOR_LOST,
     ARCHIVED,
@@ -35,7 +38,23 @@ COMMAND_LINE = "command line"
 FOOTFALL = "footfall"
 """The actor of what the server does by itself."""
 
+KEPT_DAYS = 184
+"""Rows stay in the database for at least six months; only then may they be moved to a file."""
+
 _PAGE = 5_000
+_DAY = 86_400_000
+_APPEND_ONLY = """
+CREATE TRIGGER IF NOT EXISTS audit_is_never_{done} BEFORE {verb} ON audit
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"""
+_REFUSED = (("changed", "UPDATE"), ("deleted", "DELETE"))
+
+
+class AuditUnavailable(Exception):  # noqa: N818 - reads as what it is
+    """What was done cannot be recorded now, and so must not be answered."""
+
+
+class CannotArchive(Exception):  # noqa: N818 - reads as what it is
+    """The text says why rows stay where they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +94,8 @@ class Audit:
         """Appends a row; it is durable on return. Call it before what was done is answered.
 
         `actor` is Grant.actor, COMMAND_LINE or FOOTFALL; `action` a noun and a verb ("plan.change");
-        `project` "" where it concerns all. SQLAlchemyError or OSError if the row could not be written: then
-        do not answer.
+        `project` "" where it concerns all. AuditUnavailable if the row could not be written: then do not
+        answer.
         """
         said = AuditRow(
             0,
@@ -89,11 +108,14 @@ class Audit:
             START,
             START,
         )
-        with self._engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            row = self._append(connection, said)
-            connection.commit()
-        self._anchor.advance(Head(row.sequence, row.mac))
+        try:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                row = self._append(connection, said)
+                connection.commit()
+            self._anchor.advance(Head(row.sequence, row.mac))
+        except (SQLAlchemyError, OSError) as error:
+            raise AuditUnavailable(f"the audit log cannot be written: {error}") from error
         return row
 
     def hashed(self, project: str, text: str) -> str:
@@ -116,8 +138,8 @@ class Audit:
         with self._engine.connect() as connection:
             return [_row(row) for row in connection.execute(query)][::-1]
 
-    def verify(self, expected: Head | None = None) -> Verified:
-        """Checks every row, the chain and the anchor.
+    def verify(self, expected: Head | None = None, archives: Sequence[Path] = ()) -> Verified:
+        """Checks every row, the chain and the anchor; the rows of archives, too. ArchiveUnusable.
 
         `expected` is a head that was noted elsewhere: it proves that nothing up to it was written anew, even
         by somebody who has the installation's key, or who put back an older copy of everything.
@@ -125,10 +147,38 @@ class Audit:
         # First the anchor: rows that others write meanwhile are newer than it.
         anchored = self._anchor.read()
         known = _Known(anchored, expected)
-        findings = list(check_rows(self._key, known.watch(self.rows(AuditFilter()))))
+        rows = chain(read_rows(archives), self.rows(AuditFilter()))
+        findings = list(check_rows(self._key, known.watch(rows)))
         findings += known.findings(self._anchor.file)
         findings.sort(key=lambda each: (each.sequence is None, each.sequence or 0))
         return Verified(known.count, known.head, tuple(findings))
+
+    def archive(self, file: Path, before: int, actor: str) -> Written | None:
+        """Moves the rows before an instant (epoch milliseconds) to a file; None if there are none.
+
+        The chain goes on: a row says which rows went, and `verify` takes the file beside the rest.
+        CannotArchive for rows that are younger than KEPT_DAYS, or a log with findings; ArchiveUnusable for
+        the file.
+        """
+        oldest = self._clock() - KEPT_DAYS * _DAY
+        if before > oldest:
+            raise CannotArchive(f"rows stay in the database for {KEPT_DAYS} days: name an earlier day")
+        if findings := self.verify().findings:
+            named = f"row {findings[0].sequence}" if findings[0].sequence else "the log"
+            raise CannotArchive(f"{named}: {findings[0].message}: see `footfall audit verify` first")
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            kept = connection.scalar(select(func.min(audit.c.sequence)).where(audit.c.time >= before))
+            gone = true() if kept is None else audit.c.sequence < kept
+            moved = connection.execute(select(audit).where(gone).order_by(audit.c.sequence))
+            written = write_rows(file, map(_row, moved))
+            if written is None:
+                return None
+            head = self._append(connection, _archived(written, file, actor, self._clock()))
+            forget(connection, delete(audit).where(audit.c.sequence <= written.last.sequence))
+            connection.commit()
+        self._anchor.advance(Head(head.sequence, head.mac))
+        return written
 
     def _append(self, connection: Connection, said: AuditRow) -> AuditRow:
         newest = select(audit).order_by(audit.c.sequence.desc()).limit(1)
@@ -201,6 +251,29 @@ class _Known:
             )
         elif head.sequence and self._seen.get(head.sequence, head.mac) != head.mac:
             yield Finding(head.sequence, f"is another row than {what} says")
+
+
+def _archived(written: Written, file: Path, actor: str, now: int) -> AuditRow:
+    detail = {
+        "first": written.first.sequence,
+        "last": written.last.sequence,
+        "mac": written.last.mac,
+        "sha256": written.sha256,
+    }
+    return AuditRow(0, now, actor, ARCHIVED, "", shortened(file.name), canonical_detail(detail), START, START)
+
+
+def refuse_changes(connection: Connection) -> None:
+    """Makes the triggers that keep the rows as they are: a first wall, behind which the chain is."""
+    for done, verb in _REFUSED:
+        connection.exec_driver_sql(_APPEND_ONLY.format(done=done, verb=verb))
+
+
+def forget(connection: Connection, rows: Delete) -> None:
+    """Deletes what an archive holds. Nobody else writes: the caller has the write lock."""
+    connection.exec_driver_sql("DROP TRIGGER audit_is_never_deleted")
+    connection.execute(rows)
+    refuse_changes(connection)
 
 
 def _end_of_archive(row: AuditRow) -> tuple[int, str]:

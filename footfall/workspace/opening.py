@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from footfall.workspace.audit import wall_clock
+from footfall.workspace.audit import refuse_changes, wall_clock
 from footfall.workspace.tables import metadata
 from footfall.workspace.workspace import Workspace
 
@@ -19,12 +19,6 @@ _BUSY_SECONDS = 10
 
 ANCHOR_SUFFIX = ".audit-head"
 """Behind the database's name: the file that knows the audit log's newest row."""
-
-# A first wall; what goes round it is what the chain of codes is for.
-_APPEND_ONLY = """
-CREATE TRIGGER IF NOT EXISTS audit_is_never_{done} BEFORE {verb} ON audit
-BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"""
-_REFUSED = (("changed", "UPDATE"), ("deleted", "DELETE"))
 
 
 def open_workspace(
@@ -75,9 +69,3 @@ def _create_tables(engine: Engine) -> None:
         metadata.create_all(connection)
         refuse_changes(connection)
         connection.commit()
-
-
-def refuse_changes(connection: Connection) -> None:
-    """Makes the triggers that keep the audit log's rows as they are."""
-    for done, verb in _REFUSED:
-        connection.exec_driver_sql(_APPEND_ONLY.format(done=done, verb=verb))

@@ -35,10 +35,14 @@ def build_binding_routes(
     @router.get("")
     async def decisions(request: Request, name: str) -> Response:
         def work() -> dict[str, Any]:
-            project = access.project(access.grant(request.headers.get("authorization")), name)
+            grant = access.grant(request.headers.get("authorization"))
+            project = access.project(grant, name)
             given = read_parameters(request, "id", "outcome", "reason", "kind", "limit", "cursor")
             limit = read_limit(given.get("limit"))
-            return read_decisions(StoreReader(store, options.limits), project, keyed_hash, given, limit)
+            found = read_decisions(StoreReader(store, options.limits), project, keyed_hash, given, limit)
+            about = access.hashed(name, given["id"]) if "id" in given else ""
+            access.record(grant, "bindings.list", name, about, rows=len(found["decisions"]))
+            return found
 
         return await front.answer("projects/bindings", work)
 
@@ -59,10 +63,18 @@ def build_binding_routes(
             return problem_response(error)
 
         def work() -> dict[str, Any]:
-            project = access.project(access.grant(request.headers.get("authorization")), name)
+            grant = access.grant(request.headers.get("authorization"))
+            project = access.project(grant, name)
             spec = WordSpec.model_validate(read_json(body))
-            return door.say(StoreReader(store, options.limits), project, spec)
+            said = door.say(StoreReader(store, options.limits), project, spec)
+            access.record(grant, f"bindings.{spec.action}", name, **_hashed_ids(access, name, spec))
+            return said
 
         return await front.answer("projects/bindings", work, status=202)
 
     return router
+
+
+def _hashed_ids(access: Access, project: str, spec: WordSpec) -> dict[str, str]:
+    given = spec.model_dump(exclude={"action"}, exclude_none=True)
+    return {field: access.hashed(project, str(text)) for field, text in given.items()}

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from footfall.events.reasons import Reason
+from footfall.workspace import Grant
 from query_api.access import Access
 from query_api.body import read_json
 from query_api.dead_letters import Letters, Place, read_place
@@ -65,16 +66,18 @@ def build_dead_letter_routes(front: Front, access: Access, letters: Letters, rep
     """All with a secret key: a letter's bytes are what the privacy rules never saw."""
     router = APIRouter(prefix="/api/v1/projects/{name}/dead-letters", include_in_schema=False)
 
-    def project_of(request: Request, name: str) -> str:
-        return access.project(access.grant(request.headers.get("authorization")), name).name
+    def opened(request: Request, name: str) -> tuple[Grant, str]:
+        grant = access.grant(request.headers.get("authorization"))
+        return grant, access.project(grant, name).name
 
     @router.get("")
     async def page(request: Request, name: str) -> Response:
         def work() -> dict[str, Any]:
-            project = project_of(request, name)
+            grant, project = opened(request, name)
             given = read_parameters(request, "reason", "limit", "cursor")
             limit = read_limit(given.get("limit"))
             found, following = letters.page(project, _reason(given), limit, _cursor(given))
+            access.record(grant, "dead_letters.list", project, rows=len(found))
             return {"letters": found, "next_cursor": following}
 
         return await front.answer("dead-letters", work)
@@ -82,7 +85,7 @@ def build_dead_letter_routes(front: Front, access: Access, letters: Letters, rep
     @router.get("/counts")
     async def counts(request: Request, name: str) -> Response:
         def work() -> dict[str, Any]:
-            project = project_of(request, name)
+            _, project = opened(request, name)
             read_parameters(request)
             return {"reasons": letters.counts(project)}
 
@@ -96,19 +99,25 @@ def build_dead_letter_routes(front: Front, access: Access, letters: Letters, rep
             return problem_response(error)
 
         def work() -> dict[str, Any]:
-            project = project_of(request, name)
-            return replays.replay(project, ReplaySpec.model_validate(read_json(body)).replay())
+            grant, project = opened(request, name)
+            wanted = ReplaySpec.model_validate(read_json(body)).replay()
+            done = replays.replay(project, wanted)
+            if not wanted.dry_run:
+                refused = sum(done["refused"].values())
+                access.record(grant, "dead_letters.replay", project, rows=done["replayed"], refused=refused)
+            return done
 
         return await front.answer("dead-letters/replay", work)
 
     @router.get("/{letter}")
     async def show(request: Request, name: str, letter: str) -> Response:
         def work() -> dict[str, Any]:
-            project = project_of(request, name)
+            grant, project = opened(request, name)
             place = read_place(letter)
             found = None if place is None else letters.show(project, place)
             if found is None:
                 raise NotFound(f"there is no dead letter {letter[:50]!r}: ids are partition:offset:seq")
+            access.record(grant, "dead_letters.show", project, letter)
             return found
 
         return await front.answer("dead-letters/one", work)

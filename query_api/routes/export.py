@@ -58,10 +58,14 @@ def build_export_routes(
         return LinesResponse(body(), headers={ROWS_HEADER: str(rows)})
 
     def begin(request: Request, name: str) -> tuple[int, Generator[bytes, None, None]]:
-        project = access.project(access.grant(request.headers.get("authorization")), name)
+        grant = access.grant(request.headers.get("authorization"))
+        project = access.project(grant, name)
         wanted = read_export(request.query_params, project, clock())
         catalogue = read_catalogue(store, project.name)
-        return count_rows(store, wanted), stream_records(store, wanted, catalogue, keyed_hash)
+        rows = count_rows(store, wanted)
+        asked = access.hashed(project.name, str(request.query_params))
+        access.record(grant, f"export.{wanted.subject}", project.name, rows=rows, query=asked)
+        return rows, stream_records(store, wanted, catalogue, keyed_hash)
 
     return router
 

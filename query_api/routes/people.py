@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from footfall.events.keys import KeyedHash
 from footfall.storage.store import Store
+from footfall.workspace import Grant, Project
 from query_api.access import Access
 from query_api.catalogue import describe_catalogue, read_catalogue
 from query_api.options import QueryOptions
@@ -36,7 +37,7 @@ def build_people_routes(
             return problem_response(error)
 
         def work() -> dict[str, Any]:
-            project = _project(access, request, given)
+            _, project = _project(access, request, given)
             virtual = list_virtual_events(access.workspace, project.name)
             return describe_catalogue(store, project.name) | {"virtual_events": virtual}
 
@@ -52,9 +53,12 @@ def build_people_routes(
             return problem_response(error)
 
         def work() -> dict[str, Any]:
-            project = _project(access, request, given)
+            grant, project = _project(access, request, given)
             reader = StoreReader(store, options.limits)
             known = read_catalogue(store, project.name)
+            # Before it is known whether there is such a person: who searches by guessing is seen, too.
+            about = access.hashed(project.name, wanted.distinct_id)
+            access.record(grant, _ACTIONS[wanted.part], project.name, about)
             person = show_person(reader, project, known, keyed_hash, wanted.distinct_id)
             if not wanted.part:
                 return person
@@ -69,6 +73,8 @@ def build_people_routes(
 
 
 PARTS = ("events", "history")
+_ACTIONS = {"": "person.show", "events": "person.timeline", "history": "person.history"}
+"""What the audit log calls a look at a person, by the part that was looked at."""
 
 
 class _Wanted(NamedTuple):
@@ -87,6 +93,6 @@ def _read_path(request: Request, rest: str) -> _Wanted:
     return _Wanted(distinct_id, part)
 
 
-def _project(access: Access, request: Request, given: dict[str, str]) -> Any:
+def _project(access: Access, request: Request, given: dict[str, str]) -> tuple[Grant, Project]:
     grant = access.grant(request.headers.get("authorization"))
-    return access.project(grant, given.get("project", "default"))
+    return grant, access.project(grant, given.get("project", "default"))

@@ -25,6 +25,16 @@ from query_api.ledger import read_ledger
 from query_api.routes.front import Front, problem_response, read_body
 
 
+def _settings(spec: ProjectSpec | ProjectChange) -> dict[str, Any]:
+    """What was set, for the audit log: lists of ids as how many there are."""
+    given = spec.model_dump(exclude_unset=True, exclude={"name"})
+    if isinstance(rules := given.get("identity"), dict):
+        given["identity"] = {
+            name: len(value) if isinstance(value, list | tuple) else value for name, value in rules.items()
+        }
+    return given
+
+
 def build_project_routes(
     front: Front, access: Access, store: Store, log: Log, data_until: Callable[[], int]
 ) -> APIRouter:
@@ -46,8 +56,12 @@ def build_project_routes(
             return problem_response(error)
 
         def work() -> dict[str, Any]:
-            access.everywhere(access.grant(request.headers.get("authorization")))
-            return create_project(access.workspace, ProjectSpec.model_validate(read_json(body)))
+            grant = access.grant(request.headers.get("authorization"))
+            access.everywhere(grant)
+            spec = ProjectSpec.model_validate(read_json(body))
+            made = create_project(access.workspace, spec)
+            access.record(grant, "project.create", spec.name, **_settings(spec))
+            return made
 
         return await front.answer("projects", work, status=201)
 
@@ -69,7 +83,9 @@ def build_project_routes(
         def work() -> dict[str, Any]:
             grant = access.grant(request.headers.get("authorization"))
             project = access.project(grant, name)
-            change_project(access.workspace, project.name, ProjectChange.model_validate(read_json(body)))
+            change = ProjectChange.model_validate(read_json(body))
+            change_project(access.workspace, project.name, change)
+            access.record(grant, "project.change", project.name, **_settings(change))
             return describe_project(access.project(grant, name))
 
         return await front.answer("projects/change", work)

@@ -63,8 +63,11 @@ def build_proof_routes(access: Access, evidence: Evidence) -> APIRouter:
         """For `footfall backup` on this machine: the files are in the home, the answer says which."""
 
         def work() -> bytes:
-            access.everywhere(access.grant(request.headers.get("authorization")))
-            return write_json(evidence.snapshot())
+            grant = access.grant(request.headers.get("authorization"))
+            access.everywhere(grant)
+            taken = evidence.snapshot()
+            access.record(grant, "backup.take", "")
+            return write_json(taken)
 
         try:
             return Response(await asyncio.to_thread(work), media_type="application/json")

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from footfall.storage.store import Store
-from footfall.workspace.projects import Project
+from footfall.workspace import Grant, Project
 from query_api.access import Access
 from query_api.body import read_json
 from query_api.catalogue import read_catalogue
@@ -27,13 +27,15 @@ def build_virtual_event_routes(
     """A project's virtual events; `clock` gives epoch milliseconds."""
     router = APIRouter(prefix="/api/v1/projects/{name}/virtual-events", include_in_schema=False)
 
-    def opened(request: Request, name: str) -> Project:
-        return access.project(access.grant(request.headers.get("authorization")), name)
+    def opened(request: Request, name: str) -> tuple[Grant, Project]:
+        grant = access.grant(request.headers.get("authorization"))
+        return grant, access.project(grant, name)
 
     @router.get("")
     async def show(request: Request, name: str) -> Response:
         def work() -> dict[str, Any]:
-            return {"virtual_events": list_virtual_events(access.workspace, opened(request, name).name)}
+            _, project = opened(request, name)
+            return {"virtual_events": list_virtual_events(access.workspace, project.name)}
 
         return await front.answer("projects/virtual-events", work)
 
@@ -45,20 +47,25 @@ def build_virtual_event_routes(
             return problem_response(error)
 
         def work() -> dict[str, Any]:
-            project = opened(request, name)
+            grant, project = opened(request, name)
             virtual = VirtualEvent.model_validate(read_json(body))
             catalogue = read_catalogue(store, project.name)
             reader = StoreReader(store, options.limits)
-            return save_virtual_event(
+            saved = save_virtual_event(
                 access.workspace, project, virtual, catalogue=catalogue, reader=reader, now=clock()
             )
+            access.record(grant, "virtual_event.create", project.name, virtual.name)
+            return saved
 
         return await front.answer("projects/virtual-events", work, status=201)
 
     @router.delete("/{event}")
     async def delete(request: Request, name: str, event: str) -> Response:
         def work() -> dict[str, Any]:
-            return delete_virtual_event(access.workspace, opened(request, name).name, event)
+            grant, project = opened(request, name)
+            deleted = delete_virtual_event(access.workspace, project.name, event)
+            access.record(grant, "virtual_event.delete", project.name, event)
+            return deleted
 
         return await front.answer("projects/virtual-events", work)
 
