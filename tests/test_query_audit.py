@@ -172,6 +172,9 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/projects/{name}/virtual-events": {"name": "Any", "events": [{"event": "Open"}]},
     "DELETE /api/v1/projects/{name}/virtual-events/{event}": {},
     "POST /api/v1/projects/{name}/dead-letters/replay": {"all": True},
+    "PUT /api/v1/projects/{name}/remote-config": None,  # these: tests/test_remote_config.py
+    "POST /api/v1/projects/{name}/remote-config/approve": None,
+    "POST /api/v1/projects/{name}/remote-config/withdraw": None,
     "POST /api/v1/snapshots": None,  # the backup's test asks for it
 }
 """A body that each route takes, in this order. A new route needs one here, or a reason above."""
