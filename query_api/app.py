@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from footfall import __version__
+from footfall.envelopes.keys import RingOf, no_keys
 from footfall.eventlog.log import Log
 from footfall.events.keys import KeyedHash
 from footfall.sealing import Sealer
@@ -21,6 +22,7 @@ from footfall.treatment.policy import PolicyOf
 from footfall.workspace.workspace import Workspace
 from query_api.access import Access
 from query_api.dead_letters import Letters
+from query_api.envelope_sweep import sweeping
 from query_api.gate import Gate
 from query_api.identity_words import AdministratorsDoor
 from query_api.key_use import KeyUse
@@ -57,6 +59,7 @@ def build_app(
     keyed_hash: KeyedHash,
     *,
     policy_of: PolicyOf,
+    ring_of: RingOf = no_keys,
     clock: Callable[[], int] = _now,
     options: QueryOptions | None = None,
     registry: CollectorRegistry | None = None,
@@ -85,13 +88,23 @@ def build_app(
     replays = (
         None
         if letters is None
-        else Replays(letters, store, log, keyed_hash, policy_of=policy_of, clock=clock)
+        else Replays(
+            letters,
+            store,
+            log,
+            keyed_hash,
+            policy_of=policy_of,
+            ring_of=ring_of,
+            key_uses=meters.private_key_uses,
+            clock=clock,
+        )
     )
     queries = Queries(store, access, log, data_until=data_until, clock=clock, options=options)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with sweeping(workspace, letters, replays, options.sweep_seconds):
+            yield
         await gate.close()
         administrators.close()
         if replays is not None:

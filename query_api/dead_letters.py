@@ -23,6 +23,24 @@ SELECT reason, count(), toUnixTimestamp64Milli(min(received_at)), toUnixTimestam
     ))
 FROM dead_letters WHERE project = {project:String} GROUP BY reason ORDER BY count() DESC, reason"""
 
+_SIZES = """
+SELECT log_partition, log_offset, sum(length(sealed)) FROM dead_letters
+WHERE project = {project:String}
+    AND (log_partition, log_offset) IN (SELECT arrayJoin(arrayZip({ps:Array(UInt16)}, {os:Array(UInt64)})))
+GROUP BY log_partition, log_offset ORDER BY log_partition, log_offset"""
+
+_WAITING = """
+SELECT log_partition, log_offset, groupArray(seq) FROM dead_letters
+WHERE project = {project:String} AND reason = {reason:String}
+    AND received_at < fromUnixTimestamp64Milli({until:Int64})
+    AND NOT arrayExists(
+        (p, o) -> log_partition = p AND log_offset <= o, {ps:Array(UInt16)}, {os:Array(UInt64)}
+    )
+    AND (log_partition, log_offset, seq) NOT IN (
+        SELECT letter_partition, letter_offset, letter_seq FROM replays WHERE project = {project:String}
+    )
+GROUP BY log_partition, log_offset ORDER BY log_partition, log_offset LIMIT {limit:UInt32}"""
+
 _REPLAYS = """
 SELECT letter_partition, letter_offset, letter_seq, outcome, toUnixTimestamp64Milli(replayed_at),
     lower(hex(event_id))
@@ -121,6 +139,35 @@ class Letters:
             conditions.append("(log_partition, log_offset, seq) > ({p:UInt16}, {o:UInt64}, {s:UInt32})")
             own |= {"p": behind.partition, "o": behind.offset, "s": behind.seq}
         return self._letters(" AND ".join(conditions), own, f"LIMIT {limit}", sealed=False)
+
+    def waiting(
+        self, project: str, reason: str, behind: Mapping[int, int], *, until: int, limit: int
+    ) -> list[Place]:
+        """The letters of a reason that were never replayed, of the first `limit` requests: those of each log
+        partition behind an offset, that came before `until` (epoch ms).
+        """
+        own: dict[str, Parameter] = {
+            "project": project,
+            "reason": reason,
+            "until": until,
+            "ps": list(behind),
+            "os": list(behind.values()),
+            "limit": limit,
+        }
+        rows = self._store.rows(Query(_WAITING, own)).rows
+        return [
+            Place(int(partition), int(offset), int(seq)) for partition, offset, seqs in rows for seq in seqs
+        ]
+
+    def sizes(self, project: str, requests: Sequence[tuple[int, int]]) -> list[tuple[tuple[int, int], int]]:
+        """How many bytes the letters of these requests (partition, offset) have, in their order."""
+        own: dict[str, Parameter] = {
+            "project": project,
+            "ps": [partition for partition, _ in requests],
+            "os": [offset for _, offset in requests],
+        }
+        rows = self._store.rows(Query(_SIZES, own)).rows
+        return [((int(partition), int(offset)), int(size)) for partition, offset, size in rows]
 
     def of_requests(self, project: str, requests: Sequence[tuple[int, int]]) -> list[Letter]:
         """All letters of these requests (partition, offset), with their bytes."""

@@ -39,6 +39,12 @@ class Meters:
         self.rows_read = Counter(
             "footfall_query_rows_read", "Rows that queries read in the store.", registry=self._registry
         )
+        self.private_key_uses = Counter(
+            "footfall_private_key_uses",
+            "Session keys of replayed envelopes that a private key was asked to open: opened or refused.",
+            ("project", "key", "outcome"),
+            registry=self._registry,
+        )
         self.shared = Counter(
             "footfall_query_shared", "Answers that an equal query was computing.", registry=self._registry
         )

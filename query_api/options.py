@@ -22,6 +22,7 @@ class QueryOptions:
     project_queue: int = 32  # of one project
     cached_answers: int = 500
     cached_bytes: int = 64 << 20  # of their JSON
+    sweep_seconds: float = 5.0  # between looks for envelopes whose key has come; 0: never
     retired_seconds: float = 5.0  # how old what is known of dropped events may be
 
     @property

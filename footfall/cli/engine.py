@@ -22,6 +22,7 @@ from footfall.cli.memory import memory_share
 from footfall.cli.processor_thread import ProcessorThread
 from footfall.cli.serving import QuietServer, serve
 from footfall.cli.upkeep_thread import UpkeepThread
+from footfall.envelopes.vault import Vault
 from footfall.events.keys import KeyedHash
 from footfall.proof.evidence import Evidence
 from footfall.proof.verify import rules_in
@@ -30,6 +31,7 @@ from footfall.settings import Settings, read_installation_key
 from footfall.storage.migrate import migrate
 from footfall.storage.topology import topology_of
 from footfall.treatment.policy import Policies
+from footfall.workspace.envelope_keys import KeyRings
 from processor.expiry import Expiry
 from processor.loop import Processor, ProcessorOptions, wall_clock
 from processor.metrics import RestampMetrics
@@ -131,6 +133,7 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
             log,
             data_until,
             keyed_hash,
+            ring_of=KeyRings(workspace.envelope_keys, Vault(installation_key)),
             policy_of=Policies(workspace),
             options=query_options,
             registry=registry,
