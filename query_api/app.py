@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from footfall import __version__
 from footfall.envelopes.keys import RingOf, no_keys
+from footfall.envelopes.vault import Vault
 from footfall.eventlog.log import Log
 from footfall.events.keys import KeyedHash
 from footfall.sealing import Sealer
@@ -35,6 +36,7 @@ from query_api.routes.audit import build_audit_routes
 from query_api.routes.bindings import build_binding_routes
 from query_api.routes.console import build_console_routes
 from query_api.routes.dead_letters import build_dead_letter_routes
+from query_api.routes.envelope_keys import build_envelope_key_routes
 from query_api.routes.export import build_export_routes
 from query_api.routes.front import Front, problem_response
 from query_api.routes.people import build_people_routes
@@ -60,6 +62,7 @@ def build_app(
     *,
     policy_of: PolicyOf,
     ring_of: RingOf = no_keys,
+    vault: Vault | None = None,
     clock: Callable[[], int] = _now,
     options: QueryOptions | None = None,
     registry: CollectorRegistry | None = None,
@@ -70,7 +73,8 @@ def build_app(
     """Everything comes opened and stays the caller's to close. Both clocks give epoch milliseconds.
 
     `evidence` can verify (None: no such route); `local_key` opens everything to commands on this machine;
-    `sealer` opens dead letters (None: they have no routes).
+    `sealer` opens dead letters (None: they have no routes); `ring_of` the envelopes among them; `vault` seals
+    the keys for that (None: no such routes).
     `registry` is shown at /metrics whole, so that it can hold what others of the process count.
     """
     options = options or QueryOptions()
@@ -124,6 +128,8 @@ def build_app(
     app.include_router(build_remote_config_routes(front, access, clock=clock))
     app.include_router(build_export_routes(access, store, keyed_hash, clock))
     app.include_router(build_upkeep_routes(meters, store, workspace, data_until))
+    if vault is not None:
+        app.include_router(build_envelope_key_routes(front, access, vault, clock=clock))
     if letters is not None and replays is not None:
         app.include_router(build_dead_letter_routes(front, access, letters, replays))
     if evidence is not None:

@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from footfall import __version__
 from query_api.control import ProjectChange, ProjectSpec
+from query_api.envelope_keys import EnvelopeKeySpec
 from query_api.export import SUBJECTS
 from query_api.identity_words import WordSpec
 from query_api.openapi_answers import (
@@ -18,6 +19,7 @@ from query_api.openapi_answers import (
     COUNT,
     DECISION_COUNTS,
     DECISIONS,
+    ENVELOPE_KEY,
     EXPLAINED,
     HISTORY,
     KEYS,
@@ -62,6 +64,7 @@ def describe() -> dict[str, Any]:
         VirtualEvent,
         WordSpec,
         ReplaySpec,
+        EnvelopeKeySpec,
         RemoteConfigSpec,
         ApprovalSpec,
         WithdrawalSpec,
@@ -159,6 +162,7 @@ def _other_paths() -> dict[str, Any]:
             "delete": _operation("Delete a virtual event.", object_of({"deleted": TEXT}), [name, event])
         },
         **_remote_config_paths(name),
+        **_envelope_key_paths(name),
         **_dead_letter_paths(name),
         **_audit_paths(name),
         "/api/v1/snapshots": {
@@ -219,6 +223,21 @@ def _remote_config_paths(name: dict[str, Any]) -> dict[str, Any]:
         f"{base}/withdraw": {
             "post": _operation("Take a proposal back.", REMOTE_CONFIG, [name], body="WithdrawalSpec")
         },
+    }
+
+
+def _envelope_key_paths(name: dict[str, Any]) -> dict[str, Any]:
+    base = "/api/v1/projects/{name}/envelope-keys"
+    own = [name, _parameter("key", "path", "Its name: sm2-3.")]
+    shown = object_of({"keys": list_of(ENVELOPE_KEY)})
+    make = "Make a key, or keep one that exists."
+    return {
+        base: {
+            "get": _operation("What encrypted uploads are sealed to.", shown, [name]),
+            "post": _operation(make, ENVELOPE_KEY, [name], body="EnvelopeKeySpec", status="201"),
+        },
+        f"{base}/{{key}}/publish": {"post": _operation("Make it current.", ENVELOPE_KEY, own)},
+        f"{base}/{{key}}/retire": {"post": _operation("Destroy its private part.", ENVELOPE_KEY, own)},
     }
 
 

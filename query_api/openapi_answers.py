@@ -37,6 +37,18 @@ META: Final = object_of(
         "warnings": list_of(TEXT),
     }
 )
+ENVELOPE_KEY: Final = object_of(
+    {
+        "name": TEXT,
+        "algorithm": {"enum": ["RSA", "SM2", "AES"]},
+        "version": TEXT,
+        "public_key": TEXT,
+        "current": {"type": "boolean"},
+        "created_at": TEXT,
+        "published_at": TEXT_OR_NULL,
+        "retired_at": TEXT_OR_NULL,
+    }
+)
 STEP: Final = object_of(
     {
         "label": TEXT,

@@ -14,6 +14,7 @@ import httpx
 
 from collector.app import build_app as build_collector
 from collector.options import CollectorOptions
+from footfall.envelopes.vault import Vault
 from footfall.eventlog.log import Log
 from footfall.eventlog.opening import open_log
 from footfall.events.keys import KeyedHash
@@ -26,6 +27,7 @@ from footfall.storage.store import Parameter, Query, Store
 from footfall.storage.topology import topology_of
 from footfall.treatment.policy import Policies
 from footfall.workspace import Project, Workspace, open_workspace
+from footfall.workspace.envelope_keys import KeyRings
 from processor.loop import Processor
 from processor.restamp import Restamper, RestampOptions
 from query_api.app import build_app as build_query_api
@@ -36,6 +38,7 @@ SECRET_KEY = "ff_sk_of_the_test"
 INSTALLATION_KEY = b"installation key of the test's ."
 
 
+VAULT = Vault(INSTALLATION_KEY)
 EAGER = RestampOptions(from_overrides=1, after_seconds=0, rows_per_turn=10, longest_query_seconds=0)
 
 
@@ -124,12 +127,12 @@ async def open_system(
         topology = topology_of(store_url)
         migrate(store, topology)
         stack.callback(store.command, f"DROP DATABASE {topology.database} SYNC")
-        policies = Policies(workspace)
+        policies, rings = Policies(workspace), KeyRings(workspace.envelope_keys, VAULT)
         processor = Processor(
             log, store, keyed_hash, sealer, workspace.project, types_of=workspace.plans.types, clock=clock
         )
         collector = build_collector(
-            options or CollectorOptions(), writer, workspace, keyed_hash, policies, clock=clock
+            options or CollectorOptions(), writer, workspace, keyed_hash, policies, ring_of=rings, clock=clock
         )
         query_api = build_query_api(
             store,
@@ -138,8 +141,10 @@ async def open_system(
             processor.data_until,
             keyed_hash,
             policy_of=policies,
+            ring_of=rings,
+            vault=VAULT,
             clock=clock,
-            options=QueryOptions(retired_seconds=0.0),
+            options=QueryOptions(retired_seconds=0.0, sweep_seconds=0.0),
             evidence=Evidence(store, log, rules_in(workspace)),
             sealer=sealer,
         )

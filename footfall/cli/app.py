@@ -16,6 +16,7 @@ from footfall.cli.demo import demo
 from footfall.cli.export_command import export
 from footfall.cli.fail import fail
 from footfall.cli.import_command import import_
+from footfall.cli.keys import app as keys
 from footfall.cli.remote_config import app as remote_config
 from footfall.cli.simulate import simulate
 from footfall.settings import InvalidSettings, Settings, read_settings
@@ -79,6 +80,7 @@ app.command()(simulate)
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(remote_config, name="remote-config")
 app.add_typer(audit, name="audit")
+app.add_typer(keys, name="keys")
 app.command("import")(import_)
 app.command()(export)
 

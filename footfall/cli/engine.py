@@ -99,6 +99,7 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
     allow_descriptors()
     installation_key = read_installation_key(settings)
     keyed_hash, sealer = KeyedHash(installation_key), Sealer(installation_key)
+    vault = Vault(installation_key)
     registry = CollectorRegistry()
     query_options = query_options_of(settings)
     with ExitStack() as stack:
@@ -133,7 +134,8 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
             log,
             data_until,
             keyed_hash,
-            ring_of=KeyRings(workspace.envelope_keys, Vault(installation_key)),
+            ring_of=KeyRings(workspace.envelope_keys, vault),
+            vault=vault,
             policy_of=Policies(workspace),
             options=query_options,
             registry=registry,
