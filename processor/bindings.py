@@ -85,6 +85,11 @@ class BindingBook:
         for (subject,) in self._store.stream(Query("SELECT subject_key FROM rulings")):
             self._bound.add(subject.tolist())
 
+    def forget(self) -> None:
+        """Reads again what it is asked. Ids that were bound stay in the filter: it may say so of any."""
+        self._recent = Recent(self._recent.capacity)
+        self._merges = None
+
     def settle(self, plan: Plan, ids: Mapping[str, Collection[int]], claims: Claims) -> People:
         """The persons of these ids (by project), once the claims are taken in."""
         known = self.ties_of(plan, _named(ids, claims))

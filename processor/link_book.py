@@ -69,6 +69,11 @@ class LinkBook:
             self._linked.add(one.tolist())
             self._linked.add(other.tolist())
 
+    def forget(self) -> None:
+        """Reads again what it is asked. Ids that were linked stay in the filter: it may say so of any."""
+        self._ties = Recent(self._ties.capacity)
+        self._components = Recent(self._components.capacity)
+
     def settle(
         self,
         plan: Plan,

@@ -20,7 +20,7 @@ from footfall.eventlog.log import Log, LogError
 from footfall.events.keys import KeyedHash
 from footfall.events.log_record import MalformedLogRecord, read_header
 from footfall.sealing import Sealer
-from footfall.storage.rows import build_outcome_table, build_table
+from footfall.storage.rows import TombstoneRow, build_outcome_table, build_table
 from footfall.storage.store import Store, StoreError
 from footfall.workspace import IdentityRules, Project
 from processor.blocks import (
@@ -221,6 +221,17 @@ class Processor:
             self._commit(patient=False)
             yield {partition: self._log.position(partition).committed for partition in self._log.partitions()}
 
+    def bury(self, rows: Sequence[TombstoneRow]) -> None:
+        """From now on what these ids did before is refused. Within `at_rest`; may be repeated. StoreError."""
+        first = rows[0]
+        self._store.insert("tombstones", build_table(rows), f"{first.erasure}:tombstones")
+        self._preparer.tombstones.add(rows)
+
+    def forget_people(self) -> None:
+        """What is known of bindings is read again. Within `at_rest`. StoreError."""
+        self._preparer.forget_people()
+        self._store.command("SYSTEM RELOAD DICTIONARY overrides_map")
+
     @contextmanager
     def keeping_log(self) -> Iterator[None]:
         """Nothing is truncated within."""
@@ -231,6 +242,12 @@ class Processor:
         finally:
             with self._lock:
                 self._kept_by -= 1
+
+    @contextmanager
+    def cutting_log(self) -> Iterator[bool]:
+        """Nothing is processed within. False while somebody keeps the log as it is."""
+        with self._lock:
+            yield not self._kept_by
 
     def data_until(self) -> int:
         """Everything accepted before this moment (epoch ms) is in answers."""

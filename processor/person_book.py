@@ -68,6 +68,11 @@ class PersonBook:
         self._bindings.rebuild()
         self._links.rebuild()
 
+    def forget(self) -> None:
+        """What the store says was changed: it is read again."""
+        self._bindings.forget()
+        self._links.forget()
+
     def settle(
         self,
         plan: Plan,

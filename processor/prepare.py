@@ -52,6 +52,7 @@ from processor.plan_violations import violation_rows
 from processor.planned_types import PlannedTypes, TypesOf
 from processor.replays import replay_rows
 from processor.snapshots import Profiles, build_items, item_operations, profile_operations
+from processor.tombstones import Tombstones
 
 _log = structlog.get_logger(__name__)
 
@@ -143,6 +144,7 @@ class BlockPreparer:
         self._book = PersonBook(store, lambda project: rules_of(project).resolution)
         self._catalogue = Catalogue(store)
         self._profiles = Profiles(store, self._book)
+        self.tombstones = Tombstones(store, self._id_keys)
         self._processed = 0
         self._unprocessable = 0
 
@@ -152,11 +154,16 @@ class BlockPreparer:
         self._book.rebuild()
         self._profiles.rebuild()
         self._catalogue.rebuild()
+        self.tombstones.rebuild()
+
+    def forget_people(self) -> None:
+        """What the store says of persons was changed: it is read again."""
+        self._book.forget()
 
     def prepare(self, plan: Plan, records: Sequence[Opened]) -> Prepared:
         """Everything to insert for the plan. StoreError from look-ups; NearlyAllUnprocessable."""
         self._planned.read(records)
-        intake = take_in(records, self._id_keys, plan.version)
+        intake = self.tombstones.apply(take_in(records, self._id_keys, plan.version))
         derived = self._derive_what_can_be(plan, intake)
         outcomes = _outcomes(intake, derived)
         days = [day_of(request.header.received_at) for request in intake.requests]

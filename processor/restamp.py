@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 import structlog
@@ -26,6 +26,7 @@ from footfall.storage.store import Query, Store, StoreError
 from processor.loop import Processor, Standstill, Unsure
 from processor.metrics import RestampMetrics
 from processor.mutations import unfinished
+from processor.removals import stored_before
 
 _log = structlog.get_logger(__name__)
 
@@ -102,6 +103,18 @@ class Restamper:
         self._metrics = metrics
         self._pass: _Pass | None = None
         self._reload_is_due = False
+        self._turns = threading.Lock()
+
+    @contextmanager
+    def kept_away(self) -> Iterator[None]:
+        """Nothing is copied or replaced within, and no copy is left: what is taken out of `events` then does
+        not come back with one.
+        """
+        with self._turns:
+            if self._pass is not None:
+                self.give_up()
+                self._store.command("DROP TABLE IF EXISTS events_restamped SYNC")
+            yield
 
     def recover(self) -> None:
         """Finishes a replacement that a kill cut off. Before anything else is inserted."""
@@ -137,12 +150,16 @@ class Restamper:
 
     def turn(self, stop: threading.Event | None = None) -> bool:
         """One piece of work; False if there is nothing to do now."""
+        with self._turns:
+            return self._turn(stop or threading.Event())
+
+    def _turn(self, stop: threading.Event) -> bool:
         if self._pass is None:
             if self._reload_is_due:
                 self._reload()
             return self._is_due() and self._begin()
         if self._pass.copy is not None:
-            self._go_on(self._pass, self._pass.copy, stop or threading.Event())
+            self._go_on(self._pass, self._pass.copy, stop)
             return True
         if self._pass.todo:
             self._pass.copy = self._begin_copy(*self._pass.todo.pop(0))
@@ -326,13 +343,5 @@ def _slices(count: int) -> list[tuple[int, int]]:
 
 
 def _done(standstill: Standstill) -> str:
-    """Rows of the blocks that were done then, and of log partitions that the processor does not know (any
-    more): nothing is added to those.
-    """
-    partitions: Sequence[int] = sorted(standstill.next_offsets)
-    offsets: Mapping[int, int] = standstill.next_offsets
-    if not partitions:
-        return "(1)"
-    listed = ", ".join(str(int(partition)) for partition in partitions)
-    ends = ", ".join(f"toUInt64({int(offsets[partition])})" for partition in partitions)
-    return f"(log_offset < transform(log_partition, [{listed}], [{ends}], toUInt64({_LARGEST_KEY})))"
+    """Rows of the blocks that were done then."""
+    return stored_before(standstill.next_offsets)

@@ -44,6 +44,7 @@ from query_api.routes.projects import build_project_routes
 from query_api.routes.proof import Evidence, build_proof_routes
 from query_api.routes.queries import build_query_routes
 from query_api.routes.remote_config import build_remote_config_routes
+from query_api.routes.rights import Rights, build_rights_routes
 from query_api.routes.upkeep import build_upkeep_routes
 from query_api.routes.virtual_events import build_virtual_event_routes
 from query_api.run import Queries
@@ -69,12 +70,15 @@ def build_app(
     evidence: Evidence | None = None,
     local_key: str | None = None,
     sealer: Sealer | None = None,
+    rights: Rights | None = None,
 ) -> FastAPI:
     """Everything comes opened and stays the caller's to close. Both clocks give epoch milliseconds.
 
     `evidence` can verify (None: no such route); `local_key` opens everything to commands on this machine;
     `sealer` opens dead letters (None: they have no routes); `ring_of` the envelopes among them; `vault` seals
     the keys for that (None: no such routes).
+    `sealer` opens dead letters (None: they have no routes); `rights` erases and exports persons (None: no
+    such routes).
     `registry` is shown at /metrics whole, so that it can hold what others of the process count.
     """
     options = options or QueryOptions()
@@ -135,6 +139,8 @@ def build_app(
     if evidence is not None:
         app.include_router(build_proof_routes(access, evidence))
     app.include_router(build_audit_routes(front, access))
+    if rights is not None:
+        app.include_router(build_rights_routes(front, access, rights))
     app.include_router(build_console_routes())
     app.add_middleware(
         KeyUse,

@@ -45,6 +45,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "query_api": DOORS_SHARE | {"footfall.envelopes", "footfall.eventlog", "footfall.storage"},
     "footfall.proof": EVENTS
     | {"footfall.eventlog", "footfall.storage", "footfall.tracking_plan", "footfall.workspace", "processor"},
+    "footfall.rights": EVENTS
+    | {"footfall.eventlog", "footfall.storage", "footfall.tracking_plan", "footfall.workspace", "processor"},
     "footfall_sdk": frozenset(),
 }
 OURS = ("footfall", "collector", "processor", "query_api", "footfall_sdk", "bench", "tests")

@@ -297,7 +297,7 @@ def test_a_store_that_is_away_while_a_month_is_replaced_does_not_keep_the_engine
     processing.start()
     with running(restamper(world, away)) as rewriting:
         assert away.since.wait(60)
-        begin_drain(rewriting, processing, signal.SIGTERM)
+        begin_drain((rewriting,), processing, signal.SIGTERM)
         assert ended.wait(60)
     assert rows(world) == before
 

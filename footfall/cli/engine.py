@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -26,6 +26,8 @@ from footfall.envelopes.vault import Vault
 from footfall.events.keys import KeyedHash
 from footfall.proof.evidence import Evidence
 from footfall.proof.verify import rules_in
+from footfall.rights.erasure import Eraser, Opened
+from footfall.rights.rights import Rights
 from footfall.sealing import Sealer
 from footfall.settings import Settings, read_installation_key
 from footfall.storage.migrate import migrate
@@ -74,10 +76,10 @@ def restamp_options_of(settings: Settings) -> RestampOptions:
 
 
 @contextmanager
-def running(restamper: Restamper) -> Iterator[threading.Event]:
+def running(worker: Restamper | Eraser, name: str = "restamper") -> Iterator[threading.Event]:
     """Runs it in a thread of its own, until the event is set."""
     stop = threading.Event()
-    thread = threading.Thread(target=restamper.run, args=(stop,), name="restamper")
+    thread = threading.Thread(target=worker.run, args=(stop,), name=name)
     thread.start()
     try:
         yield stop
@@ -86,9 +88,12 @@ def running(restamper: Restamper) -> Iterator[threading.Event]:
         thread.join()
 
 
-def begin_drain(rewriting: threading.Event, thread: ProcessorThread, number: signal.Signals) -> None:
-    """Ends both. The restamper first: unsure of its last step, it holds the processor up until it is told."""
-    rewriting.set()
+def begin_drain(
+    rewriting: Sequence[threading.Event], thread: ProcessorThread, number: signal.Signals
+) -> None:
+    """Ends all. What rewrites first: unsure of its last step, it holds the processor up until it is told."""
+    for each in rewriting:
+        each.set()
     thread.begin_drain(number)
 
 
@@ -127,6 +132,9 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
         )
         restamper.recover()
         processor.recover()
+        opened = Opened(store, log, workspace, processor, keyed_hash, sealer, wall_clock, restamper.kept_away)
+        eraser = Eraser(opened)
+        eraser.recover()
         data_until = processor.data_until
         app = build_app(
             store,
@@ -142,6 +150,7 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
             evidence=Evidence(store, log, rules_in(workspace), snapshots_of(settings, store, log, processor)),
             local_key=stack.enter_context(offered_key(settings)),
             sealer=sealer,
+            rights=Rights(opened, eraser),
         )
         expiry = Expiry(store, workspace.projects, processor.paused, wall_clock)
         upkeep = UpkeepThread(lambda: measure(settings), expiry.run)
@@ -150,8 +159,9 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
         thread.start()
         upkeep.start()
         rewriting = stack.enter_context(running(restamper)) if settings.restamp_share else threading.Event()
+        erasing = stack.enter_context(running(eraser, "eraser"))
         try:
-            serve(server, listener, link, partial(begin_drain, rewriting, thread))
+            serve(server, listener, link, partial(begin_drain, (erasing, rewriting), thread))
         finally:
             upkeep.stop()
             thread.stop()

@@ -135,6 +135,13 @@ class Log(Protocol):
         """Removes records below min(`before`, committed); returns how many."""
         ...
 
+    def scrub(self, partition: int) -> bool:
+        """Removes what was processed, so that no byte of it is left in the log's files.
+
+        False if so much waits that rewriting would hold up the writer: come again later.
+        """
+        ...
+
     def tallies(self, partition: int) -> Iterator[Tally]:
         """The counts of all records ever appended to the partition, summed by project, door and minute."""
         ...

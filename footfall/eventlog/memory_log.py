@@ -98,6 +98,10 @@ class MemoryLog:
             found.first = removed.stop
             return len(removed)
 
+    def scrub(self, partition: int) -> bool:
+        self.truncate(partition, self.position(partition).committed)
+        return True
+
     def tallies(self, partition: int) -> Iterator[Tally]:
         return iter(self.tallies_and_end(partition)[0])
 

@@ -41,7 +41,11 @@ from footfall.eventlog.sqlite_partition import PackedRecord
 KEPT_FREE_BYTES = 64 << 20
 """Free space that a partition's file keeps for what comes next, instead of giving it back."""
 
+SCRUBBED_BYTES = 256 << 20
+"""While more waits than this, a file is not rewritten: its writer would wait for seconds."""
+
 _SHRUNK_AT_ONCE = 256  # pages
+_SCRUB_SECONDS = 10.0
 
 _IF_PARTITION_DAMAGED = (
     "stop Footfall and restore the whole home from a backup; without one, move this file and those beside it "
@@ -126,6 +130,27 @@ class SqliteLog:
             except apsw.BusyError:
                 pass  # the writer is saturated: what is left goes with the next truncation
         return removed
+
+    def scrub(self, partition: int) -> bool:
+        """Rewrites the file: SQLite leaves deleted bytes in free pages and in the write-ahead log."""
+        committed = self._committed(partition)
+        self.truncate(partition, committed)
+        with self._reader(partition).exclusive() as connection:
+            state = partition_file.read_state(connection)
+            if state.first_offset < min(committed, state.end_offset) or state.stored_bytes > SCRUBBED_BYTES:
+                return False
+            partition_file.cut_first_group(connection)
+            connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute("VACUUM")
+            give_up_at = time.monotonic() + _SCRUB_SECONDS
+            while True:
+                try:
+                    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                    return True
+                except (apsw.BusyError, apsw.LockedError):
+                    if time.monotonic() > give_up_at:
+                        return False
+                    time.sleep(0.01)
 
     def tallies(self, partition: int) -> Iterator[Tally]:
         return iter(self.tallies_and_end(partition)[0])

@@ -209,6 +209,28 @@ def remove_records(connection: apsw.Connection, before: int) -> int:
     return end - first
 
 
+def cut_first_group(connection: apsw.Connection) -> None:
+    """Takes removed records out of the group that also holds the first one that is kept."""
+    with write_transaction(connection):
+        first = read_state(connection).first_offset
+        found = connection.execute(
+            "SELECT first_offset, directory, payloads FROM groups WHERE first_offset < ?1"
+            " AND first_offset + records > ?1",
+            (first,),
+        ).fetchone()
+        if found is None:
+            return
+        group_first, directory, payloads = found
+        entries = _read_directory(directory)
+        gone = first - group_first
+        size = sum([length for _, length, _ in entries[:gone]])
+        connection.execute(
+            "UPDATE groups SET first_offset = ?, records = ?, directory = ?, payloads = ?"
+            " WHERE first_offset = ?",
+            (first, len(entries) - gone, directory[gone * _ENTRY.size :], payloads[size:], group_first),
+        )
+
+
 def read_tallies(connection: apsw.Connection) -> list[Tally]:
     rows = connection.execute("SELECT project, door, minute, count FROM tallies")
     return [Tally(*row) for row in rows]

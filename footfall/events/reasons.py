@@ -100,7 +100,8 @@ class Reason(StrEnum):
         "a property with a value that is none of those that the tracking plan allows",
     )
 
-    # Only the processor gives this one.
+    # Only the processor gives these.
+    ERASED = "erased", "the id's person was erased, and this is from before that: kept without its content"
     UNPROCESSABLE = (
         "unprocessable",
         "accepted at the door, but the processor could not process it: report it",

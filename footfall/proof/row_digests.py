@@ -6,13 +6,14 @@ that differ come out. Those few are read row by row.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from footfall.proof.findings import Finding
-from footfall.proof.horizon import BOUNDS_SQL, Horizon, read_retired
+from footfall.proof.horizon import BOUNDS_SQL, Horizon, HorizonReader, read_retired
 from footfall.storage.digests import (
     BANDS,
     BUCKET_SQL,
@@ -43,6 +44,25 @@ FROM (
 )
 ARRAY JOIN digests
 WHERE digests.table = {{table:String}}"""
+
+_REMOVED = """
+SELECT `table`, part, digests.project AS project, digests.log_partition AS log_partition,
+    digests.bucket AS bucket, digests.rows AS n, digests.sum AS s, digests.placed AS p
+FROM (SELECT * FROM removals WHERE state = 'planned' LIMIT 1 BY removal, `table`, part)
+ARRAY JOIN digests
+WHERE `table` = {table:String} AND part = {part:String}"""
+
+_REMOVED_ROWS = """
+SELECT part, sum(arraySum(digests.rows)) FROM (
+    SELECT * FROM removals WHERE state = 'planned' AND `table` = {table:String} LIMIT 1 BY removal, part
+) GROUP BY part"""
+
+_UNDER_WAY = """
+SELECT removal, count(), max(state) = 'done' FROM removals
+WHERE `table` = {table:String} AND part = {part:String} GROUP BY removal ORDER BY removal"""
+
+_ATTEMPTS = 20
+_PAUSE_SECONDS = 0.25
 
 _PARTS = f"SELECT digests.part, sum(digests.rows) FROM ({_BLOCKS}) GROUP BY digests.part"
 
@@ -78,12 +98,15 @@ class TableProof:
         """The partitions that blocks inserted into or that have rows now -> rows inserted."""
         own: dict[str, Parameter] = {"table": self.table, **self._ends()}
         told = self.store.rows(Query(_PARTS, own)).rows
+        removed = dict(self.store.rows(Query(_REMOVED_ROWS, {"table": self.table})).rows)
         held = self.store.rows(Query(f"SELECT DISTINCT _partition_id FROM {self.table}")).rows
-        return {str(part): 0 for (part,) in held} | {str(part): int(rows) for part, rows in told}
+        return {str(part): 0 for (part,) in held} | {
+            str(part): int(rows) - int(removed.get(part, 0)) for part, rows in told
+        }
 
     def findings(self, part: str) -> Iterator[Finding]:
         """What is wrong with the rows of a partition."""
-        buckets = self._differing(part)
+        proof, buckets = self._settled(part)
         if buckets:  # perhaps it was dropped on purpose just now
             retired = read_retired(self.store)
             buckets = [
@@ -92,10 +115,32 @@ class TableProof:
                 if not retired & {(self.table, "", part), (self.table, bucket.project, part)}
             ]
         for bucket in buckets[:MOST_BUCKETS]:
-            yield from self._look_into(part, bucket)
+            yield from proof._look_into(part, bucket)
         if len(buckets) > MOST_BUCKETS:
             message = f"rows of more than {MOST_BUCKETS} buckets of partition {part} differ"
             yield Finding(self.table, "damaged", f"partition {part}", message)
+
+    def _settled(self, part: str) -> tuple[TableProof, list[Bucket]]:
+        """Buckets that differ, looked at again while rows are being taken out lawfully: rows of blocks that
+        came later, too, so the horizon moves along.
+        """
+        proof, known = self, self._under_way(part)
+        buckets = proof._differing(part)
+        for _ in range(_ATTEMPTS):
+            later = self._under_way(part)
+            if not buckets or (proof is not self and later == known and all(done for *_, done in later)):
+                break
+            if proof is not self:
+                time.sleep(_PAUSE_SECONDS)
+            known = later
+            proof = replace(self, horizon=HorizonReader(self.store).read())
+            buckets = proof._differing(part)
+        return proof, buckets
+
+    def _under_way(self, part: str) -> list[tuple[str, int, bool]]:
+        own: dict[str, Parameter] = {"table": self.table, "part": part}
+        rows = self.store.rows(Query(_UNDER_WAY, own)).rows
+        return [(str(removal), int(lines), bool(done)) for removal, lines, done in rows]
 
     def _ends(self) -> dict[str, Parameter]:
         parameters = self.horizon.parameters()
@@ -134,6 +179,10 @@ FROM (
         -toInt64(sum(digests.rows)) AS n,
         bitNot(sum(digests.sum)) + 1 AS s, bitNot(sum(digests.placed)) + 1 AS p
     FROM ({_BLOCKS}) WHERE digests.part = {{part:String}}
+    GROUP BY project, log_partition, bucket
+    UNION ALL
+    SELECT toString(project) AS project, log_partition, bucket, toInt64(sum(n)) AS n, sum(s) AS s, sum(p) AS p
+    FROM ({_REMOVED})
     GROUP BY project, log_partition, bucket
 )
 WHERE {" AND ".join(filters)}
@@ -205,6 +254,8 @@ def _name_several(proof: TableProof, bucket: Bucket, places: set[int], lacking: 
     """More than one row of the bucket differs. What `event_ids` still knows tells which are lost."""
     known = _places_of_ids(proof, bucket) if proof.table == "events" else set()
     lost = sorted(known - places)
+    if _is_touched(proof, bucket) and len(lost) != lacking:
+        lost = []  # event ids of what was taken out lawfully are among them
     for place in lost:
         yield _finding(proof, bucket, place, "lost", "the row was inserted and is not there any more")
     if lacking > 0 and len(lost) == lacking:
@@ -217,6 +268,23 @@ def _name_several(proof: TableProof, bucket: Bucket, places: set[int], lacking: 
         f"{'none' if not lacking else abs(lacking)} {'too many' if lacking < 0 else 'missing'})"
     )
     yield Finding(proof.table, "damaged", where, message, bucket.project)
+
+
+_TOUCHED = """
+SELECT count() FROM (SELECT * FROM removals WHERE state = 'planned') ARRAY JOIN digests
+WHERE `table` = {table:String} AND digests.project = {project:String} AND digests.bucket = {bucket:UInt64}
+    AND digests.log_partition = {partition:UInt16}"""
+
+
+def _is_touched(proof: TableProof, bucket: Bucket) -> bool:
+    """Whether rows of the bucket were taken out lawfully."""
+    own: dict[str, Parameter] = {
+        "table": proof.table,
+        "project": bucket.project,
+        "bucket": bucket.bucket,
+        "partition": bucket.partition,
+    }
+    return bool(proof.store.rows(Query(_TOUCHED, own)).rows[0][0])
 
 
 _WITHIN_WINDOW = (

@@ -54,6 +54,17 @@ class Digest(NamedTuple):
     placed: int
 
 
+class RemovedDigest(NamedTuple):
+    """What a removal takes out of one bucket of a table's partition."""
+
+    project: str
+    log_partition: int
+    bucket: int
+    rows: int
+    sum: int
+    placed: int
+
+
 @dataclass(frozen=True, slots=True)
 class Proven:
     """A table whose rows have digests: which columns count, and how the engine names its partitions."""
@@ -328,6 +339,16 @@ def nested_columns(digests: Sequence[Digest]) -> dict[str, Any]:
     return {
         f"digests.{name}": pa.array([list(values)], pa.list_(_NESTED_TYPES[name]))
         for name, values in zip(Digest._fields, columns, strict=True)
+    }
+
+
+def removal_columns(digests: Sequence[RemovedDigest]) -> dict[str, Any]:
+    """The digests as the columns `digests.*` of one row of `removals`."""
+    columns = list(zip(*digests, strict=True)) or [()] * len(RemovedDigest._fields)
+    types = _NESTED_TYPES | {"log_partition": pa.uint16(), "rows": pa.uint64()}
+    return {
+        f"digests.{name}": pa.array([list(values)], pa.list_(types[name]))
+        for name, values in zip(RemovedDigest._fields, columns, strict=True)
     }
 
 

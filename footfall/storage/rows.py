@@ -15,7 +15,13 @@ import numpy as np
 import pyarrow as pa
 
 from footfall.storage.columns import PROPERTY_COLUMNS, Kind
-from footfall.storage.digests import DIGEST_VERSION, Digest, nested_columns
+from footfall.storage.digests import (
+    DIGEST_VERSION,
+    Digest,
+    RemovedDigest,
+    nested_columns,
+    removal_columns,
+)
 
 RowNumbers = np.ndarray[Any, np.dtype[np.int32]]
 Times = np.ndarray[Any, np.dtype[np.int64]]
@@ -288,6 +294,33 @@ class ReplayRow(NamedTuple):
     seq: int
 
 
+class TombstoneRow(NamedTuple):
+    project: str
+    id_key: int
+    erased_at: int
+    refuse_all: bool
+    erasure: str
+
+
+class RemovalRow(NamedTuple):
+    removal: str
+    kind: str  # erasure, retention
+    table: str
+    part: str  # the table's partition, as the engine names it
+    state: str  # planned, done
+    statement: str  # of the engine's SQL, behind ALTER TABLE <table>
+    about: str
+    removed_at: int
+
+
+class RemovalPlaceRow(NamedTuple):
+    removal: str
+    table: str
+    log_partition: int
+    log_offset: int
+    seq: int
+
+
 _MILLISECONDS = pa.timestamp("ms", tz="UTC")
 _MAP = pa.map_(pa.string(), pa.string())
 MONEY = pa.decimal128(38, 6)
@@ -304,6 +337,8 @@ _TIMES = {
     "decided_at",
     "retired_at",
     "replayed_at",
+    "erased_at",
+    "removed_at",
 }
 _LABELS = {
     "project",
@@ -318,11 +353,15 @@ _LABELS = {
     "kind",
     "table",
     "part",
+    "removal",
+    "statement",
+    "about",
+    "erasure",
 }
 _ARROW_TYPES: dict[str, Any] = (
     dict.fromkeys(_TIMES, _MILLISECONDS)
     | dict.fromkeys(_LABELS, pa.string())
-    | dict.fromkeys(("trusted", "deleted", "refused"), pa.bool_())
+    | dict.fromkeys(("trusted", "deleted", "refused", "refuse_all"), pa.bool_())
     | dict.fromkeys(("event", "distinct_id", "anonymous_id", "login_id", "user_id", "item_id"), pa.string())
     | dict.fromkeys(("property", "value", "field", "message", "subject_id", "partition_id"), pa.string())
     | dict.fromkeys(("anonymous_key", "login_key", "id_key", "user_key", "event_key"), pa.uint64())
@@ -362,6 +401,14 @@ def build_outcome_table(outcome: BlockRow, digests: Sequence[Digest]) -> pa.Tabl
     table = build_table([outcome])
     columns = {"digest_version": pa.array([DIGEST_VERSION], pa.uint8()), **nested_columns(digests)}
     for name, column in columns.items():
+        table = table.append_column(name, column)
+    return table
+
+
+def build_removal_table(planned: RemovalRow, digests: Sequence[RemovedDigest]) -> pa.Table:
+    """A planned removal's row of `removals`, with the digests of what goes."""
+    table = build_table([planned])
+    for name, column in removal_columns(digests).items():
         table = table.append_column(name, column)
     return table
 

@@ -32,7 +32,7 @@ FROM bindings WHERE login_key IN {keys:Array(UInt64)} AND anonymous_key NOT IN (
 
 _NAMES_OF_LOGINS = """
 SELECT DISTINCT login_key, login_id
-FROM bindings WHERE login_key IN {keys:Array(UInt64)}"""
+FROM bindings WHERE login_key IN {keys:Array(UInt64)} AND login_id != ''"""
 
 _MERGES = """
 SELECT kind, subject_key, login_key, toUnixTimestamp64Milli(received_at), seq, event_key

@@ -48,6 +48,28 @@ keeping = Table(
     Column("keep_days", Integer, nullable=False),
 )
 
+# Erasures of persons, as footfall/workspace/erasures.py reads them: no id in clear.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("project", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("asked_at", BigInteger, nullable=False),  # epoch milliseconds
+    Column("document", Text, nullable=False),
+)
+
+# Legal holds: of a project (id_key 0) or of the person of an id, by its keyed hash.
+holds = Table(
+    "holds",
+    metadata,
+    Column("project", String(64), primary_key=True),
+    Column("id_key", String(20), primary_key=True),  # unsigned 64 bits, as text
+    Column("reason", Text, nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("since", BigInteger, nullable=False),  # epoch milliseconds
+)
+
 # A key itself is shown once and never kept: only its SHA-256. Keys are random and long, so no salt is needed.
 keys = Table(
     "keys",

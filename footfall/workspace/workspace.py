@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from footfall.workspace.audit import COMMAND_LINE, Audit, wall_clock
 from footfall.workspace.audit_chain import AuditKey
 from footfall.workspace.envelope_keys import EnvelopeKeys
+from footfall.workspace.erasures import Erasures, Holds
 from footfall.workspace.plans import Plans
 from footfall.workspace.projects import (
     DEFAULT_PROJECT,
@@ -107,6 +108,8 @@ class Workspace:
         self.envelope_keys = EnvelopeKeys(engine)
         self.remote_config = RemoteConfigs(engine)
         """What encrypted envelopes are sealed to."""
+        self.erasures = Erasures(engine)
+        self.holds = Holds(engine)
         self._installation_key = installation_key
         self._anchor = anchor
         self._clock = clock

@@ -1,0 +1,422 @@
+"""Erases a person: one job at a time, step by step, each of which may be repeated after a kill.
+
+asked      somebody asked; a legal hold may stand in the way
+cutting    between two blocks: the ids are found, tombstones set, bindings, profile and corrections taken out
+removing   events, dead letters, traces in records of others; log and files rewritten; looked for again
+finished   nothing of them is left; who it was is forgotten
+
+From the cut on the processor refuses what the ids did before. What waited in the log then is read by it,
+refused, and cut off with the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import structlog
+
+from footfall.crash_points import reach
+from footfall.eventlog.log import Log
+from footfall.events.keys import NOBODY, KeyedHash
+from footfall.rights.person import LONGEST, OWN_KEY, Person, asked, find_person, key_of, texts_of
+from footfall.rights.traces import Letters, mentions
+from footfall.sealing import Sealer
+from footfall.storage.rows import TombstoneRow
+from footfall.storage.store import Parameter, Store, StoreError
+from footfall.workspace import Project, Workspace
+from footfall.workspace.erasures import Erasure
+from processor.loop import Processor
+from processor.old_parts import drop_old_parts
+from processor.removals import Removal, Removals, Stopped, place_condition, stored_before
+
+KIND: Final = "erasure"
+_TABLES: Final = (
+    "events", "dead_letters", "bindings", "rulings", "binding_decisions", "profile_operations", "profiles",
+    "overrides",
+)  # fmt: skip
+_log = structlog.get_logger(__name__)
+
+_KEYS: Final = "{keys:Array(UInt64)}"
+_TEXTS: Final = "{texts:Array(String)}"
+_THEIRS: Final = {
+    "events": f"user_key IN {{stamps:Array(UInt64)}} AND {OWN_KEY} IN {_KEYS}",
+    "profile_operations": f"id_key IN {_KEYS}",
+    "profiles": f"user_key IN {_KEYS}",
+    "bindings": f"anonymous_key IN {_KEYS} OR login_key IN {_KEYS}",
+    "rulings": f"subject_key IN {_KEYS} OR login_key IN {_KEYS}",
+    "binding_decisions": f"subject_key IN {_KEYS} OR login_key IN {_KEYS}",
+}
+_LEFT: Final = {
+    "events": f"{OWN_KEY} IN {_KEYS} OR distinct_id IN {_TEXTS} OR anonymous_id IN {_TEXTS} "
+    f"OR login_id IN {_TEXTS}",
+    "bindings": f"anonymous_key IN {_KEYS} OR anonymous_id IN {_TEXTS} OR login_id IN {_TEXTS}",
+    "rulings": f"subject_key IN {_KEYS} OR subject_id IN {_TEXTS} OR login_id IN {_TEXTS}",
+    "binding_decisions": f"subject_key IN {_KEYS} OR login_key IN {_KEYS}",
+    "profile_operations": f"id_key IN {_KEYS}",
+}
+
+
+class UnknownPerson(LookupError):  # noqa: N818 - reads as what it is
+    """Nobody has this id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a running engine has."""
+
+    store: Store
+    log: Log
+    workspace: Workspace
+    processor: Processor
+    keyed_hash: KeyedHash
+    sealer: Sealer
+    clock: Callable[[], int]  # epoch ms
+    kept_away: Callable[[], AbstractContextManager[None]] = nullcontext  # within, the restamper rests
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What lies outside of log and store, and who must be told; made where the home is known."""
+
+    clean_files: Callable[[str, Sequence[str]], None] = lambda _project, _ids: None
+    """Takes the ids out of import journals, and removes files that were left over."""
+    backups: Callable[[], Sequence[Mapping[str, Any]]] = tuple
+    """Backups that there are: `path`, `taken_at` (epoch ms), `expires_at`."""
+    note_tombstone: Callable[[Erasure], None] = lambda _erasure: None
+    """Leaves the tombstone where a restore finds it; may be repeated."""
+    forget_answers: Callable[[], None] = lambda: None
+    """Drops answers that were computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureOptions:
+    """How patient a job is."""
+
+    settle_seconds: float = 2.0  # a request that arrived before the cut is in the log after so long
+    parts_seconds: float = 900.0  # the engine takes so long at most to delete files that nobody reads
+    poll_seconds: float = 2.0  # between two looks for work
+
+
+class Eraser:
+    """Runs jobs in one thread; `ask`, `count` and `held` may be called from any."""
+
+    def __init__(
+        self,
+        opened: Opened,
+        elsewhere: Elsewhere | None = None,
+        options: ErasureOptions | None = None,
+    ) -> None:
+        self._store = opened.store
+        self._log = opened.log
+        self._workspace = opened.workspace
+        self._processor = opened.processor
+        self._hash = opened.keyed_hash
+        self._sealer = opened.sealer
+        self._clock = opened.clock
+        self._removals = Removals(opened.store, opened.clock, opened.kept_away)
+        self._letters = Letters(opened.store, opened.sealer, opened.keyed_hash)
+        self._elsewhere = elsewhere or Elsewhere()
+        self._options = options or ErasureOptions()
+        self._working = threading.Lock()
+
+    # Asked by others ----------------------------------------------------------------------------------------
+
+    def count(self, project: Project, distinct_id: str) -> dict[str, int]:
+        """How many rows of each table are theirs now; dead letters are opened. UnknownPerson."""
+        person = self._person(project, distinct_id)
+        texts = {distinct_id, *texts_of(self._store, person, self._hash)}
+        letters = sum(1 for _ in self._letters.naming(project.name, person.keys, texts))
+        counts = self._counts(person) | {"dead_letters": letters}
+        if not any(counts.values()):
+            raise UnknownPerson(
+                f"nobody in project {project.name!r} has the id {distinct_id[:100]!r}: ids are compared "
+                "letter by letter; what was just sent is known a moment later"
+            )
+        return counts
+
+    def ask(
+        self, project: Project, distinct_id: str, reason: str, actor: str, *, refuse_all: bool = False
+    ) -> Erasure:
+        """Writes the job down; it is begun soon. The one that is under way if it was asked before.
+
+        UnknownPerson.
+        """
+        self.count(project, distinct_id)
+        key = key_of(project, self._hash, distinct_id)
+        for known in self._workspace.erasures.open():
+            if known.project == project.name and key in self._keys_of(known, project):
+                return known
+        id_ = secrets.token_hex(8)
+        erasure = Erasure(
+            id=id_,
+            project=project.name,
+            state="asked",
+            reason=reason,
+            actor=actor,
+            asked_at=self._clock(),
+            refuse_all=refuse_all,
+            sealed=self._seal(id_, [distinct_id]),
+        )
+        why = self.held(erasure)
+        erasure = replace(erasure, waits_for=why)
+        self._workspace.erasures.save(erasure)
+        return erasure
+
+    def held(self, erasure: Erasure) -> str:
+        """The legal hold that it waits for; "" if it does not."""
+        project = self._project(erasure)
+        if erasure.state != "asked":
+            return ""
+        holds = self._workspace.holds.of_project(erasure.project)
+        keys = self._keys_of(erasure, project) if holds else set()
+        for hold in holds:
+            if hold.id_key == 0:
+                return f"the legal hold on the project ({hold.reason}); it goes on when that is released"
+            if keys & {*find_person(self._store, project, hold.id_key).keys}:
+                return f"the legal hold on the person ({hold.reason}); it goes on when that is released"
+        return ""
+
+    # The work -----------------------------------------------------------------------------------------------
+
+    def recover(self) -> None:
+        """Finishes a cut that a kill interrupted. Before the processor goes on. StoreError, LogError."""
+        for erasure in self._workspace.erasures.open():
+            if erasure.state == "cutting":
+                with self._processor.at_rest():
+                    self._finish_cut(erasure)
+
+    def run(self, stop: threading.Event) -> None:
+        """Works until `stop` is set."""
+        while not stop.is_set():
+            try:
+                self.run_open(stop)
+            except Stopped:
+                return
+            except Exception as error:  # noqa: BLE001 - this thread must not end: the job is tried again
+                _log.warning("erasure.given_up_for_now", error=f"{type(error).__name__}: {error}")
+            stop.wait(self._options.poll_seconds)
+
+    def run_open(self, stop: threading.Event | None = None) -> int:
+        """Does what can be done now; how many jobs it finished. StoreError, LogError, Stopped."""
+        stop = stop or threading.Event()
+        finished = 0
+        with self._working:
+            for job in self._workspace.erasures.open():
+                if stop.is_set():
+                    break
+                finished += self._advance(job, stop)
+        return finished
+
+    def _advance(self, job: Erasure, stop: threading.Event) -> bool:
+        """Whether it finished."""
+        if job.state == "asked":
+            if why := self.held(job):
+                self._tell(job, why)
+                return False
+            job = self._cut(job)
+        elif job.state == "cutting":
+            with self._processor.at_rest():
+                job = self._finish_cut(job)
+        return self._remove(job, stop)
+
+    def _cut(self, job: Erasure) -> Erasure:
+        project = self._project(job)
+        with self._processor.at_rest() as ends:
+            person = self._whole_person(job, project)
+            texts = {*self._unsealed(job), *texts_of(self._store, person, self._hash)}
+            cutting = replace(
+                job,
+                state="cutting",
+                waits_for="",
+                sealed=self._seal(job.id, sorted(texts)),
+                keys=person.keys,
+                erased_at=job.erased_at or self._clock(),
+                ends=dict(ends),
+                removed=self._counts(person),
+                awaited={each: self._log.position(each).end for each in self._log.partitions()},
+            )
+            reach("E1")
+            self._workspace.erasures.save(cutting)
+            reach("E2")
+            return self._finish_cut(cutting)
+
+    def _whole_person(self, job: Erasure, project: Project) -> Person:
+        """Whom the ids belong to now, with those that the job names by key."""
+        keys, stamps = set(job.keys), set(job.keys)
+        for text in self._unsealed(job):
+            person = find_person(self._store, project, key_of(project, self._hash, text))
+            keys |= set(person.keys)
+            stamps |= set(person.stamps)
+        keys.discard(NOBODY)
+        return Person(project.name, tuple(sorted(keys)), tuple(sorted(stamps | keys)))
+
+    def _finish_cut(self, job: Erasure) -> Erasure:
+        """Within at_rest."""
+        self._processor.bury(
+            [TombstoneRow(job.project, key, job.erased_at, job.refuse_all, job.id) for key in job.keys]
+        )
+        for removal in _at_the_cut(job):
+            self._removals.take_out(removal)
+        self._processor.forget_people()
+        removing = replace(job, state="removing")
+        self._workspace.erasures.save(removing)
+        reach("E6")
+        return removing
+
+    def _remove(self, job: Erasure, stop: threading.Event) -> bool:
+        """False if something must be waited for; the next call goes on."""
+        self._elsewhere.note_tombstone(job)
+        if why := self._unprocessed(job, stop):
+            self._tell(job, why)
+            return False
+        texts = self._unsealed(job)
+        keys = _listed(job.keys)
+        condition = f"{OWN_KEY} IN ({keys}) AND {stored_before(job.ends)}"
+        self._removals.take_out(Removal(job.removal, KIND, "events", condition), stop)
+        self._blank_mentions(job, texts, stop)
+        self._remove_letters(job, texts, stop)
+        self._elsewhere.forget_answers()
+        reach("E7")
+        if why := self._clean_log():
+            self._tell(job, why)
+            return False
+        reach("E8")
+        self._elsewhere.clean_files(job.project, texts)
+        drop_old_parts(self._store, _TABLES, stop, self._options.parts_seconds)
+        reach("E9")
+        if left := self._left(job, texts):
+            raise StoreError(f"erasure {job.id}: rows are still there: {left}")
+        self._finish(job)
+        return True
+
+    def _finish(self, job: Erasure) -> None:
+        letters = self._removals.rows(job.removal).get("dead_letters", 0)
+        finished = replace(
+            job,
+            state="finished",
+            waits_for="",
+            sealed=b"",
+            removed={**job.removed, "dead_letters": letters},
+            backups=[each for each in self._elsewhere.backups() if each["taken_at"] <= job.erased_at],
+            finished_at=self._clock(),
+        )
+        self._removals.forget_places(job.removal)
+        self._workspace.erasures.save(finished)
+        self._elsewhere.forget_answers()
+        _log.info("erasure.finished", erasure=job.id, project=job.project, removed=finished.removed)
+
+    def _blank_mentions(self, job: Erasure, texts: Sequence[str], stop: threading.Event) -> None:
+        """In events of others: the id of a device that several used, an identity that was told beside."""
+        found = mentions(self._store, job.project, job.keys, texts, stored_before(job.ends))
+        for column, places in sorted(found.items()):
+            of, name = f"events.{column}", f"{job.removal}.{column}"
+            self._removals.note_places(job.removal, of, places)
+            values = {column: "''"}
+            if column.startswith("$"):
+                values = {"properties": f"mapFilter((k, v) -> k != '{column}', properties)"}
+            condition = place_condition(job.removal, of)
+            self._removals.take_out(Removal(name, KIND, "events", condition, values), stop)
+        for name in self._removals.unfinished(KIND):  # after a kill, when nothing is found any more
+            if name.startswith(f"{job.removal}."):
+                self._removals.finish(name, None, stop)
+
+    def _remove_letters(self, job: Erasure, texts: Sequence[str], stop: threading.Event) -> None:
+        found = self._letters.naming(job.project, job.keys, texts)
+        if self._removals.note_places(job.removal, "dead_letters", (letter.place for letter in found)):
+            condition = place_condition(job.removal, "dead_letters")
+            self._removals.take_out(Removal(job.removal, KIND, "dead_letters", condition), stop)
+        else:
+            self._removals.finish(job.removal, "dead_letters", stop)
+
+    def _unprocessed(self, job: Erasure, stop: threading.Event) -> str:
+        """What waits in the log and may be theirs; "" if all was read."""
+        since_cut = (self._clock() - job.erased_at) / 1000
+        if stop.wait(min(max(self._options.settle_seconds - since_cut, 0), self._options.settle_seconds)):
+            raise Stopped
+        for partition in self._log.partitions():
+            if self._log.position(partition).committed < job.awaited.get(partition, 0):
+                return "the processor: what waited in the log at the cut is not through yet"
+        return ""
+
+    def _clean_log(self) -> str:
+        """Cuts off what was processed and rewrites the files; what it waits for, "" once done."""
+        with self._processor.cutting_log() as may_cut:
+            if not may_cut:
+                return "a backup that is being taken"
+            for partition in self._log.partitions():
+                if not self._log.scrub(partition):
+                    return f"the log: partition {partition} is busy, or too much waits in it to rewrite it"
+        return ""
+
+    def _left(self, job: Erasure, texts: Sequence[str]) -> dict[str, int]:
+        own: dict[str, Parameter] = {"project": job.project, "keys": list(job.keys), "texts": list(texts)}
+        counts = {}
+        for table, condition in _LEFT.items():
+            where = f"project = {{project:String}} AND ({condition}) AND {stored_before(job.ends)}"
+            query = asked(f"SELECT count() FROM {table} WHERE {where}", own)  # noqa: S608 - ours
+            counts[table] = int(self._store.rows(query, LONGEST).rows[0][0])
+        return {table: count for table, count in counts.items() if count}
+
+    # What it is made of -------------------------------------------------------------------------------------
+
+    def _person(self, project: Project, distinct_id: str) -> Person:
+        key = key_of(project, self._hash, distinct_id)
+        if key == NOBODY:
+            raise UnknownPerson(f"{distinct_id[:100]!r} identifies nobody (docs/identity.md)")
+        return find_person(self._store, project, key)
+
+    def _counts(self, person: Person) -> dict[str, int]:
+        counts = {}
+        for table, condition in _THEIRS.items():
+            sql = f"SELECT count() FROM {table} WHERE project = {{project:String}} AND ({condition})"  # noqa: S608
+            counts[table] = int(self._store.rows(person.query(sql), LONGEST).rows[0][0])
+        return counts
+
+    def _keys_of(self, job: Erasure, project: Project) -> set[int]:
+        return {*job.keys} if job.state != "asked" else {*self._whole_person(job, project).keys}
+
+    def _project(self, job: Erasure) -> Project:
+        return self._workspace.project(job.project) or Project(job.project)
+
+    def _tell(self, job: Erasure, waits_for: str) -> None:
+        if job.waits_for != waits_for:
+            self._workspace.erasures.save(replace(job, waits_for=waits_for))
+            _log.info("erasure.waits", erasure=job.id, waits_for=waits_for)
+
+    def _seal(self, id_: str, texts: Collection[str]) -> bytes:
+        return self._sealer.seal(json.dumps(list(texts)).encode(), f"erasure:{id_}")
+
+    def _unsealed(self, job: Erasure) -> list[str]:
+        if not job.sealed:
+            return []
+        found: list[str] = json.loads(self._sealer.unseal(job.sealed, f"erasure:{job.id}"))
+        return found
+
+
+def _at_the_cut(job: Erasure) -> list[Removal]:
+    """What the processor looks at. A binding of somebody else's id to the person's login stays without its
+    text: what it tells of that id (that several logins used it) must not change.
+    """
+    name, keys, stored = job.removal, _listed(job.keys), stored_before(job.ends)
+    both = f"(subject_key IN ({keys}) OR login_key IN ({keys}))"
+    blanked = f"login_key IN ({keys}) AND login_id != '' AND {stored}"
+    return [
+        Removal(name, KIND, "bindings", f"anonymous_key IN ({keys}) AND {stored}"),
+        Removal(name, KIND, "rulings", f"subject_key IN ({keys}) AND {stored}"),
+        Removal(f"{name}.login_id", KIND, "bindings", blanked, {"login_id": "''"}),
+        Removal(f"{name}.login_id", KIND, "rulings", blanked, {"login_id": "''"}),
+        Removal(name, KIND, "binding_decisions", f"{both} AND {stored}"),
+        Removal(name, KIND, "profile_operations", f"id_key IN ({keys}) AND {stored}"),
+        Removal(name, KIND, "profiles", f"user_key IN ({keys})"),
+        Removal(name, KIND, "overrides", f"id_key IN ({keys})"),
+    ]
+
+
+def _listed(keys: Collection[int]) -> str:
+    return ", ".join(str(int(key)) for key in keys)

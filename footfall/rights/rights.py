@@ -1,0 +1,110 @@
+"""What the query API asks about a person's rights: one object, made by the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from footfall.events.keys import NOBODY
+from footfall.rights.erasure import Eraser, Opened, UnknownPerson
+from footfall.rights.export import person_lines, write_line
+from footfall.rights.person import find_person, key_of
+from footfall.rights.traces import Letters
+from footfall.workspace import Project
+from footfall.workspace.erasures import Hold
+
+
+class ErasureBegun(ValueError):  # noqa: N818 - reads as what it is
+    """A hold that comes too late."""
+
+
+class Rights:
+    """Safe to use from several threads. What is asked is in the audit log before it is answered."""
+
+    def __init__(self, opened: Opened, eraser: Eraser) -> None:
+        self._opened = opened
+        self._eraser = eraser
+        self._letters = Letters(opened.store, opened.sealer, opened.keyed_hash)
+
+    def count(self, project: Project, distinct_id: str, actor: str) -> dict[str, Any]:
+        """What an erasure would take: rows by table. UnknownPerson."""
+        counts = self._eraser.count(project, distinct_id)
+        self._record(actor, "person.count", project, distinct_id, {})
+        return {"dry_run": True, "removed": counts}
+
+    def erase(
+        self, project: Project, distinct_id: str, reason: str, actor: str, *, refuse_all: bool
+    ) -> dict[str, Any]:
+        """Asks for it; the job as JSON. UnknownPerson."""
+        job = self._eraser.ask(project, distinct_id, reason, actor, refuse_all=refuse_all)
+        detail = {"erasure": job.id, "reason": reason, "refuse_all": refuse_all}
+        self._record(actor, "person.erase", project, distinct_id, detail)
+        return job.as_json()
+
+    def erasures(self, project: Project) -> list[dict[str, Any]]:
+        """The project's jobs, the newest first."""
+        return [job.as_json() for job in self._opened.workspace.erasures.of_project(project.name)]
+
+    def erasure(self, project: Project, id_: str) -> dict[str, Any] | None:
+        job = self._opened.workspace.erasures.find(id_)
+        return job.as_json() if job is not None and job.project == project.name else None
+
+    def export(self, project: Project, distinct_id: str, reason: str, actor: str) -> Iterator[bytes]:
+        """Lines of JSON. UnknownPerson, before the first of them."""
+        self._eraser.count(project, distinct_id)
+        self._record(actor, "person.export", project, distinct_id, {"reason": reason})
+        person = find_person(
+            self._opened.store, project, key_of(project, self._opened.keyed_hash, distinct_id)
+        )
+        lines = person_lines(
+            self._opened.store,
+            project,
+            person,
+            self._letters,
+            self._opened.keyed_hash,
+            now=self._opened.clock(),
+        )
+        return map(write_line, lines)
+
+    def holds(self, project: Project) -> list[dict[str, Any]]:
+        return [hold.as_json() for hold in self._opened.workspace.holds.of_project(project.name)]
+
+    def hold(self, project: Project, distinct_id: str | None, reason: str, actor: str) -> dict[str, Any]:
+        """Nothing of the project (None), or of the person, is dropped or erased from now on.
+
+        ErasureBegun if the person's erasure cannot be stopped any more, UnknownPerson for an id of nobody.
+        """
+        key = self._key(project, distinct_id)
+        for job in self._opened.workspace.erasures.open():
+            begun = job.project == project.name and job.state != "asked"
+            if begun and (key == 0 or key in job.keys):
+                raise ErasureBegun(
+                    f"erasure {job.id} has begun and cannot be stopped any more: ask for the hold again when "
+                    "it has finished"
+                )
+        hold = Hold(project.name, key, reason, actor, self._opened.clock())
+        self._opened.workspace.holds.put(hold)
+        self._record(actor, "hold.place", project, distinct_id, {"reason": reason})
+        return hold.as_json()
+
+    def release(self, project: Project, distinct_id: str | None, reason: str, actor: str) -> bool:
+        """Whether there was a hold. What waited for it goes on."""
+        released = self._opened.workspace.holds.release(project.name, self._key(project, distinct_id))
+        if released:
+            self._record(actor, "hold.release", project, distinct_id, {"reason": reason})
+        return released
+
+    def _key(self, project: Project, distinct_id: str | None) -> int:
+        if distinct_id is None:
+            return 0
+        key = key_of(project, self._opened.keyed_hash, distinct_id)
+        if key == NOBODY:
+            raise UnknownPerson(f"{distinct_id[:100]!r} identifies nobody (docs/identity.md)")
+        return key
+
+    def _record(
+        self, actor: str, action: str, project: Project, distinct_id: str | None, detail: dict[str, Any]
+    ) -> None:
+        audit = self._opened.workspace.audit
+        subject = "" if distinct_id is None else audit.hashed(project.name, distinct_id)
+        audit.record(actor, action, project.name, subject, detail)

@@ -1,0 +1,128 @@
+"""Where a person is named outside of their own rows: dead letters, and events of others."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from footfall.events.keys import KeyedHash
+from footfall.rights.person import LONGEST, OWN_KEY
+from footfall.sealing import CannotUnseal, Sealer, dead_letter_place
+from footfall.storage.store import Parameter, Query, Store
+from processor.tombstones import ids_in
+
+_AT_ONCE: Final = 2_000
+_IDENTITY: Final = re.compile(r"\$identity_[A-Za-z0-9_]{1,200}")
+_TOLD: Final = (
+    "startsWith(k, '$identity_') AND arrayExists(t -> v = t OR position(v, concat('\"', t, '\"')) > 0, "
+    "{texts:Array(String)})"
+)
+_MENTIONS: Final = f"""
+SELECT log_partition, log_offset, seq, anonymous_id IN {{texts:Array(String)}},
+    distinct_id IN {{texts:Array(String)}},
+    arrayFilter((k, v) -> {_TOLD}, mapKeys(properties), mapValues(properties))
+FROM events
+WHERE project = {{project:String}} AND NOT ({OWN_KEY} IN {{keys:Array(UInt64)}}) AND {{stored}} AND (
+    anonymous_id IN {{texts:Array(String)}} OR distinct_id IN {{texts:Array(String)}}
+    OR arrayExists((k, v) -> {_TOLD}, mapKeys(properties), mapValues(properties)))"""  # noqa: S608 - ours
+
+_LETTERS: Final = """
+SELECT log_partition, log_offset, seq, hex(sealed), field, message, project,
+    toUnixTimestamp64Milli(received_at),
+    door, reason
+FROM dead_letters
+WHERE project IN {projects:Array(String)} AND (log_partition, log_offset, seq) >= (
+    {p:UInt16}, {o:UInt64}, {s:UInt32})
+ORDER BY log_partition, log_offset, seq LIMIT {limit:UInt32}"""
+
+Place = tuple[int, int, int]
+"""Log partition, offset, seq."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamingLetter:
+    """A dead letter that names the person."""
+
+    place: Place
+    project: str
+    received_at: int
+    door: str
+    reason: str
+    field: str
+    message: str
+    raw: bytes
+
+
+def mentions(
+    store: Store, project: str, keys: Collection[int], texts: Collection[str], stored: str
+) -> dict[str, set[Place]]:
+    """Events of others that name one of the ids: by the column or the identity property, where.
+
+    `stored` is SQL that says which rows are looked at.
+    """
+    if not texts:
+        return {}
+    own: dict[str, Parameter] = {"project": project, "texts": list(texts), "keys": list(keys)}
+    found: dict[str, set[Place]] = {}
+    rows = store.rows(Query(_MENTIONS.replace("{stored}", stored), own), LONGEST).rows
+    for partition, offset, seq, anonymous, distinct, names in rows:
+        told = ["anonymous_id"] * bool(anonymous) + ["distinct_id"] * bool(distinct)
+        for column in [*told, *filter(_IDENTITY.fullmatch, names)]:
+            found.setdefault(column, set()).add((int(partition), int(offset), int(seq)))
+    return found
+
+
+class Letters:
+    """Opens dead letters and looks who is in them."""
+
+    def __init__(self, store: Store, sealer: Sealer, keyed_hash: KeyedHash) -> None:
+        self._store = store
+        self._sealer = sealer
+        self._hash = keyed_hash
+
+    def naming(self, project: str, keys: Collection[int], texts: Collection[str]) -> Iterator[NamingLetter]:
+        """Those of the project, and of no project, that name one of the ids: as a record's id, or anywhere as
+        a whole text.
+        """
+        wanted = set(keys)
+        marks = [form for text in texts for form in _written(text)]
+        for row in self._all(project):
+            letter = self._open(row)
+            everything = letter.raw + f"\n{letter.field}\n{letter.message}".encode()
+            if any(mark in everything for mark in marks) or any(
+                self._hash.id_key(project, text) in wanted for text in ids_in(letter.raw)
+            ):
+                yield letter
+
+    def _all(self, project: str) -> Iterator[Any]:
+        first: Place = (0, 0, 0)
+        while True:
+            own: dict[str, Parameter] = {
+                "projects": [project, ""],
+                **dict(zip("pos", first, strict=True)),
+                "limit": _AT_ONCE,
+            }
+            rows = self._store.rows(Query(_LETTERS, own)).rows
+            yield from rows
+            if len(rows) < _AT_ONCE:
+                return
+            partition, offset, seq = map(int, rows[-1][:3])
+            first = (partition, offset, seq + 1)
+
+    def _open(self, row: Any) -> NamingLetter:
+        partition, offset, seq, sealed, field, message, project, received_at, door, reason = row
+        place = (int(partition), int(offset), int(seq))
+        try:
+            raw = self._sealer.unseal(bytes.fromhex(sealed), dead_letter_place(*place))
+        except CannotUnseal:
+            raw = b""
+        return NamingLetter(place, project, int(received_at), door, reason, field, message, raw)
+
+
+def _written(text: str) -> tuple[bytes, ...]:
+    """The ways in which JSON and our messages write a text, with what stands around it."""
+    plain = json.dumps(text, ensure_ascii=False).encode(errors="surrogatepass")
+    return tuple(dict.fromkeys((plain, json.dumps(text).encode(), repr(text).encode(errors="replace"))))

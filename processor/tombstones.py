@@ -1,0 +1,173 @@
+"""Who was erased: what their ids bring from before is turned away, and records of others do not name them.
+
+A tombstone has the keyed hash of an id and a moment. A record of the id that happened, or arrived, up to then
+is refused (reason `erased`), without its content; one of somebody else loses the id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from footfall.events.reasons import Reason
+from footfall.events.record import Record, event_time
+from footfall.storage.rows import TombstoneRow
+from footfall.storage.store import Query, Store
+from processor.event_block import Request
+from processor.id_keys import IdKeys
+from processor.intake import DeadLetter, Intake
+
+_TOMBSTONES = """
+SELECT id_key, toUnixTimestamp64Milli(max(erased_at)), toBool(max(refuse_all)) FROM tombstones
+GROUP BY id_key"""
+
+MESSAGE = "the person of this id was erased, and this is from before"
+
+
+class Tombstone(NamedTuple):
+    """Until when (epoch ms) what an id did is gone, and whether nothing of it is ever taken again."""
+
+    erased_at: int
+    refuse_all: bool
+
+    def covers(self, time: int, received_at: int) -> bool:
+        return self.refuse_all or time <= self.erased_at or received_at <= self.erased_at
+
+
+class Tombstones:
+    """In memory; the store keeps them."""
+
+    def __init__(self, store: Store, id_keys: IdKeys) -> None:
+        self._store = store
+        self._id_keys = id_keys
+        self._known: dict[int, Tombstone] = {}
+
+    def rebuild(self) -> None:
+        """Reads them from the store."""
+        rows = self._store.rows(Query(_TOMBSTONES)).rows
+        self._known = {int(key): Tombstone(int(at), bool(all_)) for key, at, all_ in rows}
+
+    def add(self, rows: Iterable[TombstoneRow]) -> None:
+        """These are in the store now."""
+        for row in rows:
+            known = self._known.get(row.id_key, Tombstone(0, False))
+            self._known[row.id_key] = Tombstone(
+                max(known.erased_at, row.erased_at), known.refuse_all or row.refuse_all
+            )
+
+    def apply(self, intake: Intake) -> Intake:
+        """The intake without what is of erased persons."""
+        if not self._known:
+            return intake
+        rows = intake.rows
+        kept: list[int] = []
+        changed: dict[int, Record] = {}
+        for row, record in enumerate(rows.records):
+            request = intake.requests[rows.request_of[row]]
+            own = self._known.get(rows.id_keys[row])
+            is_theirs = own is not None and not record.type.startswith("item")
+            if own is not None and is_theirs and self._covers(own, record, request):
+                intake.dead_letters.append(
+                    DeadLetter(rows.request_of[row], rows.seq[row], Reason.ERASED, "", MESSAGE, b"")
+                )
+                continue
+            kept.append(row)
+            without = self._without_erased(record, request)
+            if without is not record:
+                changed[row] = without
+        self._open_letters(intake)
+        if len(kept) < len(rows.records) or changed:
+            records = [changed.get(row, record) for row, record in enumerate(rows.records)]
+            intake.rows = rows._replace(records=records).select(kept)
+        return intake
+
+    def _covers(self, tombstone: Tombstone, record: Record, request: Request) -> bool:
+        received_at = request.header.received_at
+        time = event_time(record, received_at, network=request.header.door != "import").time
+        return tombstone.covers(time, received_at)
+
+    def _without_erased(self, record: Record, request: Request) -> Record:
+        """The record without ids, beside the one that it carries, of persons that were erased."""
+        project = request.header.project
+        named = [each for each in (record.anonymous_id, record.original_id, record.distinct_id) if each]
+        if not record.identities and len(named) < 2 and not record.login_id:
+            return record
+        gone = {each for each in _texts(record) if self._is_gone(project, each, record, request)}
+        gone.discard(self._id_keys.carried_id(project, record))
+        if not gone:
+            return record
+        return msgspec.structs.replace(
+            record,
+            distinct_id=record.login_id if record.distinct_id in gone else record.distinct_id,
+            anonymous_id=None if record.anonymous_id in gone else record.anonymous_id,
+            original_id=None if record.original_id in gone else record.original_id,
+            identities=_left(record.identities, gone),
+        )
+
+    def _is_gone(self, project: str, text: str, record: Record, request: Request) -> bool:
+        tombstone = self._known.get(self._id_keys.key(project, text))
+        return tombstone is not None and self._covers(tombstone, record, request)
+
+    def _open_letters(self, intake: Intake) -> None:
+        """What was turned away for another reason keeps no content that names one of them."""
+        for place, letter in enumerate(intake.dead_letters):
+            project = intake.requests[letter.request].header.project
+            if letter.raw and self.names_erased(project, letter.raw):
+                intake.dead_letters[place] = letter._replace(raw=b"", field="", message=MESSAGE)
+
+    def names_erased(self, project: str, raw: bytes) -> bool:
+        """Whether bytes that may be a record name an id that was erased."""
+        return any(self._id_keys.key(project, text) in self._known for text in ids_in(raw))
+
+
+def ids_in(raw: bytes) -> set[str]:
+    """The ids that bytes name, as far as they can be read as records."""
+    try:
+        found = _read(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return set()
+    return set(_ids_of(found, 3))
+
+
+_read = msgspec.json.Decoder().decode
+_FIELDS = ("distinct_id", "login_id", "anonymous_id", "original_id")
+
+
+def _ids_of(value: Any, depth: int) -> Iterator[str]:
+    if isinstance(value, list) and depth:
+        for each in value:
+            yield from _ids_of(each, depth - 1)
+    if not isinstance(value, dict):
+        return
+    for name in _FIELDS:
+        if isinstance(told := value.get(name), str):
+            yield told
+    identities = value.get("identities")
+    if isinstance(identities, dict):
+        yield from _flat(identities.values())
+    if depth and "events" in value:
+        yield from _ids_of(value["events"], depth - 1)
+
+
+def _texts(record: Record) -> Iterator[str]:
+    yield from filter(None, (record.distinct_id, record.anonymous_id, record.original_id, record.login_id))
+    yield from _flat((record.identities or {}).values())
+
+
+def _flat(values: Iterable[Any]) -> Iterator[str]:
+    for value in values:
+        yield from (each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str))
+
+
+def _left(identities: dict[str, Any] | None, gone: set[str]) -> dict[str, Any] | None:
+    if identities is None:
+        return None
+    left: dict[str, Any] = {}
+    for name, value in identities.items():
+        several = isinstance(value, list)
+        kept = [each for each in (value if several else [value]) if each not in gone]
+        if kept:
+            left[name] = kept if several else kept[0]
+    return left

@@ -1,0 +1,228 @@
+"""A person is erased: nothing of them is left in any file, nothing brings it back, the books are closed."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from footfall.proof.findings import Finding
+from footfall.proof.verify import rules_in, verify
+from footfall.rights.erasure import Eraser, ErasureOptions, Opened
+from footfall.workspace.erasures import Erasure
+from tests.system import System, open_system
+
+NOW = 1_795_301_590_252
+MINUTE = 60_000
+
+
+def eraser(system: System) -> Eraser:
+    opened = Opened(
+        system.store,
+        system.log,
+        system.workspace,
+        system.processor,
+        system.keyed_hash,
+        system.sealer,
+        system.clock,
+        system.restamper.kept_away,
+    )
+    return Eraser(opened, options=ErasureOptions(settle_seconds=0))
+
+
+def visit(who: str, minutes_ago: float = 5, **fields: Any) -> dict[str, Any]:
+    return {"event": "visit", "distinct_id": who, "time": int(NOW - minutes_ago * MINUTE)} | fields
+
+
+async def erase(system: System, who: str, *, refuse_all: bool = False) -> Erasure:
+    project = system.workspace.project("default")
+    assert project is not None
+
+    def work() -> Erasure:
+        worker = eraser(system)
+        asked = worker.ask(project, who, "the customer asked", "test", refuse_all=refuse_all)
+        worker.run_open()
+        found = system.workspace.erasures.find(asked.id)
+        assert found is not None
+        return found
+
+    return await asyncio.to_thread(work)
+
+
+def findings(system: System) -> list[Finding]:
+    rules = rules_in(system.workspace)
+    return [each for each in verify(system.store, system.log, rules) if isinstance(each, Finding)]
+
+
+def left_in(system: System, home: Path, text: str) -> list[str]:
+    """Where a text still is: files as they are, and what the engine and the log make of compressed ones."""
+    found = _grep(home, text)
+    store = Path(system.rows("SELECT path FROM system.disks WHERE name = 'default'")[0][0])
+    for table, columns in system.rows(
+        "SELECT `table`, groupArray(name) FROM system.columns WHERE database = currentDatabase() "
+        "AND `table` IN (SELECT name FROM system.tables WHERE database = currentDatabase() "
+        "AND engine LIKE '%MergeTree') GROUP BY `table`"
+    ):
+        told = ", ".join(f"toString(`{column}`)" for column in columns)
+        sql = f"SELECT count() FROM `{table}` WHERE position(concat({told}, ''), {{text:String}}) > 0"
+        if system.rows(sql, text=text)[0][0]:
+            found.append(f"table {table}")
+    for path in system.rows("SELECT path FROM system.parts WHERE database = currentDatabase()"):
+        found += _grep(store / path[0], text)
+    assert not system.rows(
+        "SELECT `table`, name FROM system.parts WHERE database = currentDatabase() AND NOT active "
+        "AND `table` IN ('events', 'bindings', 'profile_operations', 'profiles', 'dead_letters')"
+    ), "files of parts that were replaced"
+    for partition in system.log.partitions():
+        first = 0
+        while records := system.log.read(partition, first, 1 << 20):
+            found += ["log" for record in records if text.encode() in record.payload]
+            first = records[-1].offset + 1
+    return found
+
+
+def _grep(directory: Path, text: str) -> list[str]:
+    found = subprocess.run(
+        ["grep", "-rlaF", text, str(directory)], capture_output=True, text=True, check=False
+    )
+    return found.stdout.split()
+
+
+@pytest.fixture
+async def installation(store_url: str, tmp_path: Path) -> AsyncIterator[System]:
+    """With its log in files."""
+    async with open_system(
+        f"{store_url}?database=erasure_{tmp_path.name}", tmp_path, log_url=f"sqlite:///{tmp_path}/log"
+    ) as opened:
+        opened.clock.freeze(NOW)
+        yield opened
+
+
+async def test_nothing_of_an_erased_person_is_left_and_everything_of_others(
+    installation: System, tmp_path: Path
+) -> None:
+    system = installation
+    await system.send(*[visit(f"device-{n}", properties={"note": f"of device-{n}"}) for n in range(5)])
+    for n in range(5):
+        login = f"customer-{n}"
+        await system.send(
+            visit(login, 4, anonymous_id=f"device-{n}", login_id=login, properties={"amount": n}),
+            {
+                "type": "profile_set",
+                "distinct_id": login,
+                "time": NOW - 9,
+                "properties": {"city": f"of {login}"},
+            },
+            {"event": "1bad", "distinct_id": f"device-{n}", "properties": {"about": login}},
+        )
+    await system.settle()
+    system.clock.freeze(NOW + 1)
+    before = [await system.query_api.get(f"/api/v1/users/device-{n}") for n in range(5)]
+    done = await erase(system, "device-3")
+    assert done.state == "finished", done.waits_for
+    assert {name: count for name, count in done.removed.items() if count} == {
+        "events": 2, "bindings": 1, "binding_decisions": 1, "profile_operations": 1, "profiles": 1,
+        "dead_letters": 1,
+    }  # fmt: skip
+    for text in ("device-3", "customer-3"):
+        assert left_in(system, tmp_path, text) == []
+        assert left_in(system, tmp_path, text.replace("3", "4")), "the search finds what there is"
+    assert findings(system) == []
+    after = [await system.query_api.get(f"/api/v1/users/device-{n}") for n in range(5)]
+    assert after[3].status_code == 404
+    assert [each.json() for each in after if each is not after[3]] == [
+        each.json() for each in before if each is not before[3]
+    ]
+    ledger = await system.ledger()
+    assert (ledger["received"], ledger["stored"]) == (20, 15)
+
+
+async def test_what_comes_again_is_refused_without_its_content(installation: System, tmp_path: Path) -> None:
+    system = installation
+    first = visit("ann", properties={"note": "secret of ann"})
+    await system.send(first, {"event": "1bad", "distinct_id": "bob"})
+    await system.settle()
+    system.clock.freeze(NOW + 1)
+    assert (await erase(system, "ann")).state == "finished"
+    system.clock.freeze(NOW + 10 * MINUTE)
+    await system.send(first)  # a repeat
+    await system.send(visit("ann", 60, event_id="late"))
+    await system.send(visit("cid", 60, anonymous_id="ann", login_id="cid"))  # of somebody else
+    await system.send({"event": "1bad", "distinct_id": "ann"})
+    await system.settle()
+    assert system.rows("SELECT distinct_id, anonymous_id FROM events") == [("cid", "")]
+    assert system.rows("SELECT count() FROM bindings WHERE anonymous_id = 'ann'") == [(0,)]
+    letters = (await system.query_api.get("/api/v1/projects/default/dead-letters")).json()["letters"]
+    assert sorted(letter["reason"] for letter in letters) == [
+        "erased",
+        "erased",
+        "invalid_name",
+        "invalid_name",
+    ]
+    raws = {}
+    for letter in letters:
+        shown = (await system.query_api.get(f"/api/v1/projects/default/dead-letters/{letter['id']}")).json()
+        raws[letter["id"]] = (letter["reason"], shown["raw"])
+    assert sorted(raw for _, raw in raws.values())[:3] == ["", "", ""]
+    assert sum((await system.ledger())["rejected"].values()) == 4
+    assert findings(system) == []
+
+
+async def test_what_happens_later_is_of_a_new_person_unless_all_is_refused(installation: System) -> None:
+    system = installation
+    await system.send(visit("ann"), visit("bob"))
+    await system.settle()
+    system.clock.freeze(NOW + 1)
+    await erase(system, "ann")
+    await erase(system, "bob", refuse_all=True)
+    system.clock.freeze(NOW + 10 * MINUTE)
+    await system.send(visit("ann", -9), visit("bob", -9))
+    await system.settle()
+    assert system.rows("SELECT distinct_id FROM events") == [("ann",)]
+    assert (await system.ledger())["rejected"] == {"erased": 1}
+    assert findings(system) == []
+
+
+async def test_an_unlawful_deletion_beside_a_lawful_one_is_found(installation: System) -> None:
+    system = installation
+    await system.send(*[visit(f"u{n}", seq) for n in range(6) for seq in range(1, 9)])
+    await system.settle()
+    system.clock.freeze(NOW + 1)
+    await erase(system, "u1")
+    assert findings(system) == []
+    system.store.command(
+        "ALTER TABLE events DELETE WHERE distinct_id = 'u2' AND seq = 17 SETTINGS mutations_sync = 2"
+    )
+    (found,) = findings(system)
+    assert (found.problem, found.table, found.record) == ("lost", "events", "0:0:17")
+    await erase(system, "u3")
+    assert [each.record for each in findings(system)] == ["0:0:17"]
+
+
+async def test_other_persons_of_a_shared_device_stay_who_they_are(installation: System) -> None:
+    system = installation
+    for number in range(4):  # one more than a device may have
+        login = f"c{number}"
+        await system.send(visit(login, 50 - number, anonymous_id="kiosk", login_id=login))
+    await system.send(visit("kiosk", 10))
+    await system.send(
+        visit("c9", 9, anonymous_id="phone", login_id="c9"),
+        visit("c1", 8, anonymous_id="phone", login_id="c1"),
+    )
+    await system.settle()
+    people = [f"c{number}" for number in (0, 1, 2, 3)] + ["kiosk"]
+    before = {who: (await system.query_api.get(f"/api/v1/users/{who}")).json() for who in people}
+    assert before["kiosk"]["user_id"] == "kiosk"
+    system.clock.freeze(NOW + 1)
+    assert (await erase(system, "c9")).state == "finished"
+    after = {who: (await system.query_api.get(f"/api/v1/users/{who}")).json() for who in people}
+    assert after == before
+    of_c1 = "SELECT login_id, anonymous_id FROM events WHERE login_id = 'c1' ORDER BY time DESC"
+    assert system.rows(of_c1) == [("c1", ""), ("c1", "kiosk")]
+    assert (await erase(system, "c0")).state == "finished"
+    assert (await system.query_api.get("/api/v1/users/kiosk")).json() == before["kiosk"]
+    assert findings(system) == []
