@@ -76,9 +76,7 @@ def build_app(
 
     `evidence` can verify (None: no such route); `local_key` opens everything to commands on this machine;
     `sealer` opens dead letters (None: they have no routes); `ring_of` the envelopes among them; `vault` seals
-    the keys for that (None: no such routes).
-    `sealer` opens dead letters (None: they have no routes); `rights` erases and exports persons (None: no
-    such routes).
+    the keys for that (None: no such routes); `rights` erases and exports persons (None: no such routes).
     `registry` is shown at /metrics whole, so that it can hold what others of the process count.
     """
     options = options or QueryOptions()

@@ -285,6 +285,9 @@ def _audit_paths(name: dict[str, Any]) -> dict[str, Any]:
     return {
         "/api/v1/audit": {"get": _operation(summary, AUDIT, filters)},
         "/api/v1/projects/{name}/audit": {"get": _operation(summary, AUDIT, [name, *filters, person])},
+    }
+
+
 def _rights_paths(name: dict[str, Any]) -> dict[str, Any]:
     base = "/api/v1/projects/{name}"
     export = _operation(
