@@ -46,7 +46,14 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "footfall.proof": EVENTS
     | {"footfall.eventlog", "footfall.storage", "footfall.tracking_plan", "footfall.workspace", "processor"},
     "footfall.rights": EVENTS
-    | {"footfall.eventlog", "footfall.storage", "footfall.tracking_plan", "footfall.workspace", "processor"},
+    | {
+        "footfall.eventlog",
+        "footfall.sealing",
+        "footfall.storage",
+        "footfall.tracking_plan",
+        "footfall.workspace",
+        "processor",
+    },
     "footfall_sdk": frozenset(),
 }
 OURS = ("footfall", "collector", "processor", "query_api", "footfall_sdk", "bench", "tests")
