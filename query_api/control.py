@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from typing import Any, Literal
 
-from pydantic import Field, StrictBool, StrictInt, model_validator
+from pydantic import Field, StrictBool, StrictInt
 
+from footfall.events.identity_keys import IdentityKey
 from footfall.workspace.projects import IdentityRules, InvalidProject, Project
 from footfall.workspace.workspace import Grant, ProjectExists, Workspace
 from query_api.problems import Conflict, Fault, InvalidQuery, refused
 from query_api.spec.conditions import MAX_TEXT
-from query_api.spec.strict import Strict, refuse_not_implemented
+from query_api.spec.strict import Strict
+
+
+class IdentityKeySpec(Strict):
+    """A kind of id that a person may have; see docs/identity.md."""
+
+    name: str = Field(max_length=MAX_TEXT)
+    values: Literal["one", "many"] = Field(default="many", description="How many of them a person has.")
+    parent: str | None = Field(
+        default=None, max_length=MAX_TEXT, description="The key whose unbinding takes along ids of this one."
+    )
+    most: StrictInt | None = Field(default=None, description="Of many values, so many; null: any number.")
+    overflow: Literal["refuse", "replace"] = Field(
+        default="refuse", description="One value too many is refused, or takes the place of the oldest."
+    )
 
 
 class IdentitySpec(Strict):
@@ -25,12 +41,11 @@ class IdentitySpec(Strict):
     )
     somebody_ids: tuple[str, ...] = Field(default=(), description="Are on that list, yet somebody's here.")
 
-    @model_validator(mode="after")
-    def _check(self) -> IdentitySpec:
-        if self.strategy == "global":
-            option = f'"strategy": "{self.strategy}"'
-            refuse_not_implemented(option, field="strategy", given=self.strategy)
-        return self
+    keys: tuple[IdentityKeySpec, ...] = Field(
+        default=(),
+        description='Under "global": what records may carry in `identities`, the highest priority first. '
+        "None: a documented list.",
+    )
 
 
 class ProjectSpec(Strict):
@@ -54,7 +69,13 @@ class ProjectChange(Strict):
 
 def describe_project(project: Project) -> dict[str, Any]:
     """A project's settings, as they are given when it is made."""
-    return asdict(project)
+    described = asdict(project)
+    declared = project.identity.declared
+    keys = {} if declared is None else {"keys": [key._asdict() for key in declared.keys]}
+    described["identity"] = {
+        name: value for name, value in described["identity"].items() if name != "keys"
+    } | keys
+    return described
 
 
 def change_project(workspace: Workspace, name: str, change: ProjectChange) -> None:
@@ -90,6 +111,7 @@ def create_project(workspace: Workspace, spec: ProjectSpec) -> dict[str, Any]:
             identity.shared_device_limit,
             identity.nobody_ids,
             identity.somebody_ids,
+            tuple(IdentityKey(**key.model_dump()) for key in identity.keys),
         ),
         spec.keep_days,
     )
@@ -104,6 +126,11 @@ def create_project(workspace: Workspace, spec: ProjectSpec) -> dict[str, Any]:
 
 def _refused(error: InvalidProject, spec: Strict) -> InvalidQuery:
     given: Any = spec.model_dump()
-    for part in error.field.split("."):
-        given = given.get(part) if isinstance(given, dict) else None
-    return refused([Fault(error.field, "invalid_value", error.message, given)])
+    for part in re.findall(r"[^.\[\]]+", error.field):
+        if isinstance(given, tuple | list) and part.isdigit():
+            given = given[int(part)]
+        else:
+            given = given.get(part) if isinstance(given, dict) else None
+    return refused(
+        [Fault(error.field, "invalid_value", error.message, given, list(error.allowed), error.nearest)]
+    )

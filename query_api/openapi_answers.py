@@ -132,6 +132,11 @@ PERSON: Final = object_of(
         "properties": {"type": "object"},
     }
 )
+PERSON["properties"]["identities"] = {
+    "type": "object",
+    "description": "The ids by their key, in projects that declare identity keys.",
+    "additionalProperties": list_of(TEXT),
+}
 PEOPLE: Final = object_of(
     {"users": list_of(PERSON), "total": COUNT, "next_cursor": TEXT_OR_NULL, "meta": META}
 )
@@ -180,7 +185,10 @@ DECISION: Final = {
     "properties": {
         "decided_at": TEXT,
         "kind": {"enum": list(KINDS)},
-        "anonymous_id": {"type": "string", "description": "Not in merges."},
+        "anonymous_id": {
+            "type": "string",
+            "description": "Not in merges. With declared identity keys: the id that was bound to the other.",
+        },
         "login_id": TEXT_OR_NULL,
         "into": {"type": "string", "description": "In merges: the login that stands for both."},
         "trusted": {"type": "boolean"},

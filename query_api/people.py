@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from footfall.events.identity_graph import NO_NODE_TIES, NodeTies
 from footfall.events.keys import KeyedHash
 from footfall.events.nobody import NOBODY_IDS, folded
 from footfall.events.persons import neighbourhood, owners
@@ -20,6 +21,7 @@ from footfall.storage.ties import StoredTies
 from footfall.workspace.projects import Project
 from query_api.answers import instant
 from query_api.catalogue import Catalogue
+from query_api.linked_people import find_linked_person, identities_of, read_linked_ids
 from query_api.problems import NotFound
 from query_api.property_values import read_value
 from query_api.sql.events import PERSON, TIME
@@ -42,10 +44,11 @@ WHERE project = {project:String} AND anonymous_key IN {keys:Array(UInt64)} GROUP
 """
 
 _ACTIVITY = f"""
-SELECT person, groupUniqArray({MAX_IDS_SHOWN})(carried), anyIf(carried, carried_key = person),
-    min(ms), max(ms)
+SELECT person, groupUniqArrayIf({MAX_IDS_SHOWN})(carried, NOT is_linked),
+    anyIf(carried, carried_key = person AND NOT is_linked), min(ms), max(ms)
 FROM (
-    SELECT {PERSON} AS person, {_CARRIED} AS carried, {_CARRIED_KEY} AS carried_key, {TIME} AS ms
+    SELECT {PERSON} AS person, {_CARRIED} AS carried, {_CARRIED_KEY} AS carried_key, {TIME} AS ms,
+        has({{linked:Array(UInt64)}}, carried_key) AS is_linked
     FROM events WHERE project = {{project:String}} AND user_key IN {{stamps:Array(UInt64)}}
 )
 WHERE person IN {{keys:Array(UInt64)}} GROUP BY person
@@ -67,6 +70,7 @@ class Person:
     first: int | None = None
     last: int | None = None
     profile: Mapping[str, str] | None = None
+    identities: Mapping[str, list[str]] | None = None  # by declared key, in projects that declare some
 
     @property
     def is_known(self) -> bool:
@@ -78,6 +82,7 @@ class Person:
         return {
             "user_id": self.user_id,
             "distinct_ids": [self.user_id, *others] if self.user_id else others,
+            **({} if self.identities is None else {"identities": dict(self.identities)}),
             "first_time": None if self.first is None else instant(self.first),
             "last_time": None if self.last is None else instant(self.last),
             "properties": dict(properties),
@@ -118,6 +123,8 @@ def find_person(reader: StoreReader, project: Project, keyed_hash: KeyedHash, di
     if project.identity.is_nobody(distinct_id):
         raise NotFound(f"{distinct_id[:100]!r} identifies nobody", code="unknown_user")
     key = keyed_hash.id_key(project.name, distinct_id)
+    if project.identity.declared is not None:
+        return find_linked_person(reader, project, key)
     stored, rules = StoredTies(reader.rows), project.identity.resolution
     owner = owners(neighbourhood([key], stored, rules), rules).get(key, key)
     return stored.merges(project.name).root(owner)
@@ -131,10 +138,18 @@ class Ids:
     login_ids: dict[int, str]
     stamps: set[int]
     keys: set[int]  # of the persons' ids
+    linked: dict[int, dict[int, NodeTies]] = field(default_factory=dict)  # by person, where keys are declared
+
+    @property
+    def linked_keys(self) -> list[int]:
+        """Ids whose texts are known from links: a row's columns need not tell them."""
+        return sorted(key for ids in self.linked.values() for key in ids)
 
 
 def read_ids(reader: StoreReader, project: Project, keys: Sequence[int]) -> Ids:
     """From the logins of these persons to all bindings of the ids that these name."""
+    if project.identity.declared is not None:
+        return _linked_ids(reader, project, keys)
     stored, rules = StoredTies(reader.rows), project.identity.resolution
     merges = stored.merges(project.name)
     person_of = {login: person for person in keys for login in merges.logins_of(person)}
@@ -155,6 +170,23 @@ def read_ids(reader: StoreReader, project: Project, keys: Sequence[int]) -> Ids:
     return Ids(texts, login_ids, stamps, {*person_of, *mine})
 
 
+def _linked_ids(reader: StoreReader, project: Project, keys: Sequence[int]) -> Ids:
+    found = read_linked_ids(reader, project, keys)
+    linked: dict[int, dict[int, NodeTies]] = {}
+    for key, person in found.person_of.items():
+        if found.ties.get(key, NO_NODE_TIES).id:
+            linked.setdefault(person, {})[key] = found.ties[key]
+    texts = {person: {ties.id for ties in ids.values()} for person, ids in linked.items()}
+    names = {person: found.ties[person].id for person in keys if person in found.ties}
+    return Ids(
+        texts,
+        {person: name for person, name in names.items() if name},
+        found.stamps,
+        set(found.person_of),
+        linked,
+    )
+
+
 def _read_people(reader: StoreReader, project: Project, keys: Sequence[int]) -> dict[int, Person]:
     people = {key: Person() for key in keys}
     if not keys:
@@ -164,7 +196,8 @@ def _read_people(reader: StoreReader, project: Project, keys: Sequence[int]) -> 
     for key, user_id, profile in reader.rows(Query(_PROFILES, parameters)).rows:
         people[key].profile = profile
         people[key].user_id = user_id
-    stamped = parameters | {"stamps": sorted(ids.stamps)} | _told_from_nobody(project)
+    stamped = parameters | {"stamps": sorted(ids.stamps), "linked": ids.linked_keys}
+    stamped |= _told_from_nobody(project)
     for key, carried, own, first, last in reader.rows(Query(_ACTIVITY, stamped)).rows:
         person = people[key]
         person.ids.update(carried)
@@ -175,6 +208,10 @@ def _read_people(reader: StoreReader, project: Project, keys: Sequence[int]) -> 
         if key in ids.login_ids:
             person.user_id = ids.login_ids[key]
             person.ids.add(person.user_id)
+        if (declared := project.identity.declared) is not None:
+            mine = list(ids.linked.get(key, {}).values())
+            others = sorted(person.ids - {ties.id for ties in mine} - {""})
+            person.identities = identities_of(mine, others, project, declared)
     return people
 
 

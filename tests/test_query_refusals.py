@@ -215,12 +215,6 @@ async def test_shows_what_was_given_in_the_field(
     assert problem["given"] == problem["errors"][0]["given"] == given
 
 
-async def test_a_strategy_of_the_contract_is_not_built_yet(world: World) -> None:
-    body = {"name": "refusals-strategy", "identity": {"strategy": "global"}}
-    problem = await world.post("/api/v1/projects", body, status=422)
-    assert (problem["field"], problem["code"]) == ("identity.strategy", "not_implemented")
-
-
 @pytest.mark.parametrize("timezone", ["localtime", "Factory"])
 async def test_a_zone_that_depends_on_the_machine_is_none(world: World, timezone: str) -> None:
     await world.post("/api/v1/query/trends", {**TRENDS, "timezone": timezone}, status=422)

@@ -100,6 +100,12 @@ class Reason(StrEnum):
         "a property with a value that is none of those that the tracking plan allows",
     )
 
+    # Who it is of.
+    UNDECLARED_IDENTITY = (
+        "undeclared_identity",
+        "`identities` names a key that the project does not declare (strategy `global`)",
+    )
+
     # Only the processor gives these.
     ERASED = "erased", "the id's person was erased, and this is from before that: kept without its content"
     UNPROCESSABLE = (

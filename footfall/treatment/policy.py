@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from footfall.events.identity_keys import IdentityKeys
 from footfall.tracking_plan.batches import ActivePlan
 from footfall.workspace.plans import NO_PLAN
 from footfall.workspace.workspace import Workspace
@@ -18,6 +19,7 @@ class Policy:
 
     project: str
     plan: ActivePlan | None = None
+    identity_keys: IdentityKeys | None = None  # what `identities` may name; None: whatever it likes
 
 
 class PolicyOf(Protocol):
@@ -55,7 +57,8 @@ class Policies:
 
     def __init__(self, workspace: Workspace) -> None:
         self._plans = ActivePlans(workspace)
+        self._keys = workspace.declared_keys
 
     def __call__(self, project: str) -> Policy:
         """That of a project nobody knows is the policy of an installation without settings."""
-        return Policy(project, self._plans.of(project))
+        return Policy(project, self._plans.of(project), self._keys.of_project(project))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from zoneinfo import available_timezones
 
+from footfall.events.declared_keys import key_faults
 from footfall.events.identity import ResolutionRules
 from footfall.events.identity_keys import IdentityKey, IdentityKeys
 from footfall.events.nobody import IsNobody, folded, identifies_nobody, nobody_test
@@ -30,10 +31,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 class InvalidProject(ValueError):  # noqa: N818 - reads as what it is
     """A field of a project that cannot be: `field` is its path ("identity.strategy"), `message` what can."""
 
-    def __init__(self, field: str, message: str) -> None:
+    def __init__(
+        self, field: str, message: str, allowed: Sequence[str] = (), nearest: str | None = None
+    ) -> None:
         super().__init__(f"{field}: {message}")
         self.field = field
         self.message = message
+        self.allowed = allowed
+        self.nearest = nearest
 
 
 @cache
@@ -97,6 +102,7 @@ def check_project(project: Project) -> None:
     check_timezone(project.timezone)
     _check_choice("week_start", project.week_start, WEEK_STARTS)
     _check_choice("identity.strategy", project.identity.strategy, STRATEGIES)
+    check_keys(project.identity)
     _check_choice("identity.bindings", project.identity.bindings, BINDINGS)
     if not 1 <= project.identity.shared_device_limit <= MAX_SHARED_DEVICE_LIMIT:
         raise InvalidProject("identity.shared_device_limit", f"use 1 to {MAX_SHARED_DEVICE_LIMIT} logins")
@@ -112,6 +118,15 @@ def check_project(project: Project) -> None:
         if not identifies_nobody(distinct_id):
             message = f"{distinct_id!r} is not on the list of ids that identify nobody: leave it out"
             raise InvalidProject("identity.somebody_ids", message)
+
+
+def check_keys(rules: IdentityRules) -> None:
+    """Raises InvalidProject for the first fault of the declared keys."""
+    if rules.keys and rules.strategy != "global":
+        message = f"the strategy {rules.strategy!r} knows no declared keys: leave them out, or use 'global'"
+        raise InvalidProject("identity.keys", message)
+    for fault in key_faults(rules.keys) if rules.keys else ():
+        raise InvalidProject(f"identity.keys{fault.field}", fault.message, fault.allowed, fault.nearest)
 
 
 def _check_ids(field: str, ids: Collection[str]) -> None:

@@ -40,6 +40,19 @@ nobody_ids = Table(
     Column("identifies_nobody", Boolean, nullable=False),  # else it is taken off the list
 )
 
+# The identity keys of projects with the strategy `global`; the first has the highest priority.
+identity_keys = Table(
+    "identity_keys",
+    metadata,
+    Column("project", ForeignKey("projects.name"), primary_key=True),
+    Column("name", String(100), primary_key=True),
+    Column("place", Integer, nullable=False),
+    Column("takes", String(8), nullable=False),  # values of a person: one, many
+    Column("parent", String(100), nullable=True),
+    Column("most", Integer, nullable=True),
+    Column("overflow", String(16), nullable=False),
+)
+
 # How long a project keeps its events; without a row, for ever.
 keeping = Table(
     "keeping",

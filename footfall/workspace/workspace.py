@@ -17,6 +17,7 @@ from footfall.workspace.audit import COMMAND_LINE, Audit, wall_clock
 from footfall.workspace.audit_chain import AuditKey
 from footfall.workspace.envelope_keys import EnvelopeKeys
 from footfall.workspace.erasures import Erasures, Holds
+from footfall.workspace.identity_keys import DeclaredKeys, keys_of_rows, put_keys, rows_of_keys
 from footfall.workspace.plans import Plans
 from footfall.workspace.projects import (
     DEFAULT_PROJECT,
@@ -103,6 +104,8 @@ class Workspace:
     ) -> None:
         """`engine`'s tables exist; see opening.open_workspace."""
         self._engine = engine
+        self.declared_keys = DeclaredKeys(engine)
+        """Identity keys, of projects that declare some."""
         self.plans = Plans(engine)
         """Tracking plans."""
         self.envelope_keys = EnvelopeKeys(engine)
@@ -156,14 +159,23 @@ class Workspace:
         with self._engine.connect() as connection:
             row = connection.execute(_projects().where(projects.c.name == name)).mappings().first()
             told = connection.execute(_told_ids().where(nobody_ids.c.project == name)).all()
-        return _project(row, told) if row is not None else None
+            declared = rows_of_keys(connection, name)
+        return _project(row, told, declared) if row is not None else None
 
     def projects(self) -> list[Project]:
         """All projects, by name."""
         with self._engine.connect() as connection:
             rows = connection.execute(_projects().order_by(projects.c.name)).mappings().all()
             told = connection.execute(_told_ids()).all()
-        return [_project(row, [each for each in told if each.project == row["name"]]) for row in rows]
+            declared = rows_of_keys(connection)
+        return [
+            _project(
+                row,
+                [each for each in told if each.project == row["name"]],
+                [each for each in declared if each.project == row["name"]],
+            )
+            for row in rows
+        ]
 
     def grant(self, key: str) -> Grant | None:
         """What a key opens, None for a key that opens nothing."""
@@ -268,6 +280,7 @@ def _insert_project(connection: Connection, project: Project) -> None:
             for place, (each, nobody) in enumerate(told)
         ]
         connection.execute(insert(nobody_ids), rows)
+    put_keys(connection, project.name, rules.keys)
     _put_keeping(connection, project.name, project.keep_days)
 
 
@@ -287,12 +300,13 @@ def _told_ids() -> Select[Any]:
     return select(nobody_ids).order_by(nobody_ids.c.place)
 
 
-def _project(row: RowMapping, told: Sequence[Row[Any]]) -> Project:
+def _project(row: RowMapping, told: Sequence[Row[Any]], declared: Sequence[Row[Any]]) -> Project:
     rules = IdentityRules(
         row["identity_strategy"],
         row["identity_bindings"],
         row["shared_device_limit"],
         tuple(each.id for each in told if each.identifies_nobody),
         tuple(each.id for each in told if not each.identifies_nobody),
+        keys_of_rows(declared),
     )
     return Project(row["name"], row["timezone"], row["week_start"], row["keyless"], rules, row["keep_days"])
