@@ -142,7 +142,7 @@ class SensorsDoor(Door):
             if all(refusal.reason != Reason.ENCRYPTED for refusal in verdicts.refusals):
                 return OpenedBatch(verdicts)
         project = NO_PROJECT if visit.base is None else visit.base.project
-        return await self._envelopes.open(envelope.text, project, self._judge, received_at)
+        return await self._envelopes.open(envelope.text, project, visit.origin, self._judge, received_at)
 
     def _count_envelope(self, envelope: Envelope) -> None:
         self.counts.crc[envelope.crc] += 1

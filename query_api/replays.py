@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Raw, structs
 from prometheus_client import Counter as Uses
 
+from footfall.envelopes.forms import NOBODY_KNOWN, Sender
 from footfall.envelopes.keys import RingOf
 from footfall.eventlog.log import Log
 from footfall.eventlog.partitions import REPLAYS, LateWriter
@@ -73,6 +74,7 @@ class _Mended(NamedTuple):
     time: int = 0
     violations: Sequence[PlanViolation] = ()  # of the project's tracking plan
     refusal: Refusal | None = None
+    sender: Sender = NOBODY_KNOWN  # of an envelope
     opened: bool = False  # from an envelope that was opened: a refused one goes, too, as a dead letter
 
     @property
@@ -194,12 +196,13 @@ class Replays:
                 yield "stored_before", each
             else:
                 going.append(each)
-        if going and not work.replay.dry_run:
-            self._append(work.policy, going)
+        if not work.replay.dry_run:
+            for sender, sent in _by_sender(going).items():
+                self._append(work.policy, sender, sent)
         for each in going:
             yield "replayed" if each.refusal is None else "refused", each
 
-    def _append(self, policy: Policy, going: Sequence[_Mended]) -> None:
+    def _append(self, policy: Policy, sender: Sender, going: Sequence[_Mended]) -> None:
         header = Header(
             project=policy.project,
             door=DOOR,
@@ -211,6 +214,8 @@ class Replays:
                 for index, each in enumerate(going)
                 if each.refusal is not None
             ],
+            ip=sender.ip,
+            user_agent=sender.user_agent,
             replayed=[each.letter.place[:3] for each in going],
             plan=0 if policy.plan is None else policy.plan.version,
             violations=[
@@ -259,12 +264,14 @@ class Replays:
             yield self._judge(work, letter, came)
             return
         opened = any(each.fault is None for each in inner)
+        sender = work.envelopes.sender(came)
         for element, fault, _ in inner:
             if fault is None:
-                yield _as_opened(self._judge(work, letter, element), element)
+                yield _as_opened(self._judge(work, letter, element), element)._replace(sender=sender)
             else:
                 refusal = Refusal(0, fault.reason.value, fault.field, fault.message)
-                yield _Mended(letter, keep_refused(element), refusal=refusal, opened=opened)
+                kept = keep_refused(element)
+                yield _Mended(letter, kept, refusal=refusal, sender=sender, opened=opened)
 
     def _judge(self, work: _Work, letter: Letter, came: bytes) -> _Mended:
         """The mended record, as the door takes it: at the time when it came."""
@@ -314,6 +321,14 @@ def _door_of(letter: Letter, came: bytes) -> Door:
             if _read_object(came).keys() - FIELD_TYPES.keys():
                 return SENSORS_EXPORT
     return _DOORS.get(letter.door, NATIVE)
+
+
+def _by_sender(going: Sequence[_Mended]) -> dict[Sender, list[_Mended]]:
+    """All of a letter together: what a log record says of its sender holds for the whole of it."""
+    by_sender: dict[Sender, list[_Mended]] = {}
+    for each in going:
+        by_sender.setdefault(each.sender, []).append(each)
+    return by_sender
 
 
 def _may_be_envelope(letter: Letter) -> bool:

@@ -9,6 +9,7 @@ import re
 import struct
 from base64 import b64decode, b64encode
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -20,6 +21,7 @@ from collector.answers import Overloaded
 from collector.counts import Counts
 from collector.options import CollectorOptions
 from collector.session_keys import SessionKeys
+from footfall.envelopes.forms import sender_of
 from footfall.envelopes.keys import Algorithm, HeldKey, KeyPair, KeyRing, generate, hold, read_key
 from footfall.envelopes.opening import Asked
 from footfall.events.limits import BodyLimits
@@ -204,13 +206,30 @@ async def test_an_envelope_without_its_key_waits_as_it_came(device: str) -> None
     envelopes = [sealing.events(FIRST, SECOND, flush_time=NOW), sealing.events(FIRST)]
     found = await stored(form(envelopes), worker_with(KeyRing(())))
     assert found.reasons == ["encrypted"] * 2
-    assert [json.loads(letter) for letter in found.dead_letters()] == envelopes
+    assert as_they_wait(found) == envelopes
     refusal = found.header.refusals[0]
     assert (refusal.field, f"pkv {sealing.pkv}" in refusal.message) == ("pkv", True)
     other = worker_with(ring_of((str(sealing.pkv), generate(sealing.pair.algorithm))))
     found = await stored(form(envelopes), other)
     assert found.reasons == ["encrypted"] * 2
-    assert [json.loads(letter) for letter in found.dead_letters()] == envelopes
+    assert as_they_wait(found) == envelopes
+
+
+def as_they_wait(found: Stored) -> list[Any]:
+    """Its dead letters, without what was put to them: who sent them."""
+    letters = [json.loads(letter) for letter in found.dead_letters()]
+    assert [letter.pop("footfall") for letter in letters] == [SENDER] * len(letters)
+    return letters
+
+
+SENDER = {"ip": "127.0.0.1", "user_agent": ANY}
+
+
+async def test_an_envelope_cannot_say_itself_who_sent_it() -> None:
+    for own in ({"ip": "6.6.6.6", "user_agent": "x"}, 5):
+        found = await stored(form(PHONE.events(FIRST) | {"footfall": own}), worker_with(KeyRing(())))
+        sender = sender_of(found.dead_letters()[0])
+        assert sender.ip == ("127.0.0.1" if own != 5 else "")
 
 
 async def test_an_envelope_of_a_key_of_both_sides_that_is_another_waits() -> None:
@@ -219,7 +238,7 @@ async def test_an_envelope_of_a_key_of_both_sides_that_is_another_waits() -> Non
     assert (found.reasons, found.header.refusals[0].field) == (["encrypted"], "payload")
     found = await stored(form(sealed | {"key_id": 8}, field="data"))
     assert (found.reasons, found.header.refusals[0].field) == (["encrypted"], "key_id")
-    assert json.loads(found.dead_letters()[0]) == sealed | {"key_id": 8}
+    assert as_they_wait(found) == [sealed | {"key_id": 8}]
 
 
 @pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP256K1()])

@@ -207,7 +207,8 @@ async def test_encrypted_envelopes_wait_as_dead_letters():
         assert (await worker.post("/sa?project=open", body)).status_code == 200
     stored = worker.stored()
     assert [each.reasons for each in stored] == [["encrypted"] * 2, *[["encrypted"]] * 3]
-    assert [json.loads(letter) for letter in stored[0].dead_letters()] == envelopes
+    letters = [json.loads(letter) for letter in stored[0].dead_letters()]
+    assert [letter | envelope for letter, envelope in zip(letters, envelopes, strict=True)] == letters
 
 
 async def test_debug_says_what_is_wrong_and_stores():

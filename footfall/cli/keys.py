@@ -70,7 +70,7 @@ def import_(  # noqa: PLR0917 - each is an option
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        fail(f"{file}: {error}")
+        fail(f"{file}: {error.strerror if isinstance(error, OSError) else error}")
     body = {"algorithm": algorithm.upper(), "version": version, "publish": publish_, "private_key": text}
     _add(project, body, as_json=as_json)
 

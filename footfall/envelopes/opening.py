@@ -22,6 +22,7 @@ from footfall.events.faults import depth_exceeds
 from footfall.events.limits import NESTING_DEPTH
 from footfall.events.reasons import Reason
 from footfall.events.record import split_array
+from footfall.events.surrogates import join_surrogates
 
 _BLOCK: Final = 16
 _GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -185,7 +186,7 @@ def _gunzip(text: bytes, room: Room, place: str) -> bytes:
 
 def _records(text: bytes, place: str) -> Iterator[bytes]:
     """One event, or a list of them."""
-    text = text.strip()
+    text = join_surrogates(text.strip())
     if depth_exceeds(text, NESTING_DEPTH + 1):
         raise _cannot_open(place, "what is inside is nested too deep")
     try:
