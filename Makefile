@@ -10,11 +10,11 @@ LOCK := .venv-lock
 BUILT_FROM := pyproject.toml setup.py sdk/python/pyproject.toml $(wildcard query_api/scan/*.c query_api/scan/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint faults bench lock clean
+.PHONY: help demo up test lint faults fuzz-doors bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## Shows this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: $(RUN)/ready ## Sends a simulated bank's events, shows the answers, serves until Ctrl-C (ARGS=--exit: ends)
 	@$(RUN)/bin/footfall demo $(ARGS)
@@ -32,6 +32,9 @@ lint: $(DEV)/ready ## ruff, its format, mypy --strict
 
 faults: $(DEV)/ready ## Kills processes and power under load, 100 rounds
 	@FAULT_ROUNDS=100 $(DEV)/bin/python -m pytest -m faults --timeout=3600 $(ARGS)
+
+fuzz-doors: $(DEV)/ready ## Searches for what breaks the doors, an hour (FUZZ_MINUTES=5: shorter; ARGS=native: a part)
+	@nice $(DEV)/bin/python -m tests.fuzzing $(ARGS)
 
 bench: $(DEV)/ready ## Measures ratios to limits of the same run, appends them to bench/RESULTS.md
 	@$(DEV)/bin/python -m bench $(ARGS)

@@ -53,6 +53,8 @@ class MalformedLogRecord(ValueError):  # noqa: N818 - reads as what it is
     """Bytes in the log that are not a log record: a bug or a damaged disk, never a client's fault."""
 
 
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)  # what a damaged line may raise
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Header)
 
@@ -67,7 +69,7 @@ def read_header(payload: bytes) -> Header:
     line, _, _ = payload.partition(b"\n")
     try:
         return _decoder.decode(line)
-    except msgspec.MsgspecError as error:
+    except _UNREADABLE as error:
         raise MalformedLogRecord(f"header: {error}") from error
 
 
@@ -78,5 +80,5 @@ def read_log_record(payload: bytes) -> tuple[Header, bytes]:
         raise MalformedLogRecord("no line break behind the header")
     try:
         return _decoder.decode(line), events
-    except msgspec.MsgspecError as error:
+    except _UNREADABLE as error:
         raise MalformedLogRecord(f"header: {error}") from error
