@@ -84,14 +84,14 @@ def _search(target: str, seconds: float, place: Path) -> Report:
     words.write_text("".join(f'"{_escaped(word)}"\n' for word in dictionary()))
     report = Report(target)
     end = monotonic() + seconds
-    while (left := end - monotonic()) > 1 and len(report.findings) < _MOST_FINDINGS:
+    while (left := end - monotonic()) > 1 or not report.runs:
         before = set(found.iterdir())
         said = _run(target, left, corpus, found, words)
-        report.seconds += left - max(0.0, end - monotonic())
+        report.seconds += left - (end - monotonic())
         report.runs += _statistic(said, "stat::number_of_executed_units:")
         new = sorted(set(found.iterdir()) - before)
         report.findings += [(path, _told(said)) for path in new if _is_finding(target, path)]
-        if not new:
+        if not new or len(report.findings) >= _MOST_FINDINGS:
             break
     report.corpus = len(list(corpus.iterdir()))
     return report
