@@ -6,13 +6,21 @@ request. The array keeps refused records too, at their place, so that a dead let
 
 from __future__ import annotations
 
+from typing import Annotated, Final
+
 import msgspec
+from msgspec import Meta
+
+from footfall.events.times import END_MS
+
+MOST_RECORDS: Final = 100_000
+"""Of one log record: more than any writer puts into one."""
 
 
 class Refusal(msgspec.Struct, frozen=True, array_like=True):
     """Why the record at `index` of the array was turned away at the door."""
 
-    index: int
+    index: Annotated[int, Meta(ge=0)]
     reason: str  # one of events.reasons.Reason
     field: str  # "properties.amount", or "" when it is the record as a whole
     message: str
@@ -34,8 +42,10 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
 
     project: str  # "" where no project could be told (a bad key on the Sensors door)
     door: str  # "native" | "sensors" | "import"
-    received_at: int  # epoch milliseconds, monotone per log partition
-    count: int  # records in the array = len(event_ids): what the ledger calls received
+    received_at: Annotated[int, Meta(ge=0, lt=END_MS)]  # epoch milliseconds, monotone per log partition
+    count: Annotated[
+        int, Meta(ge=0, le=MOST_RECORDS)
+    ]  # records in the array = len(event_ids): what the ledger calls received
     event_ids: list[str]  # 32 hex digits each; "" for refused records
     refusals: list[Refusal] = []
     ip: str = ""  # as the project's privacy rule allows
@@ -65,20 +75,25 @@ def write_log_record(header: Header, events: bytes) -> bytes:
 
 
 def read_header(payload: bytes) -> Header:
-    """Only the header: cheap, for counting what waits."""
-    line, _, _ = payload.partition(b"\n")
-    try:
-        return _decoder.decode(line)
-    except _UNREADABLE as error:
-        raise MalformedLogRecord(f"header: {error}") from error
+    """Only the header: cheap, for counting what waits. Raises MalformedLogRecord."""
+    return _read(payload.partition(b"\n")[0])
 
 
 def read_log_record(payload: bytes) -> tuple[Header, bytes]:
-    """The header and the events' JSON array as bytes."""
+    """The header and the events' JSON array as bytes. Raises MalformedLogRecord."""
     line, newline, events = payload.partition(b"\n")
     if not newline:
         raise MalformedLogRecord("no line break behind the header")
+    return _read(line), events
+
+
+def _read(line: bytes) -> Header:
     try:
-        return _decoder.decode(line), events
+        header = _decoder.decode(line)
     except _UNREADABLE as error:
         raise MalformedLogRecord(f"header: {error}") from error
+    if header.indexes and len(header.indexes) != header.count:
+        raise MalformedLogRecord(f"header: {len(header.indexes)} positions of {header.count} records")
+    if any(refusal.index >= header.count for refusal in header.refusals):
+        raise MalformedLogRecord(f"header: it refuses more than its {header.count} records")
+    return header
