@@ -25,8 +25,11 @@ class Access:
     local_key: str | None = None
     """Of this process alone: it opens everything to commands that can read the home."""
 
-    def grant(self, authorization: str | None) -> Grant:
-        """What the secret key of an Authorization header opens. Raises Unauthorised or Forbidden."""
+    def grant(self, authorization: str | None, *, hides_small_cells: bool = False) -> Grant:
+        """What the secret key of an Authorization header opens. Raises Unauthorised or Forbidden.
+
+        Keys with a minimum cell size open only what says that it hides small cells from them.
+        """
         scheme, _, key = (authorization or "").strip().partition(" ")
         if scheme.lower() != "bearer" or not key.strip():
             raise Unauthorised(
@@ -41,6 +44,12 @@ class Access:
             )
         if grant.kind != "secret":
             raise Forbidden("a write key sends events; queries need a secret key", code="write_key")
+        if grant.min_cell is not None and not hides_small_cells:
+            raise Forbidden(
+                f"this key's minimum cell size is {grant.min_cell}: it sees counts, and neither persons nor "
+                "single records, and changes nothing",
+                code="min_cell",
+            )
         return grant
 
     def project(self, grant: Grant, name: str) -> Project:

@@ -40,6 +40,7 @@ from query_api.routes.envelope_keys import build_envelope_key_routes
 from query_api.routes.export import build_export_routes
 from query_api.routes.front import Front, problem_response
 from query_api.routes.people import build_people_routes
+from query_api.routes.project_keys import build_key_routes
 from query_api.routes.projects import build_project_routes
 from query_api.routes.proof import Evidence, build_proof_routes
 from query_api.routes.queries import build_query_routes
@@ -139,6 +140,7 @@ def build_app(
     app.include_router(build_audit_routes(front, access))
     if rights is not None:
         app.include_router(build_rights_routes(front, access, rights))
+    app.include_router(build_key_routes(front, access, clock))
     app.include_router(build_console_routes())
     app.add_middleware(
         KeyUse,

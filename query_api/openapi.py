@@ -29,6 +29,7 @@ from query_api.openapi_answers import (
     LEDGER,
     LETTER,
     LINE,
+    LISTED_KEY,
     META,
     PEOPLE,
     PERSON,
@@ -50,6 +51,7 @@ from query_api.openapi_answers import (
 from query_api.problems import TITLES
 from query_api.remote_config import ApprovalSpec, RemoteConfigSpec, WithdrawalSpec
 from query_api.routes.dead_letters import ReplaySpec
+from query_api.routes.project_keys import KeySpec
 from query_api.routes.rights import EraseSpec, HoldSpec, PersonExportSpec
 from query_api.run import ANALYSES
 from query_api.spec.virtual_event import VirtualEvent
@@ -67,6 +69,7 @@ def describe() -> dict[str, Any]:
         ProjectChange,
         VirtualEvent,
         WordSpec,
+        KeySpec,
         ReplaySpec,
         EnvelopeKeySpec,
         RemoteConfigSpec,
@@ -156,6 +159,7 @@ def _other_paths() -> dict[str, Any]:
         "/api/v1/projects/{name}/ledger": {
             "get": _operation("What was received and what became of it.", LEDGER, [name])
         },
+        **_key_paths(name),
         "/api/v1/projects/{name}/export": {"get": _export(name)},
         "/api/v1/projects/{name}/virtual-events": {
             "get": _operation(
@@ -198,6 +202,22 @@ def _binding_paths() -> dict[str, Any]:
         "post": _operation(
             "What an administrator says about ids.", WORD, [name], body="WordSpec", status="202"
         ),
+    }
+
+
+def _key_paths(name: dict[str, Any]) -> dict[str, Any]:
+    base = "/api/v1/projects/{name}/keys"
+    listed = object_of({"keys": list_of(object_of(LISTED_KEY))})
+    made = object_of({"key": TEXT, **LISTED_KEY})
+    fingerprint = _parameter("fingerprint", "path", "As the list has it.")
+    return {
+        base: {
+            "get": _operation("The project's keys.", listed, [name]),
+            "post": _operation("Make a key, shown this once.", made, [name], body="KeySpec", status="201"),
+        },
+        f"{base}/{{fingerprint}}": {
+            "delete": _operation("Revoke a key.", object_of({"revoked": TEXT}), [name, fingerprint])
+        },
     }
 
 

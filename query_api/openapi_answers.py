@@ -28,13 +28,14 @@ KEY: Final = list_of(
 META: Final = object_of(
     {
         "elapsed_ms": {"type": "number"},
-        "rows_read": COUNT,
-        "bytes_read": COUNT,
+        "rows_read": {"type": ["integer", "null"]},
+        "bytes_read": {"type": ["integer", "null"]},
         "data_until": {"type": "string", "format": "date-time"},
         "cached": {"type": "boolean"},
         "sample": NUMBER_OR_NULL,
         "timezone": TEXT,
         "warnings": list_of(TEXT),
+        "min_cell": {"type": ["integer", "null"]},
     }
 )
 ENVELOPE_KEY: Final = object_of(
@@ -320,6 +321,14 @@ LETTER: Final = {
     "field": TEXT,
     "message": TEXT,
     "replays": list_of(object_of({"outcome": TEXT, "replayed_at": TEXT, "event_id": TEXT})),
+}
+LISTED_KEY: Final = {
+    "fingerprint": TEXT,
+    "kind": {"enum": ["write", "secret"]},
+    "name": TEXT,
+    "created_at": TEXT_OR_NULL,
+    "expires_at": TEXT_OR_NULL,
+    "min_cell": {"type": ["integer", "null"]},
 }
 AUDIT: Final = object_of(
     {

@@ -43,6 +43,7 @@ from query_api.people import describe_people
 from query_api.problems import Fault, InvalidQuery, TooExpensive, fault_of, field_path, refused
 from query_api.retired import Retired
 from query_api.scope import Scope
+from query_api.small_cells import answering, check_spec, warning
 from query_api.spec.conditions import Leaf
 from query_api.spec.query import QuerySpec, UsersFields
 from query_api.spec.selector import Selector
@@ -111,12 +112,14 @@ class Queries:
 
     def prepare(self, name: str, body: bytes, authorization: str | None, *, users: bool = False) -> Prepared:
         """Checks key, body and project, in this order."""
-        grant = self._access.grant(authorization)
+        grant = self._access.grant(authorization, hides_small_cells=not users)
         analysis = ANALYSES[name]
         given = read_json(body)
         if not isinstance(given, dict):
             raise InvalidQuery("the body is a JSON object", code="invalid_value")
         spec = (analysis.users_spec if users else analysis.spec).model_validate(given)
+        if grant.min_cell is not None:
+            check_spec(spec, grant.min_cell)
         project = self._access.project(grant, spec.project)
         virtual = read_virtual_events(self._access.workspace, project.name)
         return Prepared(name, analysis, spec, project, virtual, grant)
@@ -203,12 +206,13 @@ class Queries:
     def _compute(self, asked: Asked, reader: StoreReader) -> Computed:
         prepared, periods = asked.prepared, asked.periods
         scope = self._scope(prepared, periods, asked.now, reader)
-        result = prepared.analysis.answer(prepared.spec, scope, reader)
+        answer = answering(prepared.analysis, prepared.grant.min_cell)
+        result = answer(prepared.spec, scope, reader)
         comparison, scopes = None, [scope]
         if len(periods) > 1:
             scopes.append(replace(scope, period=periods[1]))
             reader.check()
-            comparison = prepared.analysis.answer(prepared.spec, scopes[1], reader)
+            comparison = answer(prepared.spec, scopes[1], reader)
         changes = [prepared.analysis.changes_at(prepared.spec, each) for each in scopes]
         return Computed(
             result,
@@ -242,15 +246,18 @@ class Queries:
 
     def _meta(self, asked: Asked, computed: Computed, *, cached: bool) -> dict[str, Any]:
         prepared, sample = asked.prepared, asked.prepared.spec.sample
+        k = prepared.grant.min_cell
         return {
             "elapsed_ms": round((time.perf_counter() - asked.started) * 1000, 3),
-            "rows_read": computed.rows_read,
-            "bytes_read": computed.bytes_read,
+            # To the row, they would be a count that nothing hides.
+            "rows_read": computed.rows_read if k is None else None,
+            "bytes_read": computed.bytes_read if k is None else None,
             "data_until": instant(asked.data_until),
             "cached": cached,
             "sample": None if sample is None else float(sample),
             "timezone": prepared.spec.timezone or prepared.project.timezone,
-            "warnings": list(computed.warnings),
+            "warnings": [*computed.warnings, *([] if k is None else [warning(k)])],
+            "min_cell": k,
         }
 
     def _version(self) -> tuple[tuple[int, int], ...]:
@@ -264,7 +271,8 @@ def _cache_key(prepared: Prepared, periods: tuple[Period, ...], now: int, versio
     relative = any(isinstance(model, Leaf) and model.op == "within_last" for model in leaves)
     spec = prepared.spec.model_dump(exclude={"refresh", "range", "compare"})
     # repr, not JSON: it tells the number 1.5 from the text "1.5".
-    return repr((prepared.name, spec, virtual, prepared.project, periods, now if relative else None, version))
+    seen = (prepared.project, prepared.grant.min_cell)
+    return repr((prepared.name, spec, virtual, seen, periods, now if relative else None, version))
 
 
 @contextmanager

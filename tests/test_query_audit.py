@@ -171,6 +171,8 @@ BODIES: dict[str, Any] = {
     },
     "POST /api/v1/projects/{name}/virtual-events": {"name": "Any", "events": [{"event": "Open"}]},
     "DELETE /api/v1/projects/{name}/virtual-events/{event}": {},
+    "POST /api/v1/projects/{name}/keys": {"kind": "secret", "name": "reports", "min_cell": 10},
+    "DELETE /api/v1/projects/{name}/keys/{fingerprint}": {},
     "POST /api/v1/projects/{name}/dead-letters/replay": {"all": True},
     "PUT /api/v1/projects/{name}/remote-config": None,  # these: tests/test_remote_config.py
     "POST /api/v1/projects/{name}/remote-config/approve": None,
@@ -200,7 +202,8 @@ async def test_every_unsafe_route_writes_a_row_if_it_did_something_and_none_if_n
         if body is None:
             continue
         method, _, url = route.partition(" ")
-        url = url.replace("{name}", "default").replace("{event}", "Any")
+        key = system.workspace.keys.of_project("default")[-1].fingerprint
+        url = url.replace("{name}", "default").replace("{event}", "Any").replace("{fingerprint}", key)
         before = len(rows(system))
         refused = await system.query_api.request(
             method, url, json={"nonsense": 1}, headers={"Authorization": "Bearer ff_sk_wrong"}

@@ -2,6 +2,7 @@
 
 from footfall.workspace.audit import COMMAND_LINE, FOOTFALL, Audit, AuditFilter
 from footfall.workspace.opening import open_workspace
+from footfall.workspace.project_keys import KeyTerms, ListedKey, TooManyKeys
 from footfall.workspace.projects import IdentityRules, InvalidProject, Project
 from footfall.workspace.workspace import (
     Bootstrapped,
@@ -22,10 +23,13 @@ __all__ = [
     "Grant",
     "IdentityRules",
     "InvalidProject",
+    "KeyTerms",
+    "ListedKey",
     "Project",
     "ProjectExists",
     "ProjectKeys",
     "SavedVirtualEvent",
+    "TooManyKeys",
     "VirtualEventRefused",
     "Workspace",
     "open_workspace",

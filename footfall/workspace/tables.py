@@ -95,6 +95,17 @@ keys = Table(
     ),  # from FOOTFALL_WRITE_KEY and FOOTFALL_SECRET_KEY, or generated
 )
 
+# What keys were made for that a project got later; a row beside one of `keys`.
+key_terms = Table(
+    "key_terms",
+    metadata,
+    Column("sha256", ForeignKey("keys.sha256"), primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("created_at", BigInteger, nullable=False),  # epoch milliseconds
+    Column("expires_at", BigInteger, nullable=True),  # epoch milliseconds; NULL: never
+    Column("min_cell", Integer, nullable=True),  # fewer persons than this are hidden from it; NULL: none are
+)
+
 # Append-only; see footfall/workspace/audit.py. Triggers refuse to change or delete rows.
 audit = Table(
     "audit",

@@ -19,6 +19,7 @@ from footfall.workspace.envelope_keys import EnvelopeKeys
 from footfall.workspace.erasures import Erasures, Holds
 from footfall.workspace.identity_keys import DeclaredKeys, keys_of_rows, put_keys, rows_of_keys
 from footfall.workspace.plans import Plans
+from footfall.workspace.project_keys import KeyTerms, ListedKey, ManyKeys
 from footfall.workspace.projects import (
     DEFAULT_PROJECT,
     IdentityRules,
@@ -27,7 +28,7 @@ from footfall.workspace.projects import (
     check_project,
 )
 from footfall.workspace.remote_config import RemoteConfigs
-from footfall.workspace.tables import keeping, keys, nobody_ids, projects, virtual_events
+from footfall.workspace.tables import keeping, key_terms, keys, nobody_ids, projects, virtual_events
 
 KeyKind = Literal["write", "secret"]
 
@@ -61,9 +62,9 @@ class Grant:
 
     kind: KeyKind
     project: str | None
-    fingerprint: str = field(
-        default="", compare=False, repr=False
-    )  # of the key: the first digits of its SHA-256
+    # Of the key: the first digits of its SHA-256.
+    fingerprint: str = field(default="", compare=False, repr=False)
+    min_cell: int | None = field(default=None, repr=False)  # cells of fewer persons are hidden from it
 
     @property
     def actor(self) -> str:
@@ -116,6 +117,8 @@ class Workspace:
         self._installation_key = installation_key
         self._anchor = anchor
         self._clock = clock
+        self.keys = ManyKeys(engine, clock, _hash)
+        """Keys of projects: to list and to revoke."""
 
     @cached_property
     def audit(self) -> Audit:
@@ -178,11 +181,22 @@ class Workspace:
         ]
 
     def grant(self, key: str) -> Grant | None:
-        """What a key opens, None for a key that opens nothing."""
-        found = select(keys.c.kind, keys.c.project).where(keys.c.sha256 == _hash(key))
+        """What a key opens, None for a key that opens nothing, or nothing any more."""
+        found = (
+            select(keys.c.kind, keys.c.project, key_terms.c.expires_at, key_terms.c.min_cell)
+            .select_from(keys.outerjoin(key_terms, key_terms.c.sha256 == keys.c.sha256))
+            .where(keys.c.sha256 == _hash(key))
+        )
         with self._engine.connect() as connection:
             row = connection.execute(found).first()
-        return Grant(row.kind, row.project, fingerprint(key)) if row is not None else None
+        if row is None or (row.expires_at is not None and row.expires_at <= self._clock()):
+            return None
+        return Grant(row.kind, row.project, fingerprint(key), row.min_cell)
+
+    def create_key(self, project: str, kind: KeyKind, terms: KeyTerms) -> tuple[str, ListedKey]:
+        """A further key of a project, this once, and how it is listed. TooManyKeys."""
+        key = _generate(kind)
+        return key, self.keys.add(project, key, kind, terms)
 
     def save_virtual_event(self, project: str, saved: SavedVirtualEvent, *, most: int) -> None:
         """VirtualEventRefused if the project has one of that name, or `most` already."""

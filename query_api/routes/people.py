@@ -37,7 +37,7 @@ def build_people_routes(
             return problem_response(error)
 
         def work() -> dict[str, Any]:
-            _, project = _project(access, request, given)
+            _, project = _project(access, request, given, hides_small_cells=True)
             virtual = list_virtual_events(access.workspace, project.name)
             return describe_catalogue(store, project.name) | {"virtual_events": virtual}
 
@@ -93,6 +93,8 @@ def _read_path(request: Request, rest: str) -> _Wanted:
     return _Wanted(distinct_id, part)
 
 
-def _project(access: Access, request: Request, given: dict[str, str]) -> tuple[Grant, Project]:
-    grant = access.grant(request.headers.get("authorization"))
+def _project(
+    access: Access, request: Request, given: dict[str, str], *, hides_small_cells: bool = False
+) -> tuple[Grant, Project]:
+    grant = access.grant(request.headers.get("authorization"), hides_small_cells=hides_small_cells)
     return grant, access.project(grant, given.get("project", "default"))

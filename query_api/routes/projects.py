@@ -44,7 +44,8 @@ def build_project_routes(
     @router.get("")
     async def list_all(request: Request) -> Response:
         def work() -> dict[str, Any]:
-            return list_projects(access.workspace, access.grant(request.headers.get("authorization")))
+            grant = access.grant(request.headers.get("authorization"), hides_small_cells=True)
+            return list_projects(access.workspace, grant)
 
         return await front.answer("projects", work)
 
