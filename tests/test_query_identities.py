@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from footfall.proof.findings import Finding
+from footfall.proof.verify import rules_in, verify
 from tests.system import System
 
 NOW = 1_795_301_590_252
@@ -240,3 +242,23 @@ async def test_keys_are_only_declared_with_the_strategy_that_uses_them(system: S
     body = {"name": "bank", "identity": {"keys": [LOGIN, ANONYMOUS]}}
     answer = await system.query_api.post("/api/v1/projects", json=body)
     assert (answer.status_code, answer.json()["field"]) == (422, "identity.keys")
+
+
+async def test_the_proof_is_closed_and_names_an_altered_link(system: System) -> None:
+    await fill(system, await make(system))
+    await say(system, action="unbind", identities={"$identity_mobile": "138"})
+    assert findings(system) == []
+    await system.restamp()
+    assert findings(system) == []
+    system.store.command(
+        "ALTER TABLE identity_links UPDATE other_name = 'x' WHERE other_id = '$identity_idfv+i1' "
+        "SETTINGS mutations_sync = 2"
+    )
+    (found,) = findings(system)
+    assert (found.table, found.problem, found.project) == ("identity_links", "altered", "bank")
+    assert "link of lin and $identity_idfv+i1" in found.message
+
+
+def findings(system: System) -> list[Finding]:
+    told = verify(system.store, system.log, rules_in(system.workspace))
+    return [each for each in told if isinstance(each, Finding)]

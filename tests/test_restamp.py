@@ -434,8 +434,8 @@ MOVES = st.lists(
 )
 
 
-@given(MOVES, st.sampled_from(["many_to_one", "one_to_one"]))
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(MOVES, st.sampled_from(["many_to_one", "one_to_one", "global"]))
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_history_with_passes_at_any_time_gives_what_it_gives_without(
     own_store: Store, new_name: Callable[[str], str], moves: list[tuple[str, int, int]], strategy: str
 ) -> None:
