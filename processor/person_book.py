@@ -60,6 +60,7 @@ class PersonBook:
     ) -> None:
         """`rules_of` says how a project's ids become persons; `capacity` ids are kept in memory."""
         self._rules_of = rules_of
+        self._declared: dict[str, bool] = {}  # a project's strategy stays
         self._bindings = BindingBook(store, rules_of, capacity)
         self._links = LinkBook(store, rules_of, capacity)
 
@@ -127,4 +128,7 @@ class PersonBook:
         self._links.remember(people.linked)
 
     def _declares(self, project: str) -> bool:
-        return self._rules_of(project).keys is not None
+        known = self._declared.get(project)
+        if known is None:
+            known = self._declared[project] = self._rules_of(project).keys is not None
+        return known
