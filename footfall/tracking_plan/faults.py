@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -24,15 +24,22 @@ class PlanFault:
     given: Any = None
     allowed: Sequence[str] = ()
     nearest: str | None = None
+    line: int | None = None  # of a file, from 1
 
     @property
     def field(self) -> str:
         """The place as text: `events.transfer.properties.amount.type`."""
         return ".".join(self.path)
 
+    def at_line(self, line: int) -> PlanFault:
+        """The fault in a file."""
+        return replace(self, line=line)
+
     def __str__(self) -> str:
+        parts = [f"line {self.line}"] if self.line is not None else []
+        parts += [self.field] if self.path else []
         hint = f"; did you mean {self.nearest!r}?" if self.nearest is not None else ""
-        return f"{self.field}: {self.message}{hint}" if self.path else self.message + hint
+        return ": ".join([*parts, self.message]) + hint
 
 
 class InvalidPlan(ValueError):  # noqa: N818 - reads as what it is

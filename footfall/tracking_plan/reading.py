@@ -222,8 +222,6 @@ class _Reader:
         if isinstance(given, str) and given in allowed:
             return given
         message = f"not one of {', '.join(allowed)}"
-        if given is False and "off" in allowed:
-            message += " (YAML reads a bare off as false: put it in quotes)"
         self._fault(path, "unknown_value", message, given, allowed, nearest(given, allowed))
         return allowed[0]
 
