@@ -41,6 +41,7 @@ from query_api.routes.export import build_export_routes
 from query_api.routes.front import Front, problem_response
 from query_api.routes.people import build_people_routes
 from query_api.routes.project_keys import build_key_routes
+from query_api.routes.plans import build_plan_routes
 from query_api.routes.projects import build_project_routes
 from query_api.routes.proof import Evidence, build_proof_routes
 from query_api.routes.queries import build_query_routes
@@ -129,6 +130,7 @@ def build_app(
     )
     app.include_router(build_virtual_event_routes(front, access, store, clock=clock, options=options))
     app.include_router(build_remote_config_routes(front, access, clock=clock))
+    app.include_router(build_plan_routes(front, access, store, clock=clock, options=options))
     app.include_router(build_export_routes(access, store, keyed_hash, clock))
     app.include_router(build_upkeep_routes(meters, store, workspace, data_until))
     if vault is not None:

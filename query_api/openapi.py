@@ -48,11 +48,15 @@ from query_api.openapi_answers import (
     list_of,
     object_of,
 )
+from query_api.openapi_plans import PLAN, PLAN_CHANGED, PLAN_PROPOSED, PLAN_VERSIONS, PLAN_VIOLATIONS
+from query_api.plan_violations import FILTERS
+from query_api.plans import PlanChange
 from query_api.problems import TITLES
 from query_api.remote_config import ApprovalSpec, RemoteConfigSpec, WithdrawalSpec
 from query_api.routes.dead_letters import ReplaySpec
 from query_api.routes.project_keys import KeySpec
 from query_api.routes.rights import EraseSpec, HoldSpec, PersonExportSpec
+from query_api.routes.plans import YAML
 from query_api.run import ANALYSES
 from query_api.spec.virtual_event import VirtualEvent
 
@@ -78,6 +82,7 @@ def describe() -> dict[str, Any]:
         EraseSpec,
         PersonExportSpec,
         HoldSpec,
+        PlanChange,
     )
     wanted = [(body, "validation") for body in bodies]
     _, schemas = models_json_schema(wanted, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
@@ -174,6 +179,7 @@ def _other_paths() -> dict[str, Any]:
         },
         **_remote_config_paths(name),
         **_envelope_key_paths(name),
+        **_plan_paths(name),
         **_dead_letter_paths(name),
         **_audit_paths(name),
         **_rights_paths(name),
@@ -267,6 +273,47 @@ def _envelope_key_paths(name: dict[str, Any]) -> dict[str, Any]:
         f"{base}/{{key}}/publish": {"post": _operation("Make it current.", ENVELOPE_KEY, own)},
         f"{base}/{{key}}/retire": {"post": _operation("Destroy its private part.", ENVELOPE_KEY, own)},
     }
+
+
+def _plan_paths(name: dict[str, Any]) -> dict[str, Any]:
+    base = "/api/v1/projects/{name}/plan"
+    format_ = _parameter("format", "query", "json or yaml; default: by Accept.", {"enum": ["json", "yaml"]})
+    version = _parameter("version", "query", "A version, with YAML: the one that was changed.", COUNT)
+    dry_run = _parameter("dry_run", "query", "Only say what would change.", {"enum": ["true", "false"]})
+    days = _parameter("days", "query", "Of the last so many days; default: all.", COUNT)
+    filters = [
+        _parameter("from", "query", "First day, in the project's time zone; default: a week ago."),
+        _parameter("to", "query", "Last day; default: today."),
+        _parameter("by", "query", "Of day, event, property, kind, lib, app_version, refused; with commas."),
+        *(_parameter(each, "query", f"Only of this {each}.") for each in FILTERS),
+        _parameter("limit", "query", "1 to 1000; default 100.", schema=COUNT),
+    ]
+    operations: dict[str, Any] = {
+        base: {
+            "get": _operation("The tracking plan.", PLAN, [name, version, format_]),
+            "put": _operation(
+                "Replace the tracking plan.",
+                PLAN_CHANGED,
+                [name, version, format_, dry_run],
+                body="PlanChange",
+            ),
+        },
+        f"{base}/versions": {
+            "get": _operation("Versions of the plan, newest first, and who made them.", PLAN_VERSIONS, [name])
+        },
+        f"{base}/violations": {
+            "get": _operation(
+                "How often what was sent did not keep to it.", PLAN_VIOLATIONS, [name, *filters]
+            )
+        },
+        f"{base}/propose": {
+            "post": _operation("A plan made of what was seen.", PLAN_PROPOSED, [name, days, format_])
+        },
+    }
+    operations[base]["put"]["requestBody"]["content"][YAML] = {"schema": TEXT}
+    for operation in (operations[base]["get"], operations[f"{base}/propose"]["post"]):
+        operation["responses"]["200"]["content"][YAML] = {"schema": TEXT}
+    return operations
 
 
 def _dead_letter_paths(name: dict[str, Any]) -> dict[str, Any]:

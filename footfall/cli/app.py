@@ -17,6 +17,7 @@ from footfall.cli.export_command import export
 from footfall.cli.fail import fail
 from footfall.cli.import_command import import_
 from footfall.cli.keys import app as keys
+from footfall.cli.plan import app as plan
 from footfall.cli.remote_config import app as remote_config
 from footfall.cli.simulate import simulate
 from footfall.settings import InvalidSettings, Settings, read_settings
@@ -78,6 +79,7 @@ def up(
 app.command()(demo)
 app.command()(simulate)
 app.add_typer(dead_letters, name="dead-letters")
+app.add_typer(plan, name="plan")
 app.add_typer(remote_config, name="remote-config")
 app.add_typer(audit, name="audit")
 app.add_typer(keys, name="keys")
