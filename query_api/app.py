@@ -40,8 +40,8 @@ from query_api.routes.envelope_keys import build_envelope_key_routes
 from query_api.routes.export import build_export_routes
 from query_api.routes.front import Front, problem_response
 from query_api.routes.people import build_people_routes
-from query_api.routes.project_keys import build_key_routes
 from query_api.routes.plans import build_plan_routes
+from query_api.routes.project_keys import build_key_routes
 from query_api.routes.projects import build_project_routes
 from query_api.routes.proof import Evidence, build_proof_routes
 from query_api.routes.queries import build_query_routes

@@ -54,9 +54,9 @@ from query_api.plans import PlanChange
 from query_api.problems import TITLES
 from query_api.remote_config import ApprovalSpec, RemoteConfigSpec, WithdrawalSpec
 from query_api.routes.dead_letters import ReplaySpec
+from query_api.routes.plans import YAML
 from query_api.routes.project_keys import KeySpec
 from query_api.routes.rights import EraseSpec, HoldSpec, PersonExportSpec
-from query_api.routes.plans import YAML
 from query_api.run import ANALYSES
 from query_api.spec.virtual_event import VirtualEvent
 
