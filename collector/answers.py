@@ -54,6 +54,12 @@ PIXEL: Final = Answer(
 )
 
 
+SILENCE: Final = Answer(0, [], b"")
+"""The connection is closed without an answer."""
+
+_REFUSED: Final = Answer(503, [(b"retry-after", b"5"), (b"content-length", b"0")], b"")
+
+
 class Problem(Exception):  # noqa: N818 - reads as what it is
     """A request that fails as a whole; see the module's table."""
 
@@ -159,9 +165,14 @@ def with_cors(answer: Answer, headers: Headers) -> Answer:
 
 
 async def send_answer(scope: Scope, send: Send, answer: Answer) -> None:
-    """In one message where the server understands that (collector/protocol.py), else as ASGI has it."""
+    """In one message where the server understands that (collector/protocol.py), else as ASGI has it.
+
+    ASGI knows no silence: it is 503 there.
+    """
     if ANSWER_EXTENSION in scope.get("extensions", ()):
         await send({"type": ANSWER_EXTENSION, "answer": answer})
         return
+    if answer is SILENCE:
+        answer = _REFUSED
     await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
     await send({"type": "http.response.body", "body": answer.body})

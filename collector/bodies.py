@@ -45,16 +45,16 @@ async def read_body(receive: Receive, headers: Headers, limit: int, room: Room) 
     if message["type"] == "http.disconnect":
         raise ClientGone
     body: bytes = message.get("body", b"")
-    if not message.get("more_body", False) and len(body) <= limit:
+    more_body: bool = message.get("more_body", False)
+    if not more_body and len(body) <= limit:
         room.take(len(body))
         return body
-    return await _read_parts(receive, body, limit, room)
+    return await _read_parts(receive, body, more_body, limit, room)
 
 
-async def _read_parts(receive: Receive, first: bytes, limit: int, room: Room) -> bytes:
+async def _read_parts(receive: Receive, part: bytes, more_body: bool, limit: int, room: Room) -> bytes:
     parts: list[bytes] = []
     size = taken = 0
-    part, more_body = first, True
     try:
         while True:
             size += len(part)

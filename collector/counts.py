@@ -67,6 +67,7 @@ class Counts:
         self.clients_gone = 0
         self.log_refusals = 0
         self.in_work = 0
+        self.held = 0
         self._seconds_buckets = [0] * (len(_BUCKETS) + 1)
         self._seconds_sum = 0.0
 

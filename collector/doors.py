@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ from collector.options import CollectorOptions
 from collector.proxies import TrustedProxies
 
 _USER_AGENT_LENGTH: Final = 1_024
+_HOLD_LOOK_SECONDS: Final = 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -71,6 +73,8 @@ class Door(ABC):
     """A way in: a raw ASGI application, called before any middleware."""
 
     name: ClassVar[str]
+    holds: ClassVar[bool] = False
+    """Whether a request waits a while for room on the disk, since its client would not send it again."""
 
     def __init__(self, collaborators: Collaborators) -> None:
         self.options = collaborators.options
@@ -91,7 +95,7 @@ class Door(ABC):
                 answer = preflight(headers)
             elif counts.in_work > self.options.requests_at_once:
                 raise Overloaded("too many requests at once")
-            elif (reason := self.full()) is not None:
+            elif self.full() is not None and (reason := await self._hold()) is not None:
                 counts.log_refusals += 1
                 raise Overloaded(reason)
             else:
@@ -100,6 +104,8 @@ class Door(ABC):
                 if appended is not None:
                     await self.intake.wait(appended)
                     counts.stored(self.name, judged)
+        except Overloaded as problem:
+            answer = self.overloaded(problem, headers)
         except Problem as problem:
             answer = problem.answer()
         except ClientGone:
@@ -110,10 +116,30 @@ class Door(ABC):
             answer = InternalError("an error of the collector's own; it is in its log").answer()
         finally:
             counts.in_work -= 1
-        if b"origin" in headers and answer.status != 204:
+        if b"origin" in headers and answer.status not in (0, 204):
             answer = with_cors(answer, headers)
-        counts.answered(self.name, answer.status, perf_counter() - started)
+        counts.answered(self.name, answer.status or Overloaded.status, perf_counter() - started)
         await send_answer(scope, send, answer)
+
+    def overloaded(self, problem: Overloaded, headers: Headers) -> Answer:  # noqa: ARG002 - for other doors
+        """What a client hears whose request was not stored for now."""
+        return problem.answer()
+
+    async def _hold(self) -> str | None:
+        """Why there is still no room, after a wait where this door waits; None once there is.
+
+        The body is unread meanwhile: what is held takes a connection and no memory.
+        """
+        if self.holds and self.counts.held < self.options.held_at_once:
+            self.counts.held += 1
+            try:
+                for _ in range(round(self.options.hold_seconds / _HOLD_LOOK_SECONDS)):
+                    await asyncio.sleep(_HOLD_LOOK_SECONDS)
+                    if self.full() is None:
+                        return None
+            finally:
+                self.counts.held -= 1
+        return self.full()
 
     @abstractmethod
     async def take(self, scope: Scope, headers: Headers, receive: Receive) -> Taken:

@@ -32,6 +32,12 @@ class CollectorOptions:
     bytes_at_once: int = 256 * 1024 * 1024
     """Body bytes held at once; beyond it 503."""
 
+    hold_seconds: float = 2.0
+    """How long a request of a Sensors SDK waits for room on the disk before it is answered 503 (docs/adr)."""
+
+    held_at_once: int = 500
+    """Requests that wait so; beyond it 503 at once."""
+
     connections: int = 10_000
     head_seconds: float = 10.0
     body_seconds: float = 30.0

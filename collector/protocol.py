@@ -20,7 +20,7 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from collector.answers import ANSWER_EXTENSION, Answer
+from collector.answers import ANSWER_EXTENSION, SILENCE, Answer
 from collector.options import CollectorOptions
 
 _SWEEP_SECONDS: Final = 0.5
@@ -51,6 +51,10 @@ class OneWriteCycle(RequestResponseCycle):
         status, headers, body = answer
         self.response_started = self.response_complete = True
         self.message_event.set()
+        if answer is SILENCE:
+            self.transport.close()
+            self.on_response()
+            return
         if not self.keep_alive and (b"connection", b"close") not in headers:
             headers = [*headers, (b"connection", b"close")]
         parts = [STATUS_LINE[status]]

@@ -16,6 +16,7 @@ import orjson
 from collector.answers import (
     EMPTY,
     PIXEL,
+    SILENCE,
     Answer,
     BodyTooLarge,
     Headers,
@@ -44,6 +45,8 @@ SENSORS_NAMES = frozenset({"sa", "sa.gif", "debug"})
 """Last path segments of this door."""
 
 _BURST = 32
+_MINI_PROGRAM = b"https://servicewechat.com/"
+"""How the Referer begins that WeChat puts on every request of a mini-program, which cannot change it."""
 
 
 class Visit(NamedTuple):
@@ -70,6 +73,7 @@ class SensorsDoor(Door):
     """Raw ASGI application of all three paths."""
 
     name = "sensors"
+    holds = True
 
     def __init__(self, collaborators: Collaborators, known: KnownNames) -> None:
         super().__init__(collaborators)
@@ -95,6 +99,12 @@ class SensorsDoor(Door):
             return await self._take(visit, query | read_fields(body), body)
         finally:
             self.room.give_back(len(body))
+
+    def overloaded(self, problem: Overloaded, headers: Headers) -> Answer:
+        """Mini-programs take any answer for success; without one they send their batch again."""
+        if headers.get(b"referer", b"").startswith(_MINI_PROGRAM):
+            return SILENCE
+        return problem.answer()
 
     async def _visit(self, scope: Scope, headers: Headers, query: Fields) -> Visit:
         name = scope["path"].rpartition("/")[2]

@@ -113,6 +113,12 @@ class Settings(BaseSettings):
     query_project_queue: int = Field(
         default=32, ge=0, le=100_000, description="Questions of one project that may wait."
     )
+    hold_seconds: float = Field(
+        default=2.0,
+        ge=0,
+        le=10,
+        description="How long a Sensors SDK's request waits for room on the disk before 503.",
+    )
     drain_seconds: float = Field(
         default=20.0, gt=0, le=600, description="Time to process what waits when stopped."
     )

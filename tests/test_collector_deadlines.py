@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from collector.options import CollectorOptions
+from footfall.events.limits import BodyLimits
 from tests.collector_worker import Worker, converse, event, read_answer, wrapped
 
 BODY = json.dumps(event()).encode()
@@ -172,3 +173,24 @@ def test_a_stopping_server_answers_what_it_has_begun():
     assert b" 200 " in read_answer(connection)
     connection.close()
     assert len(worker.stored()) == 1
+
+
+def test_a_body_that_comes_whole_and_is_too_large_is_answered():
+    worker = Worker(CollectorOptions(limits=BodyLimits(1000, 1 << 20)))
+    body = b"data_list=" + b"A" * 2000
+    with worker.listening() as port:
+        request = b"POST /sa?project=open HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+        assert b" 200 " in converse(port, request + body)
+    assert worker.stored()[0].reasons == ["body_too_large"]
+
+
+def test_a_mini_program_is_not_told_of_what_is_not_stored():
+    """It takes any answer for success, and sends again what got none."""
+    worker = Worker(CollectorOptions(hold_seconds=0), full="full")
+    head = b"GET /sa?project=open HTTP/1.1\r\nHost: x\r\n"
+    with worker.listening() as port:
+        assert b" 503 " in converse(port, head + b"\r\n")
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(head + b"Referer: https://servicewechat.com/wx01/12/page-frame.html\r\n\r\n")
+            assert is_closed(connection)
+    assert worker.app._sensors.counts.requests["sensors", 503] == 2

@@ -24,6 +24,13 @@ def setting(name: str) -> str:
     return found[1]
 
 
+def test_the_socket_has_the_ports_of_the_settings() -> None:
+    unit = (ROOT / "deploy" / "systemd" / "footfall.socket").read_text()
+    model = Settings.model_fields
+    ports = [model["collect_port"].default, model["query_port"].default]
+    assert re.findall(r"^ListenStream=127.0.0.1:(\d+)$", unit, re.MULTILINE) == list(map(str, ports))
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
 def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     program = tmp_path / "footfall"
@@ -31,7 +38,8 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     program.chmod(0o755)
     unit = tmp_path / "footfall.service"
     unit.write_text(UNIT.replace("/opt/footfall/bin/footfall", str(program)))
-    command = ["systemd-analyze", "verify", "--man=no", str(unit)]
+    socket = shutil.copy(ROOT / "deploy" / "systemd" / "footfall.socket", tmp_path)
+    command = ["systemd-analyze", "verify", "--man=no", str(unit), str(socket)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from prometheus_client import Gauge
 
+from collector.options import CollectorOptions
 from footfall.cli.disk import DiskGate, Room, look, measure, refusal
 from footfall.cli.upkeep_thread import UpkeepThread
 from footfall.settings import Settings
@@ -81,7 +82,7 @@ def test_a_disk_that_cannot_be_looked_at_takes_nothing(
 
 
 async def test_a_full_disk_answers_503_with_the_reason_stores_nothing_and_heals() -> None:
-    worker = Worker()
+    worker = Worker(CollectorOptions(hold_seconds=0))
     worker.full = "the disk has 3 MiB left"
     for answer in (
         await worker.track(event()),
@@ -97,6 +98,29 @@ async def test_a_full_disk_answers_503_with_the_reason_stores_nothing_and_heals(
     worker.full = None
     assert (await worker.track(event())).status_code == 200
     assert (await worker.get("/readyz")).status_code == 200
+
+
+async def test_sensors_requests_wait_for_room_since_their_clients_never_send_again() -> None:
+    worker = Worker(CollectorOptions(hold_seconds=60))
+    worker.full = "a merge takes the rest of the disk for a moment"
+    body = b"data_list=" + wrapped([event()])
+    waiting = asyncio.create_task(worker.post("/sa?project=open", body))
+    assert (await worker.track(event())).status_code == 503, "our SDKs keep their data"
+    assert not waiting.done()
+    worker.full = None
+    assert (await waiting).status_code == 200
+    assert len(worker.stored()) == 1
+
+
+async def test_more_requests_than_may_wait_are_answered_at_once() -> None:
+    worker = Worker(CollectorOptions(hold_seconds=60, held_at_once=2))
+    worker.full = "full"
+    body = b"data_list=" + wrapped([event()])
+    waiting = [asyncio.create_task(worker.post("/sa?project=open", body)) for _ in range(3)]
+    (refused,), held = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    assert (refused.result().status_code, len(held)) == (503, 2)
+    worker.full = None
+    assert [(await each).status_code for each in held] == [200, 200]
 
 
 def test_upkeep_goes_on_when_a_job_fails(monkeypatch: pytest.MonkeyPatch) -> None:

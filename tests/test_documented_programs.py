@@ -17,7 +17,7 @@ import pytest
 from footfall.cli.demo_system import RunningSystem
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "sdk/python/README.md", "docs/sdk-python.md", "docs/sensors-migration.md")
+PAGES = ("README.md", "sdk/python/README.md", "docs/sdk-python.md", "docs/sensors.md")
 SENDERS = ("examples/python_backend.py", "examples/sensors_sdk.py")
 
 

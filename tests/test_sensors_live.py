@@ -24,7 +24,7 @@ from playwright.sync_api import Browser
 from footfall.cli.demo_system import RunningSystem
 from tests.browsers import opened_browser
 from tests.live_sdks import NodeProgram, WebPage, profile_folder, site, until
-from tests.sdk_packages import sdks_or_skip
+from tests.sdk_packages import DRIVERS, sdks_or_skip
 from tests.wiretap import Passed, Wiretap, wiretap
 
 sensorsanalytics = pytest.importorskip("sensorsanalytics")
@@ -404,3 +404,18 @@ def test_python(live: Live, kind: str, capfd: pytest.CaptureFixture[str]) -> Non
     assert "level" not in profile
     (item,) = live.stored(project, "items")
     assert item["properties"]["risk"] == "R2"
+
+
+def test_the_page_names_what_was_run() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "sensors.md").read_text()
+    run = [
+        *(f"test_web[{mode}]" for mode in WEB_MODES),
+        *(f"test_python[{kind}]" for kind in PYTHON_CONSUMERS),
+    ]
+    run += ["test_node[submitter]", "test_node[nw]", "test_mini_program[batch]", "test_mini_program[once]"]
+    run += ["test_web_in_debug_mode", "test_web_asks_for_its_visual_configuration", "test_node_in_debug_mode"]
+    assert sorted(re.findall(r"`(test_\w+(?:\[\w+\])?)`", page)) == sorted(run)
+    assert {name.partition("[")[0] for name in run} <= set(globals())
+    packages = orjson.loads((DRIVERS / "package.json").read_bytes())["dependencies"]
+    for row, package in (("Web", "javascript"), ("Node.js", "node"), ("Mini-program", "miniprogram")):
+        assert f"| {row} | {packages[f'sa-sdk-{package}']}" in page

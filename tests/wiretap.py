@@ -118,20 +118,22 @@ class Wiretap:
         except OSError:
             writer.close()
             return
-        await asyncio.gather(
-            _pump(reader, their_writer, connection.from_client.feed_data),
-            _pump(their_reader, writer, connection.from_server.feed_data),
-        )
+        with suppress(asyncio.CancelledError):  # at the end, by the server that asks nobody else
+            await asyncio.gather(
+                _pump(reader, their_writer, connection.from_client.feed_data),
+                _pump(their_reader, writer, connection.from_server.feed_data),
+            )
+        writer.close()
+        their_writer.close()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, note: Any) -> None:
-    with suppress(OSError, asyncio.IncompleteReadError):
+    with suppress(OSError):
         while data := await reader.read(1 << 16):
             note(data)
             writer.write(data)
             await writer.drain()
-    with suppress(OSError):
-        writer.close()
+    writer.close()
 
 
 @contextmanager
@@ -146,8 +148,10 @@ def wiretap(upstream: int) -> Iterator[Wiretap]:
         started.set()
         await asyncio.to_thread(stop.wait)
         server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        running = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in running:
             task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), name="wiretap")
     thread.start()

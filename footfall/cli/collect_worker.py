@@ -32,6 +32,7 @@ def run_collector(settings: Settings, worker: int, listener: socket.socket, link
         worker=worker,
         metrics_dir=settings.home / "metrics",
         trusted_proxies=settings.trusted_proxies,
+        hold_seconds=settings.hold_seconds,
         drain_seconds=GRACEFUL_SECONDS,
     )
     with ExitStack() as stack:

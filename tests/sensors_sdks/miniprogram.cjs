@@ -19,7 +19,11 @@ function request({ url, data, header, method, timeout, success, fail, complete }
   const ended = (call, result) => { soon(call, result); soon(complete, result); };
   const asked = http.request(url, {
     method: method || "GET",
-    headers: { "content-type": "application/json", ...(header || {}) },
+    headers: {
+      "content-type": "application/json",
+      ...(header || {}),
+      referer: "https://servicewechat.com/wx0123456789abcdef/12/page-frame.html",
+    },
     timeout: timeout || 60000,
   }, (answer) => {
     const parts = [];

@@ -6,14 +6,14 @@ const readline = require("node:readline");
 
 const [packages, kind, options] = process.argv.slice(2);
 const SensorsAnalytics = require(`${packages}/sa-sdk-node`).default || require(`${packages}/sa-sdk-node`);
-const { url, mode, cachePath } = JSON.parse(options);
+const { url, mode, cachePath, timeout } = JSON.parse(options);
 const say = (line) => process.stdout.write(JSON.stringify(line) + "\n");
 
 const sa = new SensorsAnalytics();
 if (kind === "submitter") {
-  sa.submitTo({ url, mode }).catch((error) => say({ error: String(error.message) }));
+  sa.submitTo({ url, mode, timeout }).catch((error) => say({ error: String(error.message) }));
 } else {
-  sa.initNWConsumer({ url, mode, cachePath });
+  sa.initNWConsumer({ url, mode, cachePath, timeout });
 }
 
 readline.createInterface({ input: process.stdin }).on("line", (line) => {
