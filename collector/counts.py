@@ -37,6 +37,10 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         "Requests answered 503 because too many session keys were to be opened.",
         (),
     ),
+    "masked": (
+        "Values of personal data that privacy hid or dropped, by what was found or who asked for it.",
+        ("project", "kind", "action"),
+    ),
     "clients_gone": ("Requests whose client left before the end of its body.", ()),
     "log_refusals": ("Requests answered 503 because the disk or the log took no more.", ()),
 }
@@ -64,6 +68,7 @@ class Counts:
         self.gzip_code: Counter[str] = Counter()
         self.private_key_uses: Counter[tuple[str, str, str]] = Counter()
         self.session_key_refusals = 0
+        self.masked: Counter[tuple[str, str, str]] = Counter()
         self.clients_gone = 0
         self.log_refusals = 0
         self.in_work = 0

@@ -137,7 +137,10 @@ class Intake:
             violations=list(judgement.violations),
         )
         tally = Tally(project, origin.door, received_at // 60_000, header.count)
-        return self._writer.append_async(write_log_record(*treat(header, events, policy)), tally)
+        header, events = treat(header, events, policy)
+        for each in header.masked:
+            self._counts.masked[project, each.kind, each.action] += each.count
+        return self._writer.append_async(write_log_record(header, events), tally)
 
     async def wait(self, appended: Appended) -> None:
         """Returns when it is durable. Raises Overloaded when the log takes no more."""

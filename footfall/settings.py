@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -52,6 +52,11 @@ class Settings(BaseSettings):
     )
     secret_key: str | None = Field(
         default=None, repr=False, description="Key for asking and administration; else generated."
+    )
+    suite: Literal["intl", "gm"] = Field(
+        default="intl",
+        description="Algorithms for what is sealed, hashed and tokenised: AES and SHA-256, or SM4 and SM3. "
+        "A project may choose its own. Choose before the first event: pseudonyms of ids change with it.",
     )
     installation_key: str | None = Field(
         default=None,

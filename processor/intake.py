@@ -12,7 +12,9 @@ import msgspec
 from footfall.eventlog.log import LogRecord
 from footfall.events.log_record import Header, MalformedLogRecord, read_log_record
 from footfall.events.reasons import Reason
-from footfall.events.record import Record, raw_bytes, read_records, split_array
+from footfall.events.record import Record, read_records, split_array
+from footfall.sealing import Sealer
+from footfall.treatment.treatment import unsealed
 from processor.blocks import Damaged
 from processor.event_block import Request, Rows
 from processor.id_keys import IdKeys
@@ -34,6 +36,7 @@ class Intake:
     """What a block's log records hold."""
 
     planned_at: int  # epoch ms; stands for the arrival of what lost its header
+    sealer: Sealer  # opens what was refused
     requests: list[Request] = field(default_factory=list)
     arrays: list[bytes] = field(default_factory=list)  # of each request: its events' JSON
     rows: Rows = field(default_factory=lambda: Rows([], [], [], [], []))
@@ -49,7 +52,8 @@ class Intake:
         request = rows.request_of[row]
         indexes = self.requests[request].header.indexes
         seq = rows.seq[row]
-        raw = _raw(split_array(self.arrays[request]), indexes.index(seq) if indexes else seq)
+        index = indexes.index(seq) if indexes else seq
+        raw = _element(split_array(self.arrays[request]), index)
         self.dead_letters.append(DeadLetter(request, seq, Reason.UNPROCESSABLE, "", message, raw))
 
 
@@ -81,9 +85,9 @@ def open_record(record: LogRecord | Damaged) -> Opened:
     return Opened(record.partition, record.offset, header, array)
 
 
-def take_in(records: Sequence[Opened], id_keys: IdKeys, planned_at: int) -> Intake:
+def take_in(records: Sequence[Opened], id_keys: IdKeys, planned_at: int, sealer: Sealer) -> Intake:
     """Reads the events; a log record that cannot be read becomes dead letters and costs only itself."""
-    intake = Intake(planned_at)
+    intake = Intake(planned_at, sealer)
     for record in records:
         header = record.header or Header("", "", received_at=planned_at, count=1, event_ids=[""])
         intake.requests.append(Request(header, record.partition, record.offset))
@@ -152,14 +156,18 @@ def _positions(header: Header) -> Sequence[int]:
     return header.indexes or range(header.count)
 
 
-def _raw(elements: Sequence[bytes | msgspec.Raw], index: int) -> bytes:
-    """What the client sent; where no collector of ours wrote the array, what lies there."""
-    if index >= len(elements):
-        return b""
+def _element(elements: Sequence[bytes | msgspec.Raw], index: int) -> bytes:
+    """What lies there."""
+    return bytes(elements[index]) if index < len(elements) else b""
+
+
+def _refused(elements: Sequence[bytes | msgspec.Raw], index: int, header: Header, sealer: Sealer) -> bytes:
+    """What the client sent; where no door of ours wrote the array, what lies there."""
+    element = _element(elements, index)
     try:
-        return raw_bytes(elements[index])
-    except ValueError:  # a JSON string that is not base64
-        return bytes(elements[index])
+        return unsealed(element, header, sealer) if element else b""
+    except ValueError:  # a JSON string that is not base64, or that was sealed elsewhere
+        return element
 
 
 def _note_refusals(intake: Intake, header: Header) -> None:
@@ -169,7 +177,7 @@ def _note_refusals(intake: Intake, header: Header) -> None:
         elements = []
     for refusal in header.refusals:
         seq = header.indexes[refusal.index] if header.indexes else refusal.index
-        raw = _raw(elements, refusal.index)
+        raw = _refused(elements, refusal.index, header, intake.sealer)
         intake.dead_letters.append(
             DeadLetter(len(intake.requests) - 1, seq, refusal.reason, refusal.field, refusal.message, raw)
         )

@@ -50,6 +50,7 @@ from processor.person_book import People, PersonBook
 from processor.pipeline import EVENT_STEPS, ITEM_STEPS, PROFILE_STEPS, UNSET_STEPS, Step, run_steps
 from processor.plan_violations import violation_rows
 from processor.planned_types import PlannedTypes, TypesOf
+from processor.privacy_counts import privacy_count_rows
 from processor.replays import replay_rows
 from processor.snapshots import Profiles, build_items, item_operations, profile_operations
 from processor.tombstones import Tombstones
@@ -163,7 +164,7 @@ class BlockPreparer:
     def prepare(self, plan: Plan, records: Sequence[Opened]) -> Prepared:
         """Everything to insert for the plan. StoreError from look-ups; NearlyAllUnprocessable."""
         self._planned.read(records)
-        intake = self.tombstones.apply(take_in(records, self._id_keys, plan.version))
+        intake = self.tombstones.apply(take_in(records, self._id_keys, plan.version, self._sealer))
         derived = self._derive_what_can_be(plan, intake)
         outcomes = _outcomes(intake, derived)
         days = [day_of(request.header.received_at) for request in intake.requests]
@@ -206,6 +207,7 @@ class BlockPreparer:
             "type_conflicts": conflict_rows(derived.blocks),
             "plan_violations": violation_rows(intake, derived.fresh, self._zone_of),
             "ledger": outcomes.rows(plan),
+            "privacy_counts": privacy_count_rows(intake.requests),
             "replays": replay_rows(plan, intake, derived.fresh),
         }
         inserts = [Insert(table, build_table(rows)) for table, rows in first.items() if rows]

@@ -17,7 +17,7 @@ from footfall.importing.plan import Plan
 from footfall.importing.preview import preview
 from footfall.importing.source import look_at
 from footfall.treatment.policy import Policies, Policy
-from tests.system import System
+from tests.system import INSTALLATION_KEY, System
 
 ZONE = ZoneInfo("Asia/Shanghai")
 
@@ -44,7 +44,9 @@ def importer_of(
 ) -> Importer:
     """An import that can run; its journal lies beside the file."""
     read, plan = plan_of(path, mapping, **reading)
-    target = Target(project, system.log, system.keyed_hash, Policies(system.workspace)(project))
+    target = Target(
+        project, system.log, system.keyed_hash, Policies(system.workspace, INSTALLATION_KEY)(project)
+    )
     return Importer(read, plan, target, ImportOptions(path.parent / "imports", tell))
 
 

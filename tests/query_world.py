@@ -97,7 +97,7 @@ class World:
             self.log,
             lambda: self.now,
             self.keyed_hash,
-            policy_of=Policies(self.workspace),
+            policy_of=Policies(self.workspace, b"k" * 32),
             clock=lambda: self.now,
             options=options,
         )

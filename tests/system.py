@@ -127,7 +127,7 @@ async def open_system(
         topology = topology_of(store_url)
         migrate(store, topology)
         stack.callback(store.command, f"DROP DATABASE {topology.database} SYNC")
-        policies, rings = Policies(workspace), KeyRings(workspace.envelope_keys, VAULT)
+        policies, rings = Policies(workspace, INSTALLATION_KEY), KeyRings(workspace.envelope_keys, VAULT)
         processor = Processor(
             log, store, keyed_hash, sealer, workspace.project, types_of=workspace.plans.types, clock=clock
         )

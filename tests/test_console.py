@@ -78,7 +78,7 @@ def served(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
             world.log,
             lambda: world.now,
             world.keyed_hash,
-            policy_of=Policies(world.workspace),
+            policy_of=Policies(world.workspace, b"k" * 32),
             clock=lambda: world.now,
         )
         listening.bind(("127.0.0.1", 0))

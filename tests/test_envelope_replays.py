@@ -23,7 +23,7 @@ from query_api.dead_letters import Letters
 from query_api.envelope_sweep import EnvelopeSweep
 from query_api.replays import Replays
 from tests.envelopes import Device, form, noise, shared
-from tests.system import SECRET_KEY, VAULT, WRITE_KEY, System
+from tests.system import INSTALLATION_KEY, SECRET_KEY, VAULT, WRITE_KEY, System
 
 NOON = 1_795_000_000_000
 DAY = 86_400_000
@@ -65,7 +65,7 @@ def sweeper(system: System) -> Iterator[EnvelopeSweep]:
     uses = Counter("uses", "", ("project", "key", "outcome"), registry=CollectorRegistry())
     replays = Replays(
         letters, system.store, system.log, system.keyed_hash,
-        policy_of=Policies(system.workspace), ring_of=KeyRings(system.workspace.envelope_keys, VAULT),
+        policy_of=Policies(system.workspace, INSTALLATION_KEY), ring_of=KeyRings(system.workspace.envelope_keys, VAULT),
         key_uses=uses, clock=system.clock,
     )  # fmt: skip
     with closing(replays):

@@ -130,7 +130,13 @@ def asking(store: Store, directory: Path) -> Iterator[Callable[[], list[Any]]]:
     with closing(open_workspace(f"sqlite:///{directory}/workspace.db")) as workspace:
         workspace.bootstrap(None, "ff_sk_of_the_test")
         app = build_app(
-            store, workspace, memory, lambda: NOON, HASH, policy_of=Policies(workspace), clock=lambda: NOON
+            store,
+            workspace,
+            memory,
+            lambda: NOON,
+            HASH,
+            policy_of=Policies(workspace, bytes(32)),
+            clock=lambda: NOON,
         )
 
         async def ask() -> list[Any]:

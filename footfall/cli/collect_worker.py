@@ -45,7 +45,7 @@ def run_collector(settings: Settings, worker: int, listener: socket.socket, link
             writer,
             workspace,
             KeyedHash(installation_key),
-            Policies(workspace),
+            Policies(workspace, installation_key, suite=settings.suite),
             ring_of=KeyRings(workspace.envelope_keys, Vault(installation_key)),
             full=DiskGate(settings),
         )

@@ -103,7 +103,7 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
     set_up_logging()
     allow_descriptors()
     installation_key = read_installation_key(settings)
-    keyed_hash, sealer = KeyedHash(installation_key), Sealer(installation_key)
+    keyed_hash, sealer = KeyedHash(installation_key), Sealer(installation_key, settings.suite)
     vault = Vault(installation_key)
     registry = CollectorRegistry()
     query_options = query_options_of(settings)
@@ -144,7 +144,7 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
             keyed_hash,
             ring_of=KeyRings(workspace.envelope_keys, vault),
             vault=vault,
-            policy_of=Policies(workspace),
+            policy_of=Policies(workspace, installation_key, suite=settings.suite),
             options=query_options,
             registry=registry,
             evidence=Evidence(store, log, rules_in(workspace), snapshots_of(settings, store, log, processor)),

@@ -59,11 +59,12 @@ def import_files(settings: Settings, files: Sequence[Path], wanted: Wanted) -> N
     with opened_workspace(settings) as workspace:
         project = workspace.project(wanted.project)
         names = [each.name for each in workspace.projects()]
-        policy = Policies(workspace)(wanted.project)
+        installation_key = read_installation_key(settings)
+        policy = Policies(workspace, installation_key, suite=settings.suite)(wanted.project)
     if project is None:
         hint = did_you_mean(wanted.project, names) or f" (there are {', '.join(names) or 'none yet'})"
         raise ImportRefused(f"there is no project {wanted.project!r}{hint}")
-    keyed_hash = KeyedHash(read_installation_key(settings))
+    keyed_hash = KeyedHash(installation_key)
     budget = min(settings.log_max_bytes, settings.log_keep_bytes + _LOG_BYTES)
     with opened_log(settings, max_bytes=budget) as log:
         target = Target(project.name, log, keyed_hash, policy)

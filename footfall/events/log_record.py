@@ -37,6 +37,16 @@ class PlanViolation(msgspec.Struct, frozen=True, array_like=True):
     indexes: list[int]  # of the records, as in `Refusal`; refused ones, too
 
 
+class MaskedCount(msgspec.Struct, frozen=True, array_like=True):
+    """How often privacy did one thing to the records of a request."""
+
+    event: str  # "" of users and items
+    property: str  # or the field: distinct_id, lib.$app_version, user_agent
+    kind: str  # what was found there, or who asked for it: a kind of detection, "rule", "grade", "ip"
+    action: str  # drop, mask, hash, tokenise, truncate
+    count: int
+
+
 class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the collector knows of a request, and its word on each record."""
 
@@ -48,7 +58,7 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     ]  # records in the array = len(event_ids): what the ledger calls received
     event_ids: list[str]  # 32 hex digits each; "" for refused records
     refusals: list[Refusal] = []
-    ip: str = ""  # as the project's privacy rule allows
+    ip: str = ""  # as the project's privacy rule allows; whole, where `treated` is 0
     user_agent: str = ""
     trusted: bool = False  # came with a secret key
     indexes: list[int] = []  # client's positions, when the request was split over several log records
@@ -57,6 +67,9 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     ] = []  # of a replay: each record's dead letter (partition, offset, seq)
     plan: int = 0  # version of the project's tracking plan when this came; 0: it had none
     violations: list[PlanViolation] = []
+    treated: int = 0  # 1: privacy has seen to it: refused elements are sealed, and what follows is known
+    country: str = ""  # behind the client's address (ISO 3166), which may not be kept itself
+    masked: list[MaskedCount] = []
 
 
 class MalformedLogRecord(ValueError):  # noqa: N818 - reads as what it is

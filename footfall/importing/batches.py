@@ -20,7 +20,7 @@ from footfall.importing.records import RecordWriter
 from footfall.importing.rows import Row
 from footfall.tracking_plan.batches import Judgement
 from footfall.treatment.policy import Policy
-from footfall.treatment.treatment import judge, treat
+from footfall.treatment.treatment import at_rest, judge, treat
 
 BATCH_ROWS: Final = 2_000
 BATCH_BYTES: Final = 1 << 20
@@ -180,7 +180,7 @@ class BatchWriter:
             plan=judged.judgement.version,
             violations=list(judged.judgement.violations),
         )
-        rejected = rejected_rows(judged)
+        rejected = rejected_rows(judged, self._policy)
         effects = Effects(
             rows=len(verdicts.records),
             accepted=len(verdicts.records) - len(rejected),
@@ -216,15 +216,14 @@ class BatchWriter:
         return kept
 
 
-def rejected_rows(judged: Judged) -> list[RejectedRow]:
+def rejected_rows(judged: Judged, policy: Policy) -> list[RejectedRow]:
     """The rows of a batch that are turned away, with what lies in the file, or the record made of it."""
     if not judged.verdicts.refusals:
         return []
     elements = split_array(judged.verdicts.events)
-    return [
-        RejectedRow(
-            judged.lines[refusal.index], refusal.reason, refusal.field, refusal.message,
-            raw_bytes(elements[refusal.index])[:4096],
-        )
-        for refusal in judged.verdicts.refusals
-    ]  # fmt: skip
+    rows = []
+    for refusal in judged.verdicts.refusals:
+        told = refusal if policy.privacy is None else at_rest(refusal, policy.privacy)
+        raw = raw_bytes(elements[refusal.index])[:4096]
+        rows.append(RejectedRow(judged.lines[refusal.index], told.reason, told.field, told.message, raw))
+    return rows

@@ -104,7 +104,8 @@ class Importer:
             self._next_offset = target.log.position(IMPORTS).end
             settle_all(options.directory, self._next_offset)
             path = options.directory / f"{identity_of(reading, plan, target.project)}.db"
-            self.journal = Journal(path, str(reading.source.path), target.project)
+            sealer = target.policy.sealer
+            self.journal = Journal(path, str(reading.source.path), target.project, sealer)
         except BaseException:
             self._writer.close()
             raise

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 import apsw
 
 from footfall.importing.faults import ImportRefused
+from footfall.sealing import CannotUnseal, Sealer
 
 _SCHEMA: Final = """
 CREATE TABLE position (
@@ -38,6 +39,9 @@ UPDATE position SET
     pending_rows = iif(pending_offset < ?1, pending_rows, 0),
     pending_offset = NULL
 WHERE pending_offset IS NOT NULL"""
+
+
+_PLACE: Final = "import"  # of sealed rows
 
 
 class RejectedRow(NamedTuple):
@@ -76,7 +80,9 @@ class Effects:
 class Journal:
     """Of one import. Durable after each call."""
 
-    def __init__(self, path: Path, file: str, project: str) -> None:
+    def __init__(self, path: Path, file: str, project: str, sealer: Sealer | None = None) -> None:
+        """`sealer` seals the rows that were turned away: they may hold anything."""
+        self._sealer = sealer
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path = path
         self._connection = apsw.Connection(str(path))
@@ -136,7 +142,8 @@ class Journal:
             )
         if done.rejected:
             self._connection.executemany(
-                "INSERT OR REPLACE INTO rejected VALUES (?, ?, ?, ?, ?)", done.rejected
+                "INSERT OR REPLACE INTO rejected VALUES (?, ?, ?, ?, ?)",
+                [row._replace(raw=self._seal(row.raw)) for row in done.rejected],
             )
         for name, count in done.kept_as_text.items():
             self._connection.execute(
@@ -156,7 +163,18 @@ class Journal:
         for row in self._connection.execute(
             "SELECT line, reason, field, message, raw FROM rejected ORDER BY line"
         ):
-            yield RejectedRow(*row)
+            told = RejectedRow(*row)
+            yield told._replace(raw=self._unseal(told.raw))
+
+    def _seal(self, raw: bytes) -> bytes:
+        return raw if self._sealer is None else self._sealer.seal(raw, _PLACE)
+
+    def _unseal(self, raw: bytes) -> bytes:
+        """Rows of an import that was begun before they were sealed are read as they are."""
+        if self._sealer is not None:
+            with suppress(CannotUnseal):
+                return self._sealer.unseal(raw, _PLACE)
+        return raw
 
     def rejected_by_reason(self) -> list[tuple[str, str, int, int, str]]:
         """(reason, field, how many, first line, its message), the most frequent first."""

@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from footfall.events.addresses import country_of, truncated
+from footfall.events.faults import FIELD_TYPES
+from footfall.privacy.never_collect import is_never_collected
 from footfall.privacy.rulebook import Rulebook, Verdict
 from footfall.privacy.settings import Address
 from footfall.privacy.values import Done, Masked, Place, Values
@@ -63,7 +65,13 @@ class Records:
         if source == "event":
             event = self._shown(_text_of(fields.get("event")) or _NAMELESS.get(type_, ""))
         told = _Told(source, event, type_, masked)
-        kept = {field: self._field(field, raw, told) for field, raw in fields.items()}
+        kept: dict[str, Raw | None] = {}
+        for field, raw in fields.items():
+            if field in FIELD_TYPES:
+                kept[field] = self._field(field, raw, told)
+            elif not is_never_collected(field):  # a Sensors SDK's, that nobody reads
+                shown = self._shown(field)
+                kept[shown] = self._plain_field(field, raw, Place(event, shown), masked)
         return _write({field: raw for field, raw in kept.items() if raw is not None})
 
     def _shown(self, name: str) -> str:
@@ -89,7 +97,7 @@ class Records:
             shown = self._values.id(text, place, masked)
         elif field in ("event", "item_type"):
             shown = self._values.name(text, place, masked)
-        elif field not in ("type", "project"):
+        else:
             shown = self._values.text(text, place, masked)
         return raw if shown == text else Raw(_write(shown))
 

@@ -274,6 +274,16 @@ class PlanViolationRow(NamedTuple):
     count: int  # type: ignore[assignment]  # a column's name, not tuple.count
 
 
+class PrivacyCountRow(NamedTuple):
+    project: str
+    day: date  # of arrival, UTC
+    event: str
+    property: str
+    kind: str
+    action: str
+    count: int  # type: ignore[assignment]  # a column's name, not tuple.count
+
+
 class RetirementRow(NamedTuple):
     table: str
     project: str  # "" is every project
@@ -351,6 +361,7 @@ _LABELS = {
     "source",
     "state",
     "kind",
+    "action",
     "table",
     "part",
     "removal",

@@ -10,8 +10,20 @@ log.
 
 from __future__ import annotations
 
-from footfall.events.log_record import Header, Refusal
-from footfall.events.verdicts import Verdicts
+import re
+from collections.abc import Collection
+from typing import Final
+
+from msgspec import Raw
+from msgspec.structs import replace
+
+from footfall.events.faults import FIELD_TYPES, TYPES
+from footfall.events.log_record import Header, MaskedCount, Refusal
+from footfall.events.record import raw_bytes, split_array
+from footfall.events.verdicts import Verdicts, wrap_raw
+from footfall.privacy.privacy import Privacy
+from footfall.privacy.values import Masked
+from footfall.sealing import Sealer, log_place
 from footfall.tracking_plan.batches import NO_JUDGEMENT, Judgement
 from footfall.treatment.identities import undeclared_identities
 from footfall.treatment.policy import Policy
@@ -36,6 +48,69 @@ def judge(verdicts: Verdicts, policy: Policy, *, tell: bool = False) -> Judgemen
     return judgement._replace(refusals=both)
 
 
-def treat(header: Header, events: bytes, policy: Policy) -> tuple[Header, bytes]:  # noqa: ARG001
-    """The header and the array of a log record as they may rest. `header` is complete, with its event ids."""
-    return header, events
+def treat(header: Header, events: bytes, policy: Policy) -> tuple[Header, bytes]:
+    """The header and the array of a log record as they may rest. `header` is complete, with its event ids.
+
+    Accepted records are what the project's privacy leaves of them; what was refused, which may be anything,
+    is sealed, and its refusal quotes nothing of it.
+    """
+    privacy, sealer = policy.privacy, policy.sealer
+    if privacy is None or sealer is None:
+        return header, events
+    masked = Masked()
+    refused = {refusal.index for refusal in header.refusals}
+    events = privacy.array(events, refused, masked)
+    user_agent = header.user_agent and privacy.user_agent(header.user_agent, masked)
+    ip, country = privacy.address(header.ip) if header.ip else ("", "")
+    refusals = header.refusals
+    if refusals:
+        events = _sealed(events, refused, sealer, log_place(header.project))
+        refusals = [at_rest(refusal, privacy) for refusal in refusals]
+    treated = replace(
+        header,
+        refusals=refusals,
+        ip=ip,
+        country=country,
+        user_agent=user_agent,
+        treated=1,
+        masked=[MaskedCount(*done, count) for done, count in sorted(masked.items())] if masked else [],
+    )
+    return treated, events
+
+
+def _sealed(events: bytes, refused: Collection[int], sealer: Sealer, place: str) -> bytes:
+    """The array with the refused elements sealed; each is a JSON string, as what is no JSON always was."""
+    elements = [
+        wrap_raw(sealer.seal(raw_bytes(element), place)) if index in refused else bytes(element)
+        for index, element in enumerate(split_array(events))
+    ]
+    return b"[" + b",".join(elements) + b"]"
+
+
+def unsealed(element: bytes | Raw, header: Header, sealer: Sealer) -> bytes:
+    """What the client sent for a refused element of a log record's array. CannotUnseal."""
+    raw = raw_bytes(element)
+    return sealer.unseal(raw, log_place(header.project)) if header.treated else raw
+
+
+_QUOTED: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
+_OUR_WORDS: Final = frozenset({*FIELD_TYPES, *TYPES})
+_FIELD: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]{0,254}(?:\.[A-Za-z_$][A-Za-z0-9_$]{0,254}|\[[0-9]+\])*")
+
+
+def at_rest(refusal: Refusal, privacy: Privacy) -> Refusal:
+    """A refusal without the words of the record: what was refused rests sealed only.
+
+    The client's answer quotes them: it has sent them itself.
+    """
+    message = _QUOTED.sub(_without_words, refusal.message)
+    field = refusal.field
+    if field and (not _FIELD.fullmatch(field) or privacy.text(field) != field):
+        shown = field.partition(".")[0]
+        field = f"{shown}.…" if shown in _OUR_WORDS else "…"
+        message = message.replace(refusal.field, field)
+    return Refusal(refusal.index, refusal.reason, field, privacy.text(message))
+
+
+def _without_words(match: re.Match[str]) -> str:
+    return match[0] if match[0][1:-1] in _OUR_WORDS else "'…'"

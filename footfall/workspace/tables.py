@@ -143,6 +143,16 @@ plan_versions = Table(
     Column("changed_by", Text, nullable=False),
 )
 
+# What a project has set about privacy; without a row, the defaults of footfall.privacy.settings.
+privacy_settings = Table(
+    "privacy_settings",
+    metadata,
+    Column("project", ForeignKey("projects.name"), primary_key=True),
+    Column("settings", Text, nullable=False),  # JSON
+    Column("changed_at", BigInteger, nullable=False),  # epoch milliseconds
+    Column("changed_by", Text, nullable=False),
+)
+
 # What apps are told when they ask for their configuration; "" as app: all that have none of their own.
 remote_configs = Table(
     "remote_configs",

@@ -19,6 +19,7 @@ from footfall.workspace.envelope_keys import EnvelopeKeys
 from footfall.workspace.erasures import Erasures, Holds
 from footfall.workspace.identity_keys import DeclaredKeys, keys_of_rows, put_keys, rows_of_keys
 from footfall.workspace.plans import Plans
+from footfall.workspace.privacy import PrivacyRules
 from footfall.workspace.project_keys import KeyTerms, ListedKey, ManyKeys
 from footfall.workspace.projects import (
     DEFAULT_PROJECT,
@@ -109,6 +110,7 @@ class Workspace:
         """Identity keys, of projects that declare some."""
         self.plans = Plans(engine)
         """Tracking plans."""
+        self.privacy = PrivacyRules(engine)
         self.envelope_keys = EnvelopeKeys(engine)
         self.remote_config = RemoteConfigs(engine)
         """What encrypted envelopes are sealed to."""
