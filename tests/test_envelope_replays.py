@@ -65,8 +65,8 @@ def sweeper(system: System) -> Iterator[EnvelopeSweep]:
     uses = Counter("uses", "", ("project", "key", "outcome"), registry=CollectorRegistry())
     replays = Replays(
         letters, system.store, system.log, system.keyed_hash,
-        policy_of=Policies(system.workspace, INSTALLATION_KEY), ring_of=KeyRings(system.workspace.envelope_keys, VAULT),
-        key_uses=uses, clock=system.clock,
+        policy_of=Policies(system.workspace, INSTALLATION_KEY),
+        ring_of=KeyRings(system.workspace.envelope_keys, VAULT), key_uses=uses, clock=system.clock,
     )  # fmt: skip
     with closing(replays):
         yield EnvelopeSweep(system.workspace, letters, replays, lambda: False)
