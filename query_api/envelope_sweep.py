@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from time import monotonic, sleep
 from typing import Any, Final
 
 import structlog
@@ -27,6 +28,9 @@ _STALE_MS: Final = 3_700_000
 """For how long a collector may not know of a key that is there: while it cannot ask the workspace."""
 
 _REQUESTS_AT_ONCE: Final = 200
+_REST: Final = 2.0
+"""Times as long as it works it rests: the processor and queries share the machine."""
+
 _AS_THEY_ARE: Final = parse_fix("")
 _logger = structlog.get_logger("query_api")
 
@@ -64,13 +68,22 @@ class EnvelopeSweep:
         replayed = 0
         until = newest_key + _STALE_MS
         while not self._stopping() and (places := self._waiting(project, state, until)):
+            started = monotonic()
             answer = self._replays.replay(project, Replay(places, None, _AS_THEY_ARE))
             reach("E1")
+            worked = monotonic() - started
             for place in places:
                 state.tried[place.partition] = max(state.tried.get(place.partition, -1), place.offset)
             replayed += answer["replayed"]
             self._tell(project, answer)
+            self._rest(_REST * worked)
         return replayed
+
+    def _rest(self, seconds: float) -> None:
+        """Whoever has a write key may have sent any number of envelopes for a key that was still to come."""
+        until = monotonic() + seconds
+        while not self._stopping() and (left := until - monotonic()) > 0:
+            sleep(min(left, 0.1))
 
     def _waiting(self, project: str, state: _Project, until: int) -> list[Place]:
         return self._letters.waiting(

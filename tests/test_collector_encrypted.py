@@ -297,6 +297,22 @@ async def test_bombs_and_crowds_are_refused_by_the_limit_they_break() -> None:
     assert found.dead_letters()[0].startswith(b"gzip=9&")
 
 
+async def test_letters_of_tiny_payloads_do_not_grow_beyond_what_came() -> None:
+    sealed = GOOD | {
+        "payloads": ["", *GOOD["payloads"], *[""] * 9_000],
+        "note": "x" * 4_000,
+        "nc": "y" * 4_000,
+    }
+    found = await stored(form(sealed))
+    assert set(found.reasons) == {"undecryptable"}
+    assert 10 < len(found.reasons) < 9_001
+    assert len(found.events) < 6 * len(text_of(sealed))
+    letters = [json.loads(letter) for letter in found.dead_letters()]
+    assert sum(len(letter["payloads"]) for letter in letters) == 9_001
+    assert all(letter["ekey"] == GOOD["ekey"] and letter["pkv"] == 1 for letter in letters)
+    assert found.header.refusals[-1].message.endswith("more payloads")
+
+
 async def test_who_may_not_write_has_no_private_key_used_for_him() -> None:
     worker = worker_with()
     found = await stored(form(GOOD), worker, "/sa?project=bank&token=nonsense")

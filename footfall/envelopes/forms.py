@@ -10,6 +10,7 @@ Which of them it is shows in the object itself, not in the request's `gzip` fiel
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -20,7 +21,7 @@ from footfall.events.faults import is_encrypted
 from footfall.events.limits import BATCH_RECORDS
 from footfall.events.reasons import Reason
 
-_LONGEST_EKEY: Final = 4_096
+_LONGEST_EKEY: Final = 1_024  # characters; RSA with 4096 bits needs 684
 _LONGEST_VERSION: Final = 64
 _MOST_FIELDS: Final = 100
 _LATEST_MS: Final = 1 << 53
@@ -173,12 +174,25 @@ def sender_of(element: bytes) -> Sender:
         return NOBODY_KNOWN
 
 
-def only_payload(element: bytes, sealed: Sealed, index: int) -> bytes:
-    """The same envelope with one payload: what rests of it as a dead letter."""
-    if len(sealed.payloads) == 1:
+_KEPT: Final = {
+    "pkv": 100,
+    "ekey": 2 * _LONGEST_EKEY,
+    "flush_time": 100,
+    "key_id": 100,
+    "key_hash": 200,
+    "nc": 100,
+}
+"""What an envelope is opened by, and how long that is at most."""
+
+
+def only_payloads(element: bytes, sealed: Sealed, indexes: Sequence[int]) -> bytes:
+    """The same envelope with some of its payloads: what rests of it as a dead letter."""
+    if len(sealed.payloads) == len(indexes):
         return element
     fields = {
-        name: value for name, value in _read_object(element).items() if len(bytes(value)) <= _LONGEST_EKEY
+        name: value
+        for name, value in _read_object(element).items()
+        if len(bytes(value)) <= _KEPT.get(name, 0)
     }
-    payload = Raw(_write([sealed.payloads[index].decode()]))
-    return _write({**fields, sealed.field: payload})
+    payloads = [sealed.payloads[index].decode() for index in indexes]
+    return _write({**fields, sealed.field: payloads})

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES, SM4
 from msgspec import Raw
 
 from footfall.envelopes.curves import is_on_other_curve
-from footfall.envelopes.forms import EnvelopeFault, Sealed, only_payload, read_envelope, unbase64
+from footfall.envelopes.forms import EnvelopeFault, Sealed, only_payloads, read_envelope, unbase64
 from footfall.envelopes.keys import Algorithm, HeldKey, KeyRing
 from footfall.events.faults import depth_exceeds
 from footfall.events.limits import NESTING_DEPTH
@@ -26,6 +26,7 @@ from footfall.events.surrogates import join_surrogates
 
 _BLOCK: Final = 16
 _GZIP_MAGIC: Final = b"\x1f\x8b"
+_LETTERS: Final = 4
 CANNOT_OPEN: Final = "the envelope cannot be opened: another key, damaged, or encrypted in another way"
 """All that anybody without a secret key learns, whatever it was."""
 
@@ -132,8 +133,14 @@ def _unopened(sealed: Sealed, ring: KeyRing, faults: Sequence[EnvelopeFault]) ->
 
 
 def _open(raw: bytes, sealed: Sealed, key: HeldKey, session: bytes, room: Room) -> tuple[list[Inner], bool]:
-    """The payloads' records, and whether any could be read."""
+    """The payloads' records, and whether any could be read.
+
+    A dead letter repeats what the envelope is opened by, so letters of tiny payloads could be many times as
+    large as what came: from _LETTERS times the envelope on, all bad payloads become one letter.
+    """
     inner: list[Inner] = []
+    rest: list[tuple[int, EnvelopeFault]] = []
+    left = _LETTERS * len(raw)
     opened = False
     for index, payload in enumerate(sealed.payloads):
         place = sealed.place(index)
@@ -147,8 +154,26 @@ def _open(raw: bytes, sealed: Sealed, key: HeldKey, session: bytes, room: Room) 
             inner += [Inner(record, sealed=True) for record in records]
             opened = True
         except EnvelopeFault as fault:
-            inner.append(Inner(only_payload(raw, sealed, index), fault, sealed=True))
+            letter = only_payloads(raw, sealed, [index]) if left > 0 else b""
+            left -= len(letter)
+            if letter:
+                inner.append(Inner(letter, fault, sealed=True))
+            else:
+                rest.append((index, fault))
+    if rest:
+        inner.append(_letter_of_many(raw, sealed, rest))
     return inner, opened
+
+
+def _letter_of_many(raw: bytes, sealed: Sealed, bad: Sequence[tuple[int, EnvelopeFault]]) -> Inner:
+    first = bad[0][1]
+    fault = EnvelopeFault(
+        first.reason,
+        first.field,
+        f"{first.message}; so are {len(bad) - 1} more payloads",
+        secret=first.secret,
+    )
+    return Inner(only_payloads(raw, sealed, [index for index, _ in bad]), fault, sealed=True)
 
 
 def _cannot_open(place: str, why: str) -> EnvelopeFault:
