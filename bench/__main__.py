@@ -23,6 +23,7 @@ class Part(StrEnum):
     QUERIES = "queries"
     SDK = "sdk"
     COLLECTOR = "collector"
+    ENCRYPTED = "encrypted"
     PROCESSOR = "processor"
     FRESHNESS = "freshness"
     CONCURRENCY = "concurrency"
@@ -79,6 +80,10 @@ def _measure(
         with home_directory(None) as home:
             section, per_cpu_second = collector.measure(home, collector.Effort.of(quick))
         yield section
+    if Part.ENCRYPTED in parts:
+        from bench import encrypted
+
+        yield encrypted.measure(encrypted.Effort.of(quick))
     if Part.PROCESSOR in parts:
         from bench import processor
 

@@ -1,4 +1,4 @@
-"""SM2 public-key encryption (GB/T 32918.4) on plain integers: what opens session keys, and what tests seal.
+"""SM2 public-key encryption (GB/T 32918.4) on plain integers: what opens session keys.
 
 `cryptography` knows SM3 and SM4 but no SM2, and no library that does fits everywhere: the compiled ones have
 no wheels for ARM and write to stderr at each bad ciphertext, the others need ten times as long as this. Only
