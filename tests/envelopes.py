@@ -34,10 +34,10 @@ def percent(text: bytes) -> bytes:
     return quote(text, safe="").encode()
 
 
-def cbc(block: Callable[[bytes], bytes], text: bytes, iv: bytes = IV) -> bytes:
-    """IV, then PKCS #7 padded CBC."""
+def cbc(block: Callable[[bytes], bytes], text: bytes, iv: bytes = IV, padding: bytes | None = None) -> bytes:
+    """IV, then CBC, padded as PKCS #7 has it."""
     count = 16 - len(text) % 16
-    text += bytes([count]) * count
+    text += bytes([count]) * count if padding is None else padding[-count:]
     sealed = [iv]
     for start in range(0, len(text), 16):
         mixed = bytes(a ^ b for a, b in zip(text[start : start + 16], sealed[-1], strict=True))
@@ -73,8 +73,8 @@ class Device:
         assert isinstance(key, RSAPublicKey)
         return key.encrypt(self.session, padding.PKCS1v15())
 
-    def payload(self, text: bytes) -> str:
-        return b64encode(cbc(self._block, text)).decode()
+    def payload(self, text: bytes, padding: bytes | None = None) -> str:
+        return b64encode(cbc(self._block, text, padding=padding)).decode()
 
     def events(self, *records: Any, flush_time: int | None = None, **more: Any) -> dict[str, Any]:
         """Event encryption: a payload for each record."""

@@ -175,6 +175,11 @@ BAD_PAYLOADS = {
     "an IV alone": (noise(16), "undecryptable"),
     "half a block": (noise(40), "undecryptable"),
     "noise": (b64encode(b"\x07" * 160).decode(), "undecryptable"),
+    "padding of another kind": (
+        PHONE.payload(text_of(FIRST) + b" " * 9, bytes(15) + b"\x02"),
+        "undecryptable",
+    ),
+    "padding too long": (PHONE.payload(text_of(FIRST), b"\x20" * 16), "undecryptable"),
     "no gzip": (PHONE.payload(b"\x1f\x8bno"), "undecryptable"),
     "gzip cut off": (PHONE.payload(gzip.compress(text_of(FIRST))[:-9]), "undecryptable"),
     "no JSON": (PHONE.payload(gzip.compress(b"{")), "undecryptable"),
