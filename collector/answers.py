@@ -122,7 +122,15 @@ class WrongProject(Problem):
 class Overloaded(Problem):
     status = 503
     title = "Try again later"
-    headers = ((b"retry-after", b"5"),)
+
+    def __init__(self, message: str, *, retry_after: int = 5) -> None:
+        """`retry_after`: in so many seconds it is worth coming again."""
+        super().__init__(message)
+        self.retry_after = retry_after
+
+    def answer(self) -> Answer:
+        answer = super().answer()
+        return answer._replace(headers=[*answer.headers, (b"retry-after", b"%d" % self.retry_after)])
 
 
 class InternalError(Problem):

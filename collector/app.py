@@ -104,7 +104,7 @@ def build_app(
     """
     counts = Counts(options.worker, options.metrics_dir)
     keys = Keys(workspace, policy_of, ring_of, options)
-    intake = Intake(writer, keyed_hash, keys, clock, counts)
+    intake = Intake(writer, keyed_hash, keys, clock, counts, log_bytes=options.log_bytes_at_once)
     collaborators = Collaborators(options, keys, intake, counts, full)
     known = KnownNames()
     app = CollectorApp(

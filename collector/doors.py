@@ -24,6 +24,7 @@ from collector.answers import (
     with_cors,
 )
 from collector.bodies import ClientGone, Room, read_body
+from collector.budgets import Turnstile
 from collector.counts import Counts, Judged
 from collector.intake import Appended, Intake, Origin
 from collector.keys import Keys
@@ -53,6 +54,7 @@ class Collaborators:
         self.full = full
         self.room = Room(options.bytes_at_once)
         self.proxies = TrustedProxies(options.trusted_proxies)
+        self.turnstile = Turnstile(options)
 
 
 NOTHING: Final = Judged({}, 0)
@@ -84,6 +86,7 @@ class Door(ABC):
         self.full = collaborators.full
         self.room = collaborators.room
         self.proxies = collaborators.proxies
+        self.turnstile = collaborators.turnstile
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()

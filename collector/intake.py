@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from collector.answers import Overloaded
+from collector.budgets import Shares
 from collector.counts import Counts, Judged
 from collector.keys import Keys
 from footfall.eventlog.log import LogClosed, LogError, LogFull, LogWriter, Tally
@@ -62,14 +63,23 @@ class Intake:
     """The worker's one way into its log partition."""
 
     def __init__(
-        self, writer: LogWriter, keyed_hash: KeyedHash, keys: Keys, clock: Clock, counts: Counts
+        self,
+        writer: LogWriter,
+        keyed_hash: KeyedHash,
+        keys: Keys,
+        clock: Clock,
+        counts: Counts,
+        *,
+        log_bytes: int,
     ) -> None:
+        """`log_bytes` may wait for the disk at once."""
         self._writer = writer
         self._keys = keys
         self._keyed_hash = keyed_hash
         self._clock = clock
         self._counts = counts
         self._last = 0
+        self._waiting = Shares(log_bytes, "bytes of this project that wait for the log")
 
     def now(self) -> int:
         """The clock, but never backwards: `received_at` is monotone in a partition."""
@@ -140,7 +150,12 @@ class Intake:
         header, events = treat(header, events, policy)
         for each in header.masked:
             self._counts.masked[project, each.kind, each.action] += each.count
-        return self._writer.append_async(write_log_record(header, events), tally)
+        record = write_log_record(header, events)
+        size = len(record)
+        self._waiting.take(project, size)
+        appended = self._writer.append_async(record, tally)
+        appended.add_done_callback(lambda _: self._waiting.give_back(project, size))
+        return appended
 
     async def wait(self, appended: Appended) -> None:
         """Returns when it is durable. Raises Overloaded when the log takes no more."""

@@ -23,6 +23,7 @@ from collector.answers import (
     json_answer,
 )
 from collector.bodies import KEPT_BYTES, decompress
+from collector.budgets import Visitor, neighbourhood
 from collector.doors import Collaborators, Door, Taken, query_of
 from collector.intake import Origin, Place, judged, refuse, violations
 from footfall.events.batch import TooManyRecords, Unreadable, read_batch
@@ -54,6 +55,7 @@ class Visit(NamedTuple):
     origin: Origin
     grant: Grant
     base: Place  # of records that name no project themselves
+    visitor: Visitor
 
 
 class NativeDoor(Door):
@@ -73,13 +75,23 @@ class NativeDoor(Door):
         grant, base = await self._admit(headers, query)
         encoding = headers.get(b"content-encoding") or query.get("compression", "").encode()
         origin = self.origin(scope, headers)
-        visit = Visit(scope["path"] == EVENTS_PATH, encoding, origin, grant, base)
+        key = f"{base.project}:{grant.fingerprint}"
+        visitor = Visitor(key, base.project, neighbourhood(origin.ip))
+        visit = Visit(scope["path"] == EVENTS_PATH, encoding, origin, grant, base, visitor)
+        self.turnstile.enter(visitor)
+        try:
+            return await self._receive(visit, headers, receive)
+        finally:
+            self.turnstile.leave(visitor)
+
+    async def _receive(self, visit: Visit, headers: Headers, receive: Receive) -> Taken:
         try:
             body = await self.read(headers, receive)
         except BodyTooLarge as error:
             await self._keep(Reason.BODY_TOO_LARGE, error.kept, str(error), visit)
             raise
         try:
+            self.turnstile.pay(visit.visitor, size=len(body))
             return await self._take(visit, body)
         finally:
             self.room.give_back(len(body))
@@ -90,6 +102,7 @@ class NativeDoor(Door):
             encoding = visit.encoding.strip().lower()
             text = decompress(body, encoding, self.options.limits.decompressed_bytes)
             verdicts = read_batch(text, self._judge, received_at)
+            self.turnstile.pay(visit.visitor, records=len(verdicts.records))
         except TooManyRecords as error:
             await self._keep(Reason.TOO_MANY_RECORDS, body[:KEPT_BYTES], str(error), visit)
             raise BodyTooLarge(str(error)) from None

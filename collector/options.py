@@ -29,6 +29,20 @@ class CollectorOptions:
     requests_at_once: int = 2_000
     """Requests in work; beyond it 503."""
 
+    key_records_per_second: float = 0
+    """Records of one key, after a burst of ten times as many; beyond it 503. 0: any number. Of this worker,
+    as the next three.
+    """
+
+    key_bytes_per_second: float = 0
+    address_records_per_second: float = 0
+    address_bytes_per_second: float = 0
+
+    log_bytes_at_once: int = 48 * 1024 * 1024
+    """Bytes of log records that wait for the disk; beyond it 503. Of this and of `requests_at_once` a project
+    gets its share where others need theirs.
+    """
+
     bytes_at_once: int = 256 * 1024 * 1024
     """Body bytes held at once; beyond it 503."""
 

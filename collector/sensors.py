@@ -27,6 +27,7 @@ from collector.answers import (
     UnreadableBody,
     json_answer,
 )
+from collector.budgets import Visitor, neighbourhood
 from collector.counts import Judged
 from collector.doors import Collaborators, Door, Taken
 from collector.encrypted import ENCRYPTED_CODES, Envelopes, OpenedBatch, TooManySessionKeys
@@ -40,6 +41,7 @@ from footfall.events.reasons import Reason
 from footfall.events.surrogates import join_surrogates
 from footfall.events.verdicts import SENSORS, Claim, Judge, Verdicts
 from footfall.workspace.projects import DEFAULT_PROJECT
+from footfall.workspace.workspace import fingerprint
 
 SENSORS_NAMES = frozenset({"sa", "sa.gif", "debug"})
 """Last path segments of this door."""
@@ -59,6 +61,7 @@ class Visit(NamedTuple):
     project: str | None  # of the URL
     token: str | None
     base: Place | None  # None: its project is unknown or takes nothing from it
+    visitor: Visitor
 
 
 class _Fault(NamedTuple):
@@ -89,13 +92,22 @@ class SensorsDoor(Door):
             raise NotAllowed(f"{scope['path']} takes GET and POST, not {method}")
         query = read_fields(scope["query_string"])
         visit = await self._visit(scope, headers, query)
-        if method != "POST":
-            return await self._take(visit, query, b"")
+        self.turnstile.enter(visit.visitor)
+        try:
+            if method != "POST":
+                self.turnstile.pay(visit.visitor, size=len(scope["query_string"]))
+                return await self._take(visit, query, b"")
+            return await self._receive(visit, query, headers, receive)
+        finally:
+            self.turnstile.leave(visit.visitor)
+
+    async def _receive(self, visit: Visit, query: Fields, headers: Headers, receive: Receive) -> Taken:
         try:
             body = await self.read(headers, receive)
         except BodyTooLarge as error:
             return await self._keep(visit, _Fault(Reason.BODY_TOO_LARGE, str(error), error.kept))
         try:
+            self.turnstile.pay(visit.visitor, size=len(body))
             return await self._take(visit, query | read_fields(body), body)
         finally:
             self.room.give_back(len(body))
@@ -110,14 +122,19 @@ class SensorsDoor(Door):
         name = scope["path"].rpartition("/")[2]
         project = plain(query[b"project"]) if b"project" in query else None
         token = plain(query[b"token"]) if b"token" in query else None
+        base = await self._place(project or None, token or None)
+        origin = self.origin(scope, headers)
+        target = NO_PROJECT if base is None else base.project
+        key = f"{target}:{fingerprint(token) if token else ''}"
         return Visit(
             debug=name == "debug",
             dry_run=name == "debug" and headers.get(b"dry-run", b"").strip().lower() == b"true",
             pixel=name == "sa.gif" and scope["method"] == "GET",
-            origin=self.origin(scope, headers),
+            origin=origin,
             project=project or None,
             token=token or None,
-            base=await self._place(project or None, token or None),
+            base=base,
+            visitor=Visitor(key, target, neighbourhood(origin.ip)),
         )
 
     async def _take(self, visit: Visit, fields: Fields, body: bytes) -> Taken:
@@ -135,6 +152,7 @@ class SensorsDoor(Door):
                 raise UnreadableBody("no field data or data_list in the body")
             self._count_envelope(envelope)
             batch = await self._read(visit, envelope, received_at)
+            self.turnstile.pay(visit.visitor, records=len(batch.verdicts.records))
         except (UnreadableBody, Unreadable) as error:
             fault = _Fault(Reason.UNREADABLE, str(error), raw)
         except (TooManyRecords, TooManySessionKeys) as error:

@@ -98,6 +98,18 @@ class Settings(BaseSettings):
     max_decompressed_bytes: int = Field(
         default=16 * MIB, ge=1024, le=1 << 30, description="Biggest body, unpacked."
     )
+    key_records_per_second: float = Field(
+        default=0, ge=0, description="Records that one key may send a second; beyond it 503. 0: any number."
+    )
+    key_bytes_per_second: float = Field(
+        default=0, ge=0, description="Bytes of bodies that one key may send a second. 0: any number."
+    )
+    address_records_per_second: float = Field(
+        default=0, ge=0, description="Records that one address may send a second. 0: any number."
+    )
+    address_bytes_per_second: float = Field(
+        default=0, ge=0, description="Bytes of bodies that one address may send a second. 0: any number."
+    )
     query_seconds: float = Field(default=60.0, gt=0, le=3600, description="Time limit of one question.")
     query_memory_bytes: int | None = Field(
         default=None,

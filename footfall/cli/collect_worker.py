@@ -34,6 +34,10 @@ def run_collector(settings: Settings, worker: int, listener: socket.socket, link
         trusted_proxies=settings.trusted_proxies,
         hold_seconds=settings.hold_seconds,
         drain_seconds=GRACEFUL_SECONDS,
+        key_records_per_second=settings.key_records_per_second / settings.collect_workers,
+        key_bytes_per_second=settings.key_bytes_per_second / settings.collect_workers,
+        address_records_per_second=settings.address_records_per_second / settings.collect_workers,
+        address_bytes_per_second=settings.address_bytes_per_second / settings.collect_workers,
     )
     with ExitStack() as stack:
         workspace = stack.enter_context(opened_workspace(settings))
