@@ -186,6 +186,24 @@ async def test_events_are_enriched_by_who_sent_the_envelope(system: System) -> N
     assert found == [("Chrome",), ("Firefox",)]
 
 
+async def test_privacy_rules_treat_what_was_inside_as_at_the_door(system: System) -> None:
+    system.clock.freeze(NOON)
+    told = {"note": "call 13812345678", "password": "hunter2"}
+    await send(system, PHONE.events(event("late", properties=told)))
+    await bring(system, RSA, "1")
+    assert await sweep(system) == 1
+    await send(system, Device(RSA, 1, b"another session.").events(event("plain", properties=told)))
+    answer = await system.collector.post(
+        f"/sa?token={WRITE_KEY}", content=form(event("plain", properties=told))
+    )
+    assert answer.status_code == 200
+    await system.settle()
+    found = system.rows("SELECT DISTINCT properties FROM events WHERE event IN ('late', 'plain')")
+    assert len(found) == 1
+    assert "13812345678" not in str(found)
+    assert "hunter2" not in str(found)
+
+
 async def test_a_key_that_does_not_open_leaves_the_letter_as_it_is(system: System) -> None:
     system.clock.freeze(NOON)
     await send(system, PHONE.events(event("view")), shared(AES.private, 7, [event("tap")], single=True))
