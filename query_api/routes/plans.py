@@ -103,10 +103,13 @@ def build_plan_routes(
     @router.post("/propose")
     async def propose(request: Request, name: str) -> Response:
         def permitted() -> tuple[str, int | None]:
-            _, project = opened(request, name)
+            grant, project = opened(request, name)
             asked = read_parameters(request, "days", "format")
             _wants_yaml(request)
-            return project.name, _number("days", asked["days"]) if "days" in asked else None
+            days = _number("days", asked["days"]) if "days" in asked else None
+            # It shows values that people sent, if few.
+            access.workspace.audit.record(grant.actor, "plan.propose", project.name, "", {"days": days})
+            return project.name, days
 
         async def ask() -> bytes:
             project, days = await front.gate.at_counter(permitted)
