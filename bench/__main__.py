@@ -28,6 +28,7 @@ class Part(StrEnum):
     FRESHNESS = "freshness"
     CONCURRENCY = "concurrency"
     IMPORT = "import"
+    PLAN = "plan"
 
 
 class Size(StrEnum):
@@ -105,6 +106,10 @@ def _measure(
 
         with home_directory(None) as home:
             yield imports.measure(home, imports.Effort.of(quick))
+    if Part.PLAN in parts:
+        from bench import plans
+
+        yield plans.measure(plans.Effort.of(quick))
     if Part.SDK in parts:
         from bench import sdk
 

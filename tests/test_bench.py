@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent
         ("processor", ["processor / collector"]),
         ("sdk", ["track at full speed, p99", "track at 1,000 a second, p99"]),
         ("concurrency", ["answers that differ when all is quiet", "answers a second", "| met |"]),
+        ("plan", ["judging / reading", "which breaks it once"]),
         ("import", ["killed in the middle, resumed", "peak memory of the import"]),
         ("freshness", ["accepted to queryable, p99", "binding accepted to followed", "first answered query"]),
     ],

@@ -16,10 +16,23 @@ def normal_datetime(text: str) -> str | None:
     >>> normal_datetime("2026-01-31 08:00:00.5"), normal_datetime("2026-02-30 08:00:00")
     ('2026-01-31 08:00:00.500', None)
     """
-    if not 19 <= len(text) <= 23 or _DATETIME.match(text) is None:
-        return None
-    try:
-        date.fromisoformat(text[:10])
-    except ValueError:  # no calendar has a 30 February
+    if not is_datetime(text):
         return None
     return f"{text}.000" if len(text) == 19 else text.ljust(23, "0")
+
+
+def is_datetime(text: str) -> bool:
+    """Whether the text is a datetime.
+
+    >>> is_datetime("2026-01-31 08:00:00"), is_datetime("2026-01-31")
+    (True, False)
+    """
+    if not 19 <= len(text) <= 23 or _DATETIME.match(text) is None:
+        return False
+    if text[8:10] <= "28" and text[:4] != "0000":
+        return True
+    try:
+        date.fromisoformat(text[:10])
+    except ValueError:  # no calendar has a 30 February, nor a year 0
+        return False
+    return True

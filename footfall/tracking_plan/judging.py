@@ -12,13 +12,13 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, Final, Literal, NamedTuple, get_args
 
-from footfall.events.datetimes import normal_datetime
+from footfall.events.datetimes import is_datetime
 from footfall.events.names import HOISTED
 from footfall.events.reasons import Reason
 from footfall.events.record import Record, event_name
 from footfall.events.spellings import Spellings
 from footfall.tracking_plan.limits import VIOLATIONS_PER_RECORD
-from footfall.tracking_plan.plan import Plan, PlannedEvent, PlannedProperty, PropertyType, Source
+from footfall.tracking_plan.plan import Plan, PlannedProperty, PropertyType, Source
 from footfall.tracking_plan.presets import PRESET_EVENTS, PRESET_PROPERTIES, is_preset_property
 
 Kind = Literal["unknown_event", "unknown_property", "missing_property", "wrong_type", "not_allowed"]
@@ -44,36 +44,56 @@ class Violation(NamedTuple):
     property: str  # "" of an unknown event
 
 
+_Test = Callable[[Any], bool]
+
+
 class _Rule(NamedTuple):
     """What a property's value may be."""
 
-    kinds: frozenset[type]
-    check: Callable[[Any], Kind | None] | None  # of values of these kinds; None: all are good
+    tests: Mapping[type, _Test | None]  # by the value's type; None: every value of it is good
+    fault: Callable[[Any], Kind]  # of a value that is not
+
+    def allows_absence(self) -> _Rule:
+        """A null is no value."""
+        return self._replace(tests={**self.tests, type(None): None})
 
 
 class _Rules(NamedTuple):
     """Of one event, or of users, or of items."""
 
     of: Mapping[str, _Rule]
-    required: tuple[str, ...]
+    tests: Mapping[str, Mapping[type, _Test | None]]  # the rules' own, since each look-up counts
+    required: frozenset[str]
+    in_order: tuple[str, ...]  # the required ones, as the plan has them
     unknown: bool  # whether other properties are violations
 
 
-_NONE = type(None)
-_ANY: Final = _Rule(frozenset({str, int, float, Decimal, bool, list, _NONE}), None)
-_NUMBERS: Final = frozenset({int, float, Decimal, _NONE})
-_KINDS: Final[Mapping[PropertyType, frozenset[type]]] = {
-    "string": frozenset({str, _NONE}),
-    "number": _NUMBERS,
-    "decimal": _NUMBERS,
-    "boolean": frozenset({bool, _NONE}),
-    "datetime": frozenset({str, _NONE}),
-    "list": frozenset({list, _NONE}),
-}
+def _is_wrong_type(_value: Any) -> Kind:
+    return "wrong_type"
+
+
 _SMALLEST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**64 - 1
 _LARGEST_DECIMAL = 10**32
+_is_64_bit = range(_SMALLEST_INTEGER, _LARGEST_INTEGER + 1).__contains__
+_is_decimal_integer = range(1 - _LARGEST_DECIMAL, _LARGEST_DECIMAL).__contains__
+
+
+def _is_below_limit(value: float | Decimal) -> bool:
+    return -1e32 < value < 1e32
+
+
+_TESTS: Final[Mapping[PropertyType, Mapping[type, _Test | None]]] = {
+    "string": {str: None},
+    # Integers beyond 64 bits are kept as text, so they are no numbers.
+    "number": {int: _is_64_bit, float: None, Decimal: None},
+    "decimal": {int: _is_decimal_integer, float: _is_below_limit, Decimal: _is_below_limit},
+    "boolean": {bool: None},
+    "datetime": {str: is_datetime},
+    "list": {list: None},
+}
+_ANY: Final = _Rule(dict.fromkeys((str, int, float, Decimal, bool, list, type(None))), _is_wrong_type)
 _KNOWN: Final[Mapping[str, _Rule]] = dict.fromkeys((*PRESET_PROPERTIES, *HOISTED), _ANY)
-_UNJUDGED: Final = _Rules({}, (), False)
+_UNJUDGED: Final = _Rules({}, {}, frozenset(), (), False)
 
 
 class CompiledPlan:
@@ -85,13 +105,11 @@ class CompiledPlan:
         self._refused = refused_kinds(plan)
         tells_unknown = plan.unknown_properties != "allow"
         self._tells_events = plan.unknown_events != "allow"
-        self._presets = _Rules(
-            {**_KNOWN, **_rules_of(plan.common_properties)}, _required(plan.common_properties), tells_unknown
-        )
-        self._identity = self._presets._replace(required=())
+        self._presets = _rules(plan.common_properties, tells_unknown)
+        self._identity = self._presets._replace(required=frozenset(), in_order=())
         self._unknown_event = self._presets._replace(unknown=False)
         self._users, self._items = (
-            _Rules({**_KNOWN, **_rules_of(declared)}, (), tells_unknown) if declared else _UNJUDGED
+            _rules(declared, tells_unknown) if declared else _UNJUDGED
             for declared in (plan.user_properties, plan.item_properties)
         )
         self._events: dict[str, _Rules] = {}  # of those that came
@@ -106,7 +124,8 @@ class CompiledPlan:
         event = event_name(record)
         rules = self._events.get(event)
         if rules is None and (planned := self.plan.events.get(event)) is not None:
-            rules = self._events[event] = self._compile(planned)
+            declared = {**self.plan.common_properties, **planned.properties}
+            rules = self._events[event] = _rules(declared, self._presets.unknown)
         if rules is not None:
             return _violations(rules, record.properties)
         if record.type != "track":
@@ -118,10 +137,6 @@ class CompiledPlan:
             found.insert(0, Violation("unknown_event", ""))
         return found[:VIOLATIONS_PER_RECORD]
 
-    def _compile(self, planned: PlannedEvent) -> _Rules:
-        of = {**self._presets.of, **_rules_of(planned.properties)}
-        return self._presets._replace(of=of, required=self._presets.required + _required(planned.properties))
-
     def refused_for(self, violations: Iterable[Violation]) -> Violation | None:
         """The violation for which a record is turned away, if any: the first that is not only reported."""
         return next((each for each in violations if each.kind in self._refused), None)
@@ -130,7 +145,7 @@ class CompiledPlan:
         """Of records of users and items; taking away needs no value."""
         rules = self._items if record.type[:4] == "item" else self._users
         if record.type in ("profile_unset", "profile_delete", "item_delete"):
-            rules = rules._replace(of=dict.fromkeys(rules.of, _ANY))
+            rules = rules._replace(tests=dict.fromkeys(rules.of, _ANY.tests))
         return _violations(rules, record.properties)
 
 
@@ -147,71 +162,63 @@ def refused_kinds(plan: Plan) -> frozenset[Kind]:
 
 
 def _violations(rules: _Rules, properties: Mapping[str, Any]) -> list[Violation]:
-    of = rules.of
-    found = [
-        Violation("missing_property", name)
-        for name in rules.required
-        if properties.get(name) is None and not _is_there_as_alias(name, properties)
-    ]
+    tests_of = rules.tests
+    found: list[Violation] = []
+    if not properties.keys() >= rules.required or None in properties.values():
+        found += [Violation("missing_property", name) for name in rules.in_order if _lacks(properties, name)]
     for name, value in properties.items():
-        rule = of.get(name)
-        if rule is None:
+        tests = tests_of.get(name)
+        if tests is None:
             if rules.unknown and value is not None and not is_preset_property(name):
                 found.append(Violation("unknown_property", name))
-        elif value.__class__ not in rule.kinds:
-            found.append(Violation("wrong_type", name))
-        elif rule.check is not None and value is not None and (kind := rule.check(value)) is not None:
-            found.append(Violation(kind, name))
+            continue
+        test = tests.get(value.__class__, _no_value)
+        if test is not None and not test(value):
+            found.append(Violation(rules.of[name].fault(value), name))
     return found[:VIOLATIONS_PER_RECORD]
 
 
-def _is_there_as_alias(name: str, properties: Mapping[str, Any]) -> bool:
-    return name == DURATION and properties.get(DURATION_ALIAS) is not None
+def _lacks(properties: Mapping[str, Any], name: str) -> bool:
+    if properties.get(name) is not None:
+        return False
+    return name != DURATION or properties.get(DURATION_ALIAS) is None
 
 
-def _required(declared: Mapping[str, PlannedProperty]) -> tuple[str, ...]:
-    return tuple(name for name, planned in declared.items() if planned.required)
+def _rules(declared: Mapping[str, PlannedProperty], unknown: bool) -> _Rules:
+    required = tuple(name for name, planned in declared.items() if planned.required)
+    of = {**_KNOWN, **_rules_of(declared)}
+    tests = {name: rule.tests for name, rule in of.items()}
+    return _Rules(of, tests, frozenset(required), required, unknown)
 
 
 def _rules_of(declared: Mapping[str, PlannedProperty]) -> dict[str, _Rule]:
-    rules = {name: _Rule(_KINDS[planned.type], _check_of(planned)) for name, planned in declared.items()}
+    rules = {name: _rule_of(planned).allows_absence() for name, planned in declared.items()}
     if DURATION in rules:
         rules.setdefault(DURATION_ALIAS, rules[DURATION])
     return rules
 
 
-def _check_of(planned: PlannedProperty) -> Callable[[Any], Kind | None] | None:
+def _rule_of(planned: PlannedProperty) -> _Rule:
+    tests = _TESTS[planned.type]
+    if not planned.allowed:
+        return _Rule(tests, _is_wrong_type)
     allowed = frozenset(planned.allowed)
-    match planned.type:
-        case "number":
-            return lambda value: _number_fault(value, allowed)
-        case "decimal":
-            return lambda value: _decimal_fault(value, allowed)
-        case "datetime":
-            return lambda value: "wrong_type" if normal_datetime(value) is None else None
-        case "string" if allowed:
-            return lambda value: "not_allowed" if value not in allowed else None
-        case "list" if allowed:
-            return lambda value: "not_allowed" if not allowed.issuperset(value) else None
-    return None
+
+    def fault(value: Any) -> Kind:
+        test = tests.get(value.__class__, _no_value)
+        return "not_allowed" if test is None or test(value) else "wrong_type"
+
+    among: dict[type, _Test | None] = {
+        list: allowed.issuperset,
+        # As a plan holds numbers: a door reads them as doubles, others read all their digits.
+        Decimal: lambda value: float(value) in allowed,
+    }
+    return _Rule({type_: among.get(type_, allowed.__contains__) for type_ in tests}, fault)
 
 
-def _number_fault(value: Any, allowed: frozenset[str | int | float]) -> Kind | None:
-    """Integers beyond 64 bits are kept as text, so they are no numbers."""
-    if value.__class__ is int and not _SMALLEST_INTEGER <= value <= _LARGEST_INTEGER:
-        return "wrong_type"
-    return "not_allowed" if allowed and _as_double(value) not in allowed else None
-
-
-def _decimal_fault(value: float | Decimal, allowed: frozenset[str | int | float]) -> Kind | None:
-    if not -_LARGEST_DECIMAL < value < _LARGEST_DECIMAL:
-        return "wrong_type"
-    return "not_allowed" if allowed and _as_double(value) not in allowed else None
-
-
-def _as_double(value: float | Decimal) -> float:
-    """As a plan holds it: a door reads numbers as doubles, others read all their digits."""
-    return float(value) if isinstance(value, Decimal) else value
+def _no_value(_value: Any) -> bool:
+    """The test of a type that no value of the property has."""
+    return False
 
 
 class Words:
