@@ -12,7 +12,6 @@ from footfall.events.components import Place, Resolution, place_of, resolve_grap
 from footfall.events.identity import Decision, ResolutionRules
 from footfall.events.identity_graph import (
     ANY,
-    MAX_NEIGHBOURS,
     NO_NODE_TIES,
     NodeTies,
     Reached,
@@ -22,6 +21,7 @@ from footfall.events.identity_graph import (
 )
 from footfall.events.identity_keys import LOGIN
 from footfall.events.keys import NOBODY
+from footfall.events.limits import IDENTITY_NEIGHBOURS
 from footfall.events.persons import Merges
 from footfall.storage.links import StoredLinks
 from footfall.storage.rows import DecisionRow, LinkRow
@@ -224,7 +224,7 @@ def _of_use(row: LinkRow, known: Mapping[int, NodeTies]) -> LinkRow | None:
     if row.kind in ("link", "bind"):
         said = sum(trusted == row.trusted for _, trusted in one.links)
         more = sum(trusted == row.trusted for _, trusted in other.links)
-        if max(said, more) > MAX_NEIGHBOURS and (row.other_key, row.trusted) not in one.links:
+        if max(said, more) > IDENTITY_NEIGHBOURS and (row.other_key, row.trusted) not in one.links:
             row = row._replace(kind="told", other_key=NOBODY, other_name="", other_id="")
     if row.kind == "unbind":
         return row
@@ -285,10 +285,16 @@ def _link_decisions(change: _Change) -> Iterator[tuple[LinkRow, Decision]]:
 
 def _unbind_decisions(new: set[LinkRow], change: _Change) -> Iterator[tuple[LinkRow, Decision]]:
     """New ones, and the last ones of ids where there is something to take back only now."""
+    own_of: dict[int, set[LinkRow]] = {}
+    for row in new:
+        if row.kind == "unbind":
+            own_of.setdefault(row.other_key, set()).add(row)
     for key in change.reached_after.keys:
         ties = change.reached_after.ties[key]
+        if not ties.unbinds:
+            continue
         last = {word for word in ties.unbinds.values() if isinstance(word, LinkRow) and word.other_key == key}
-        own = {row for row in new if row.kind == "unbind" and row.other_key == key}
+        own = own_of.get(key, set())
         for row in last | own:
             decision = _decide_unbind(row, ties, change.rules)
             earlier = change.reached_before.ties.get(key, NO_NODE_TIES)

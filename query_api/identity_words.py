@@ -15,10 +15,10 @@ from pydantic import Field, model_validator
 
 from footfall.eventlog.log import Log
 from footfall.eventlog.partitions import ADMINISTRATORS, LateWriter
-from footfall.events.declared_keys import MAX_KEYS
 from footfall.events.identity import ADMINISTRATOR, MERGED_LOGIN, ResolutionRules
 from footfall.events.identity_keys import LOGIN, PLAIN
 from footfall.events.keys import KeyedHash
+from footfall.events.limits import IDENTITY_KEYS
 from footfall.events.log_record import Header
 from footfall.storage.links import StoredLinks
 from footfall.storage.ties import StoredTies
@@ -49,7 +49,7 @@ class WordSpec(Strict):
     identities: dict[str, Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]] | None = Field(
         default=None,
         min_length=1,
-        max_length=MAX_KEYS,
+        max_length=IDENTITY_KEYS,
         description="By declared key: `bind` all of them, `unbind` one from all that it was bound to, or the "
         "others from the one with the highest priority.",
     )

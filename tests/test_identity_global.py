@@ -18,6 +18,7 @@ from footfall.events.identity_graph import NO_NODE_TIES, NodeTies, reach, tie_no
 from footfall.events.identity_keys import ANONYMOUS, LOGIN, IdentityKey, IdentityKeys
 from footfall.storage.store import Store
 from footfall.workspace import IdentityRules
+from tests.captured import captured_requests
 from tests.processor_world import ADMINISTRATOR, NOON, World, new_event_id, profile, sign_up, track, word
 from tests.reference.identity import Word
 from tests.reference.identity_graph import Key, Model, Told
@@ -118,7 +119,7 @@ many = st.lists(tellings(), max_size=9, unique_by=lambda told: told.when)
 
 
 @given(many, st.booleans(), st.integers(1, 2))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_resolves_the_graph_as_the_model_does(said: list[Told], only_trusted: bool, limit: int) -> None:
     rules = ResolutionRules(only_trusted, limit, keys=IdentityKeys(KEYS))
     source = Source([fact for told in said for fact in facts_of(told)])
@@ -222,7 +223,7 @@ merges = st.builds(
     st.lists(st.sampled_from(["", "process", "restart"]), min_size=8, max_size=8),
     st.booleans(),
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_order_of_arrival_and_any_split_in_blocks_gives_the_models_persons(
     store: Store,
     new_name: Callable[[str], str],
@@ -474,6 +475,44 @@ def test_an_id_with_more_ids_than_any_person_has_stands_for_itself(world: World)
     arrive(world, track("view", "lin", login_id="lin", anonymous_id="c1001"), track("late", "c1001"))
     assert whose(world)["late"] == "c1001"
     assert world.rows("SELECT count() FROM identity_links WHERE project = {project:String}") == [(1_001,)]
+
+
+def test_what_the_web_sdk_really_sends_is_one_person_with_all_keys(world: World) -> None:
+    """The requests that were captured from it: a visitor binds a number, logs in, and unbinds the number."""
+    records = [
+        each
+        for sent in captured_requests()
+        if sent.path.parent.name == "web_1.26.17_image"
+        for each in sent.records
+        if not each["type"].startswith("item")
+    ]
+    assert {"track_id_bind", "track_signup", "track_id_unbind"} <= {each["type"] for each in records}
+    cookie = records[0]["anonymous_id"]
+    arrive(world, *records, door="sensors")
+    arrive(
+        world,
+        track("cookie", f"$identity_cookie_id+{cookie}"),
+        track("number", "$identity_mobile+13800000000"),
+    )
+    found = whose(world)
+    assert found.pop("number") == found.pop("$BindID") == "$identity_mobile+13800000000"
+    assert set(found.values()) == {"cust-1"}
+    assert set(world.profiles()) <= {"cust-1", "$identity_mobile+13800000000"}
+
+
+def test_what_the_python_sdk_really_sends_binds_and_unbinds(world: World) -> None:
+    records = [
+        each
+        for sent in captured_requests()
+        if sent.path.parent.name == "python"
+        for each in sent.records
+        if each["type"].startswith("track_id")
+    ]
+    assert [each["type"] for each in records] == ["track_id_bind", "track_id_unbind"]
+    arrive(world, records[0], track("number", "$identity_mobile+13800000000"))
+    assert whose(world) == {"$BindID": "u2", "number": "u2"}
+    arrive(world, records[1])
+    assert whose(world)["number"] == "$identity_mobile+13800000000"
 
 
 # Crashes, rewriting, proof ----------------------------------------------------------------------------------

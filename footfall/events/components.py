@@ -114,6 +114,8 @@ class _Components:
     def person(self, key: int) -> int:
         """The id that stands for its component: of the key with the highest priority, the first linked."""
         component = self._component(key)
+        if len(component.nodes) == 1:
+            return key
         if component.person is None:
             joined = self._first_ranks(component.links)
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from footfall.events.identity import MERGED_LOGIN
 from footfall.events.identity_keys import ANONYMOUS, LOGIN, IdentityKey
+from footfall.events.limits import IDENTITY_KEY_LENGTH, IDENTITY_KEYS, IDENTITY_VALUES
 from footfall.events.names import explain_name, name_fault
-
-MAX_KEYS: Final = 50
-MAX_KEY_LENGTH: Final = 100
-MAX_VALUES: Final = 1_000
 
 
 class KeyFault(NamedTuple):
@@ -27,8 +24,8 @@ class KeyFault(NamedTuple):
 def key_faults(keys: Sequence[IdentityKey]) -> Iterator[KeyFault]:
     """All that is wrong with a project's declared keys."""
     names = [key.name for key in keys]
-    if len(keys) > MAX_KEYS:
-        yield KeyFault("", f"use at most {MAX_KEYS} keys, not {len(keys)}")
+    if len(keys) > IDENTITY_KEYS:
+        yield KeyFault("", f"use at most {IDENTITY_KEYS} keys, not {len(keys)}")
         return
     if names[:1] != [LOGIN]:
         yield KeyFault("", f"begin with {LOGIN}: what carries a login id is the login's")
@@ -43,8 +40,8 @@ def _faults_of(
 ) -> Iterator[KeyFault]:
     if name_fault(key.name) is not None:
         yield KeyFault(f"{path}.name", explain_name(key.name))
-    elif len(key.name) > MAX_KEY_LENGTH:
-        yield KeyFault(f"{path}.name", f"use at most {MAX_KEY_LENGTH} characters, not {len(key.name)}")
+    elif len(key.name) > IDENTITY_KEY_LENGTH:
+        yield KeyFault(f"{path}.name", f"use at most {IDENTITY_KEY_LENGTH} characters, not {len(key.name)}")
     elif key.name == MERGED_LOGIN:
         yield KeyFault(f"{path}.name", f"{MERGED_LOGIN} is how administrators merge logins: use another name")
     elif key.name in before:
@@ -56,8 +53,8 @@ def _faults_of(
         yield KeyFault(f"{path}.values", "a person has many anonymous ids: one for each device and browser")
     if key.most is not None and key.values == "one":
         yield KeyFault(f"{path}.most", "leave it out: a key with one value takes one")
-    elif key.most is not None and not 1 <= key.most <= MAX_VALUES:
-        yield KeyFault(f"{path}.most", f"use 1 to {MAX_VALUES} values, or leave it out")
+    elif key.most is not None and not 1 <= key.most <= IDENTITY_VALUES:
+        yield KeyFault(f"{path}.most", f"use 1 to {IDENTITY_VALUES} values, or leave it out")
     if key.overflow == "replace" and key.limit is None:
         yield KeyFault(f"{path}.overflow", "say with `most` how many values there may be, or leave it out")
     yield from _faults_of_parent(key, path, keys)
@@ -68,7 +65,7 @@ def _faults_of_parent(key: IdentityKey, path: str, keys: Sequence[IdentityKey]) 
         return
     field, names = f"{path}.parent", [each.name for each in keys]
     if key.parent not in names:
-        near = get_close_matches(key.parent[:MAX_KEY_LENGTH], names, n=1)
+        near = get_close_matches(key.parent[:IDENTITY_KEY_LENGTH], names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         yield KeyFault(field, f"{key.parent[:100]!r} is not declared{hint}", names, near[0] if near else None)
     elif key.parent in (key.name, LOGIN, ANONYMOUS) or key.name in (LOGIN, ANONYMOUS):

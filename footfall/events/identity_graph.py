@@ -16,12 +16,10 @@ from typing import NamedTuple, Protocol
 from footfall.events.identity import Decision, Order, ResolutionRules
 from footfall.events.identity_keys import ANONYMOUS, LOGIN, IdentityKeys
 from footfall.events.keys import NOBODY
+from footfall.events.limits import IDENTITY_NEIGHBOURS
 
 ANY = NOBODY
 """As the other id of an `unbind`: whatever the id was bound to."""
-
-MAX_NEIGHBOURS = 1_000
-"""An id that more ids than this were bound to stands for itself: so much is no person, and costs no more."""
 
 Rank = tuple[bool, Order, int, str, str]
 
@@ -163,7 +161,7 @@ def reach(keys: Collection[int], source: LinksSource, rules: ResolutionRules) ->
     while fresh:
         _look_up(fresh, source, ties)
         near = {key: ties[key].neighbours(rules) for key in fresh}
-        crowds = {key for key in fresh if len(near[key]) > MAX_NEIGHBOURS}
+        crowds = {key for key in fresh if len(near[key]) > IDENTITY_NEIGHBOURS}
         _look_up({each for key in fresh - crowds for each in near[key]}, source, ties)
         reached |= fresh
         joined = (near[key] for key in fresh - crowds if standing_alone(key, ties, rules) is None)
@@ -186,7 +184,7 @@ def standing_alone(key: int, ties: Mapping[int, NodeTies], rules: ResolutionRule
     """
     own, keys = ties[key], keys_of(rules)
     near = own.neighbours(rules)
-    if len(near) > MAX_NEIGHBOURS:
+    if len(near) > IDENTITY_NEIGHBOURS:
         return "too_many_links"
     if len(near) <= rules.shared_device_limit or keys.limit(own.name_in(rules)) == 1:
         return None
@@ -212,6 +210,8 @@ def is_taken_back(link: Word, ties: Mapping[int, NodeTies], rules: ResolutionRul
     until either binds again on purpose.
     """
     one, other = link.one_key, link.other_key
+    if not any(_may_be_unbound(key, ties, rules) for key in (one, other)):
+        return False
     first = ties[one].first(other)
     binds = ties[one].binds
     for trusted in (True,) if link.trusted or rules.only_trusted else (True, False):
@@ -220,6 +220,12 @@ def is_taken_back(link: Word, ties: Mapping[int, NodeTies], rules: ResolutionRul
         if unbound is not None and unbound > max(said, default=first):
             return True
     return False
+
+
+def _may_be_unbound(key: int, ties: Mapping[int, NodeTies], rules: ResolutionRules) -> bool:
+    """Whether there was any word against the id, or its key has a parent: against that."""
+    own = ties[key]
+    return bool(own.unbinds) or keys_of(rules).parent(own.name_in(rules)) is not None
 
 
 def _last_unbind(

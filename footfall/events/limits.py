@@ -28,6 +28,18 @@ PROPERTY_COUNT: Final = 1_000
 FIELD_ENTRIES: Final = 100
 """Entries of `lib` and of `identities`."""
 
+IDENTITY_KEYS: Final = 50
+"""That a project declares, under the strategy `global`."""
+
+IDENTITY_KEY_LENGTH: Final = 100
+"""Of the name of one."""
+
+IDENTITY_VALUES: Final = 1_000
+"""Of a key, that a person may have at most: what `most` may say."""
+
+IDENTITY_NEIGHBOURS: Final = 1_000
+"""An id that more ids than this were bound to stands for itself: so many is no person, and costs no more."""
+
 NESTING_DEPTH: Final = 32
 """Brackets inside one another in a record."""
 
