@@ -1,14 +1,15 @@
 """A tracking plan made of what was seen: every event with its properties, their types, which of them were
 always there, and the values of those that have few.
 
-What it says accepts all that it was made of. Where that cannot be (a property came with several types), the
-property is left out, and a note says so.
+What it says accepts all that it was made of. Where that cannot be (a property came with several types, or
+rests otherwise than it was sent), the property is left out, and a note says so. What people wrote into the
+plan that counts (grades, owners, descriptions) is taken over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from footfall.storage.columns import PROPERTY_COLUMNS
@@ -50,9 +51,16 @@ class Proposal:
         return {"plan": plan_as_json(self.plan), "notes": list(self.notes)}
 
 
-def propose_plan(
-    reader: StoreReader, catalogue: Catalogue, project: str, days: int | None, now: int
-) -> Proposal:
+class Known(NamedTuple):
+    """What is known of a project beside its events."""
+
+    catalogue: Catalogue
+    plan: Plan  # that counts now
+    is_changed: Callable[[Source, str, str], bool]
+    """Whether values of (source, event, property) rest otherwise than they were sent."""
+
+
+def propose_plan(reader: StoreReader, known: Known, project: str, days: int | None, now: int) -> Proposal:
     """The plan of what came in the last `days` (None: ever). TooExpensive; `now` in epoch ms."""
     since = 0 if days is None else max(0, now - days * _DAY_MS)
     parameters: dict[str, Parameter] = {"project": project, "since": since}
@@ -65,7 +73,7 @@ def propose_plan(
     for event, name, found in _seen(reader, parameters):
         if event in seen and not is_preset_property(name):
             seen[event][name] = found
-    proposer = _Proposer(catalogue, totals, notes)
+    proposer = _Proposer(known, totals, notes)
     common, events = proposer.events(seen)
     plan = Plan(
         mode="report",
@@ -80,8 +88,9 @@ def propose_plan(
 class _Proposer:
     """Makes declarations, and notes what it leaves out."""
 
-    def __init__(self, catalogue: Catalogue, totals: Mapping[str, int], notes: list[str]) -> None:
-        self._catalogue = catalogue
+    def __init__(self, known: Known, totals: Mapping[str, int], notes: list[str]) -> None:
+        self._known = known
+        self._catalogue = known.catalogue
         self._totals = totals
         self._notes = notes
         self._room = PLAN_DECLARATIONS
@@ -95,31 +104,52 @@ class _Proposer:
         common = {}
         for name in sorted(everywhere):
             total = sum(self._totals[event] for event in seen)
-            declared = self._declare("event", name, _together([seen[event][name] for event in seen]), total)
+            together = _together([seen[event][name] for event in seen])
+            is_changed = any(self._known.is_changed("event", event, name) for event in seen)
+            before = self._known.plan.common_properties.get(name)
+            declared = self._declare("event", name, before, None if is_changed else (together, total))
             if declared is not None:
                 common[name] = declared
         events = {}
         for event, properties in seen.items():
+            planned = self._known.plan.events.get(event, PlannedEvent())
             own = {}
             for name in sorted(properties.keys() - common.keys()):
-                declared = self._declare("event", name, properties[name], self._totals[event])
+                is_changed = self._known.is_changed("event", event, name)
+                counted = None if is_changed else (properties[name], self._totals[event])
+                before = planned.properties.get(name) or self._known.plan.common_properties.get(name)
+                declared = self._declare("event", name, before, counted)
                 if declared is not None:
                     own[name] = declared
             if own or event not in PRESET_EVENTS:
-                events[event] = PlannedEvent(own)
+                events[event] = replace(planned, properties=own)
         return common, events
 
     def owned(self, source: Source) -> dict[str, PlannedProperty]:
         """Of users or items."""
         names = sorted(name for of, name in self._catalogue.types if of == source)
+        declared_before = dict(self._known.plan.declarations(source))
         found = {}
         for name in names:
-            declared = None if is_preset_property(name) else self._declare(source, name, None, 0)
+            if is_preset_property(name):
+                continue
+            is_changed = self._known.is_changed(source, "", name)
+            counted = None if is_changed else (Seen(0, ()), 1)
+            declared = self._declare(source, name, declared_before.get(name), counted)
             if declared is not None:
                 found[name] = declared
         return found
 
-    def _declare(self, source: Source, name: str, seen: Seen | None, total: int) -> PlannedProperty | None:
+    def _declare(
+        self, source: Source, name: str, before: PlannedProperty | None, counted: tuple[Seen, int] | None
+    ) -> PlannedProperty | None:
+        """`before`: as the plan has it now. `counted`: how it came, of how many events; None: it rests
+        otherwise.
+        """
+        if counted is None:
+            if before is None:
+                self._leave_out(source, name, "is changed by a privacy rule, so what was sent does not show")
+            return before
         type_ = self._catalogue.type_of(source, name)
         if type_ is None or self._catalogue.has_conflicts(source, name):
             why = "came with several types" if type_ else "is not in the catalogue, which is full"
@@ -129,12 +159,14 @@ class _Proposer:
         if self._room < 0:
             self._leave_out(source, name, f"is beyond the {PLAN_DECLARATIONS} that a plan may declare")
             return None
-        if seen is None:
-            return PlannedProperty(type_)
+        seen, total = counted
         # What begins with $ may come from `lib`, where a plan does not look.
         required = seen.count == total and not name.startswith("$")
         allowed = tuple(sorted(seen.values)) if type_ == "string" and _are_few(seen) else ()
-        return PlannedProperty(type_, required=required, allowed=allowed)
+        proposed = PlannedProperty(type_, required=required, allowed=allowed)
+        if before is None:
+            return proposed
+        return replace(proposed, owner=before.owner, grade=before.grade, description=before.description)
 
     def _leave_out(self, source: Source, name: str, why: str) -> None:
         if (source, name) not in self._left_out:

@@ -8,7 +8,7 @@ from pydantic import Field, StrictInt
 
 from footfall.tracking_plan.differences import differences
 from footfall.tracking_plan.faults import InvalidPlan
-from footfall.tracking_plan.plan import Plan, Source
+from footfall.tracking_plan.plan import SOURCES, Plan
 from footfall.tracking_plan.reading import read_plan
 from footfall.tracking_plan.writing import plan_as_json
 from footfall.tracking_plan.yaml_form import read_yaml
@@ -20,7 +20,6 @@ from query_api.problems import Conflict, Fault, InvalidQuery, NotFound, refused
 from query_api.spec.strict import Strict
 
 MAX_SHOWN: Final = 1_000
-_SOURCES: Final[tuple[Source, ...]] = ("event", "user", "item")
 
 
 class PlanChange(Strict):
@@ -116,7 +115,7 @@ def change_plan(
 def _warnings(plan: Plan, catalogue: Catalogue) -> list[str]:
     """What the plan cannot change: the types of what was seen before."""
     found = []
-    for source in _SOURCES:
+    for source in SOURCES:
         for name, declared in plan.types(source).items():
             seen = catalogue.type_of(source, name)
             if seen is not None and seen != declared:

@@ -13,6 +13,7 @@ import pytest
 
 from collector.options import CollectorOptions
 from footfall.crash_points import observe
+from footfall.privacy.settings import PrivacySettings, Rule
 from footfall.proof.findings import Finding
 from footfall.proof.verify import rules_in, verify
 from footfall.storage.store import Store
@@ -399,3 +400,39 @@ async def test_small_sets_of_values_and_what_is_always_there_are_proposed(system
         "side": {"type": "string", "required": True, "allowed": ["in", "out"]},
         "x": {"type": "number"},
     }
+
+
+async def test_a_proposal_keeps_what_people_wrote_and_what_privacy_hides(system: System) -> None:
+    written = {"type": "string", "allowed": ["lin", "wang"], "grade": "C2", "owner": "crm"}
+    age, level = {"type": "number", "grade": "C2"}, {"type": "string", "grade": "C1"}
+    plan = {
+        "mode": "report",
+        "events": {"buy": {"owner": "wealth", "grade": "C1", "properties": {"who": written}}},
+        "user_properties": {"age": age, "level": level},
+    }
+    await put(system, plan, 0)
+    hashed = PrivacySettings(rules=(Rule("branch", "hash"),))
+    system.workspace.privacy.save("default", hashed, by="ann", now=NOON)
+    properties = {"who": "lin", "branch": "east", "side": "in"}
+    records: list[dict[str, Any]] = [
+        {"event": "buy", "distinct_id": "a", "time": NOON - each, "properties": properties}
+        for each in range(20)
+    ]
+    profile = {
+        "type": "profile_set",
+        "distinct_id": "a",
+        "time": NOON,
+        "properties": {"age": 30, "level": "x"},
+    }
+    await system.send(*records, profile)
+    await system.settle()
+    answer = (await system.query_api.post(f"{URL}/propose")).json()
+    bought = answer["plan"]["events"]["buy"]
+    assert (bought["owner"], bought["grade"]) == ("wealth", "C1")
+    assert bought["properties"] == {
+        "side": {"type": "string", "required": True, "allowed": ["in"]},
+        "who": written,
+    }
+    assert answer["plan"]["user_properties"] == {"age": age, "level": level}
+    (note,) = answer["notes"]
+    assert "'branch' is changed by a privacy rule" in note

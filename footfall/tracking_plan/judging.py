@@ -18,7 +18,7 @@ from footfall.events.reasons import Reason
 from footfall.events.record import Record, event_name
 from footfall.events.spellings import Spellings
 from footfall.tracking_plan.limits import VIOLATIONS_PER_RECORD
-from footfall.tracking_plan.plan import Plan, PlannedProperty, PropertyType, Source
+from footfall.tracking_plan.plan import SOURCES, Plan, PlannedProperty, PropertyType, Source
 from footfall.tracking_plan.presets import PRESET_EVENTS, PRESET_PROPERTIES, is_preset_property
 
 Kind = Literal["unknown_event", "unknown_property", "missing_property", "wrong_type", "not_allowed"]
@@ -228,7 +228,7 @@ class Words:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._grades = {source: plan.grades(source) for source in _SOURCES}
+        self._grades = {source: plan.grades(source) for source in SOURCES}
         self._events = Spellings(plan.events, {})
         self._common = Spellings(plan.common_properties, {})
 
@@ -283,7 +283,6 @@ class Words:
         return Spellings(declared, {}).nearest(name)
 
 
-_SOURCES: Final[tuple[Source, ...]] = ("event", "user", "item")
 _TYPE_WORDS: Final[Mapping[PropertyType, str]] = {
     "string": "a string",
     "number": "a number of at most 64 bits, not in quotes",

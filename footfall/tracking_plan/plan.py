@@ -17,6 +17,7 @@ Grade = Literal["C1", "C2", "C3"]
 Source = Literal["event", "user", "item"]
 """Whose property: as the store's catalogue says it."""
 
+SOURCES: Final[tuple[Source, ...]] = get_args(Source)
 MODES: Final[tuple[Mode, ...]] = get_args(Mode)
 UNKNOWN: Final[tuple[Unknown, ...]] = get_args(Unknown)
 PROPERTY_TYPES: Final[tuple[PropertyType, ...]] = get_args(PropertyType)

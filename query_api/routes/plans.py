@@ -9,17 +9,18 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from footfall.privacy.rulebook import Grades, Rulebook
 from footfall.storage.store import Store
-from footfall.tracking_plan.plan import Plan
+from footfall.tracking_plan.plan import SOURCES, Plan, Source
 from footfall.tracking_plan.yaml_form import write_yaml
 from footfall.workspace.projects import Project
-from footfall.workspace.workspace import Grant
+from footfall.workspace.workspace import Grant, Workspace
 from query_api.access import Access
 from query_api.answers import write_json
 from query_api.body import read_json
 from query_api.catalogue import read_catalogue
 from query_api.options import QueryOptions
-from query_api.plan_proposal import propose_plan
+from query_api.plan_proposal import Known, propose_plan
 from query_api.plan_violations import FILTERS, read_violations
 from query_api.plans import change_of_json, change_plan, list_versions, plan_of_yaml, saved_plan, show_plan
 from query_api.problems import Fault, refused
@@ -116,7 +117,11 @@ def build_plan_routes(
 
             def work(ticket: Ticket) -> bytes:
                 reader = StoreReader(store, options.limits, ticket)
-                proposed = propose_plan(reader, read_catalogue(store, project), project, days, clock())
+                plan = saved_plan(access.workspace, project).plan
+                known = Known(
+                    read_catalogue(store, project), plan, _is_changed(access.workspace, project, plan)
+                )
+                proposed = propose_plan(reader, known, project, days, clock())
                 if _wants_yaml(request):
                     return write_yaml(proposed.plan).encode()
                 return write_json(proposed.as_json())
@@ -126,6 +131,18 @@ def build_plan_routes(
         return _in_its_format(request, await front.respond("projects/plan/propose", ask))
 
     return router
+
+
+def _is_changed(workspace: Workspace, project: str, plan: Plan) -> Callable[[Source, str, str], bool]:
+    """By the project's rules of privacy and the plan's grades."""
+    grades: Grades = {source: plan.grades(source) for source in SOURCES}
+    rulebook = Rulebook(workspace.privacy.settings(project), grades)
+
+    def is_changed(source: Source, event: str, name: str) -> bool:
+        verdict = rulebook.verdict(source, event, name)
+        return verdict is not None and verdict.action != "keep"
+
+    return is_changed
 
 
 def _change(request: Request, asked: dict[str, str], body: bytes) -> tuple[int, Plan]:
