@@ -94,7 +94,11 @@ class Tombstones:
         named = [each for each in (record.anonymous_id, record.original_id, record.distinct_id) if each]
         if not record.identities and len(named) < 2 and not record.login_id:
             return record
-        gone = {each for each in _texts(record) if self._is_gone(project, each, record, request)}
+        gone = {
+            each
+            for each, *forms in _texts(record)
+            if any(self._is_gone(project, form, record, request) for form in (each, *forms))
+        }
         gone.discard(self._id_keys.carried_id(project, record))
         if not gone:
             return record
@@ -146,14 +150,21 @@ def _ids_of(value: Any, depth: int) -> Iterator[str]:
             yield told
     identities = value.get("identities")
     if isinstance(identities, dict):
-        yield from _flat(identities.values())
+        for name, told in identities.items():
+            for text in _flat([told]):
+                yield from (text, f"{name}+{text}")
     if depth and "events" in value:
         yield from _ids_of(value["events"], depth - 1)
 
 
-def _texts(record: Record) -> Iterator[str]:
-    yield from filter(None, (record.distinct_id, record.anonymous_id, record.original_id, record.login_id))
-    yield from _flat((record.identities or {}).values())
+def _texts(record: Record) -> Iterator[tuple[str, ...]]:
+    """Each id, and how else it may be written where keys are declared (footfall/events/identity_keys.py)."""
+    for text in (record.distinct_id, record.anonymous_id, record.original_id, record.login_id):
+        if text:
+            yield (text,)
+    for name, value in (record.identities or {}).items():
+        for text in _flat([value]):
+            yield text, f"{name}+{text}"
 
 
 def _flat(values: Iterable[Any]) -> Iterator[str]:

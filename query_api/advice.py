@@ -118,6 +118,14 @@ def warn_of_retired(project: Project, start: int, retired: Retired, reader: Stor
             f"the question begins before {instant(until)[:10]}, and events of {project.name!r} from before "
             f"then were dropped: the project keeps events {now}, by whole months"
         )
+    for what, before in retired.thinned(project.name):
+        if start < before:
+            kind, _, name = what.partition(" ")
+            lost = "events" if kind == "event" else "values of the property"
+            reader.warn(
+                f"the question begins before {instant(before)[:10]}, and {lost} {name!r} from before "
+                "then were dropped by a rule of the project"
+            )
 
 
 def _warnings(model: object, catalogue: Catalogue) -> list[str | None]:

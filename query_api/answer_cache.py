@@ -31,6 +31,15 @@ class AnswerCache:
         self._lock = threading.Lock()
         self._answers: OrderedDict[str, tuple[Computed, int]] = OrderedDict()
         self._bytes = 0
+        self._version = 0
+
+    def keep_only(self, version: int) -> None:
+        """Forgets everything when what is stored was taken out since: `version` is another one then."""
+        with self._lock:
+            if version != self._version:
+                self._version = version
+                self._answers.clear()
+                self._bytes = 0
 
     def get(self, key: str, now: int) -> Computed | None:
         """The answer, if it is still what would be said at the instant `now`."""

@@ -130,7 +130,9 @@ class Queries:
         # In this order: what is processed in between is in the answer and not yet promised.
         data_until, version, now = self._data_until(), self._version(), self._clock()
         periods = _periods(prepared.spec, _calendar(prepared.spec, prepared.project), now)
-        key = _cache_key(prepared, periods, now, (version, self._retired.version()))
+        retired = self._retired.version()
+        self._cache.keep_only(retired)
+        key = _cache_key(prepared, periods, now, (version, retired))
         return Asked(prepared, periods, now, data_until, key, started)
 
     def known(self, asked: Asked) -> Computed | None:

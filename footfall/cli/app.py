@@ -18,6 +18,7 @@ from footfall.cli.fail import fail
 from footfall.cli.import_command import import_
 from footfall.cli.keys import app as keys
 from footfall.cli.plan import app as plan
+from footfall.cli.person import app as person
 from footfall.cli.remote_config import app as remote_config
 from footfall.cli.simulate import simulate
 from footfall.settings import InvalidSettings, Settings, read_settings
@@ -80,6 +81,7 @@ app.command()(demo)
 app.command()(simulate)
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(plan, name="plan")
+app.add_typer(person, name="person")
 app.add_typer(remote_config, name="remote-config")
 app.add_typer(audit, name="audit")
 app.add_typer(keys, name="keys")
@@ -158,10 +160,25 @@ def backup(
 
 
 @app.command()
+def backups() -> None:
+    """List the backups of this home, and until when each is to be kept (FOOTFALL_BACKUP_DAYS)."""
+    from footfall.cli.backup import list_backups
+
+    list_backups(_settings())
+
+
+@app.command()
 def restore(
     archive: Annotated[Path, typer.Argument(help="A directory that `footfall backup` made.")],
+    erasures: Annotated[
+        Path | None,
+        typer.Option(help="What `footfall person tombstones` printed, if the backup lay elsewhere."),
+    ] = None,
 ) -> None:
-    """Put a backup into an empty FOOTFALL_HOME. Every file is checked before anything is written."""
+    """Put a backup into an empty FOOTFALL_HOME. Every file is checked before anything is written.
+
+    Persons that were erased since are erased again before anything is answered.
+    """
     from footfall.cli.backup import NotOneMachine, run_restore
     from footfall.cli.home import HomeUnusable
     from footfall.proof.archive import BackupUnusable
@@ -169,7 +186,7 @@ def restore(
     from footfall.storage.store import StoreError
 
     try:
-        run_restore(_settings(), archive)
+        run_restore(_settings(), archive, erasures)
     except (BackupUnusable, HomeNotEmpty, NotOneMachine, HomeUnusable, InvalidSettings) as error:
         fail(str(error))
     except (StoreError, OSError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from footfall.eventlog.log import Log
     from footfall.proof.snapshot import Snapshots
     from footfall.storage.store import Store
+    from footfall.workspace import Workspace
     from processor.loop import Processor
 
 
@@ -51,6 +53,8 @@ def run_backup(settings: Settings, target: Path) -> None:
     """NotOneMachine, BackupUnusable, CannotSnapshot, and what opening engines or asking one may raise."""
     from footfall.proof.archive import BackupUnusable, write_archive
     from footfall.proof.snapshot import PLACE
+    from footfall.rights.backups import DAY_MS, Backup, BackupRegister, instant
+    from processor.loop import wall_clock
 
     _check(settings)
     target = target.expanduser().absolute()
@@ -58,22 +62,30 @@ def run_backup(settings: Settings, target: Path) -> None:
         raise BackupUnusable(f"{target} is there already: name another directory")
     target.parent.mkdir(parents=True, exist_ok=True)
     console = Console(highlight=False, soft_wrap=True)
+    taken_at = wall_clock()
+    expires_at = taken_at + settings.backup_days * DAY_MS if settings.backup_days else None
+    told = {"expires_at": None if expires_at is None else instant(expires_at)}
     with _snapshot(settings) as about, Bar(console=console, transient=True) as bar:
         task = bar.add_task("copying", total=None)
         size = 0
         for progress in write_archive(
-            settings.home / PLACE, about, settings.home / "installation.key", target
+            settings.home / PLACE, {**told, **about}, settings.home / "installation.key", target
         ):
             bar.update(task, total=progress.all, completed=progress.done)
             size = progress.bytes
     shutil.rmtree(settings.home / PLACE, ignore_errors=True)
     shutil.rmtree(settings.home / "store" / "shadow", ignore_errors=True)
+    with opened_workspace(settings) as workspace:
+        register = BackupRegister(settings.home)
+        register.add(Backup(str(target), taken_at, expires_at), workspace.erasures.cut())
     console.print(f"{target}: {size / (1 << 20):,.1f} MiB, log and store of one moment")
+    if expires_at is not None:
+        console.print(f"to be deleted on {instant(expires_at)[:10]} (FOOTFALL_BACKUP_DAYS)")
     if settings.installation_key is not None:
         console.print("FOOTFALL_INSTALLATION_KEY is not in it: keep that with the backup")
 
 
-def run_restore(settings: Settings, archive: Path) -> None:
+def run_restore(settings: Settings, archive: Path, erasures: Path | None = None) -> None:
     """HomeNotEmpty, BackupUnusable, NotOneMachine, HomeUnusable, StoreError."""
     from footfall.proof.archive import read_archive
     from footfall.proof.restore import refuse_data, restore_files, restore_store
@@ -93,13 +105,54 @@ def run_restore(settings: Settings, archive: Path) -> None:
         with opened_workspace(settings) as workspace:
             taken_at = {"taken_at": str(manifest["taken_at"])}
             workspace.audit.record(COMMAND_LINE, "backup.restore", "", archive.name, taken_at)
+            erased = _ask_again(workspace, archive, erasures)
     finally:
         home.release()
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{settings.home}: as it was at {manifest['taken_at']}")
     if names:
         console.print(f"brought to this version: {', '.join(names)}")
+    if erased:
+        console.print(f"{erased} erased since: they are erased here, too, before anything is answered")
     console.print("Now `footfall verify`, then `footfall up`: what waited in the log is processed then.")
+
+
+def _ask_again(workspace: Workspace, archive: Path, erasures: Path | None) -> int:
+    """Persons that were erased after the backup was taken are erased at the next start. BackupUnusable."""
+    from footfall.proof.archive import BackupUnusable
+    from footfall.rights.backups import asked_again, tombstones_beside
+
+    try:
+        lines = [] if erasures is None else erasures.read_text().splitlines()
+        told = [*tombstones_beside(archive), *(json.loads(line) for line in lines if line.strip())]
+        jobs = {job.id: job for job in map(asked_again, told)}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BackupUnusable(
+            f"the erasures since the backup cannot be read ({error}): --erasures takes what "
+            "`footfall person tombstones` prints; remove what was restored, and restore again"
+        ) from error
+    known = {job.id for job in workspace.erasures.cut()}
+    for job in jobs.values():
+        if job.id not in known:
+            workspace.erasures.save(job)
+    return len(jobs.keys() - known)
+
+
+def list_backups(settings: Settings) -> None:
+    """Prints each backup of the home, and until when it is to be kept."""
+    from footfall.rights.backups import BackupRegister, instant
+    from processor.loop import wall_clock
+
+    now = wall_clock()
+    console = Console(highlight=False, soft_wrap=True)
+    found = BackupRegister(settings.home).all(now)
+    for backup in found:
+        until = "for ever" if backup.expires_at is None else f"until {instant(backup.expires_at)}"
+        over = backup.expires_at is not None and backup.expires_at <= now
+        note = " (over: delete it)" if over else "" if backup.is_there else " (not there any more, or moved)"
+        console.print(f"{backup.path}  taken {instant(backup.taken_at)}, kept {until}{note}", markup=False)
+    if not found:
+        console.print("none that this home knows of")
 
 
 def _check(settings: Settings) -> None:

@@ -26,7 +26,9 @@ from footfall.envelopes.vault import Vault
 from footfall.events.keys import KeyedHash
 from footfall.proof.evidence import Evidence
 from footfall.proof.verify import rules_in
-from footfall.rights.erasure import Eraser, Opened
+from footfall.rights.backups import BackupRegister
+from footfall.rights.erasure import Elsewhere, Eraser, Opened
+from footfall.rights.files import clean_files
 from footfall.rights.rights import Rights
 from footfall.sealing import Sealer
 from footfall.settings import Settings, read_installation_key
@@ -88,6 +90,16 @@ def running(worker: Restamper | Eraser, name: str = "restamper") -> Iterator[thr
         thread.join()
 
 
+def elsewhere_of(settings: Settings) -> Elsewhere:
+    """What an erasure must reach beside log and store."""
+    register = BackupRegister(settings.home)
+    return Elsewhere(
+        clean_files=partial(clean_files, settings.home),
+        backups=lambda: [backup.as_json() for backup in register.all(wall_clock())],
+        note_tombstone=lambda erasure: register.note_tombstone(erasure, wall_clock()),
+    )
+
+
 def begin_drain(
     rewriting: Sequence[threading.Event], thread: ProcessorThread, number: signal.Signals
 ) -> None:
@@ -133,8 +145,9 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
         restamper.recover()
         processor.recover()
         opened = Opened(store, log, workspace, processor, keyed_hash, sealer, wall_clock, restamper.kept_away)
-        eraser = Eraser(opened)
+        eraser = Eraser(opened, elsewhere_of(settings))
         eraser.recover()
+        eraser.erase_restored()
         data_until = processor.data_until
         app = build_app(
             store,

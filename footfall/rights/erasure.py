@@ -37,8 +37,8 @@ from processor.removals import Removal, Removals, Stopped, place_condition, stor
 
 KIND: Final = "erasure"
 _TABLES: Final = (
-    "events", "dead_letters", "bindings", "rulings", "binding_decisions", "profile_operations", "profiles",
-    "overrides",
+    "events", "dead_letters", "bindings", "rulings", "binding_decisions", "identity_links", "past_persons",
+    "profile_operations", "profiles", "overrides",
 )  # fmt: skip
 _log = structlog.get_logger(__name__)
 
@@ -51,6 +51,7 @@ _THEIRS: Final = {
     "bindings": f"anonymous_key IN {_KEYS} OR login_key IN {_KEYS}",
     "rulings": f"subject_key IN {_KEYS} OR login_key IN {_KEYS}",
     "binding_decisions": f"subject_key IN {_KEYS} OR login_key IN {_KEYS}",
+    "identity_links": f"one_key IN {_KEYS} OR other_key IN {_KEYS}",
 }
 _LEFT: Final = {
     "events": f"{OWN_KEY} IN {_KEYS} OR distinct_id IN {_TEXTS} OR anonymous_id IN {_TEXTS} "
@@ -58,6 +59,7 @@ _LEFT: Final = {
     "bindings": f"anonymous_key IN {_KEYS} OR anonymous_id IN {_TEXTS} OR login_id IN {_TEXTS}",
     "rulings": f"subject_key IN {_KEYS} OR subject_id IN {_TEXTS} OR login_id IN {_TEXTS}",
     "binding_decisions": f"subject_key IN {_KEYS} OR login_key IN {_KEYS}",
+    "identity_links": f"one_id IN {_TEXTS} OR other_id IN {_TEXTS}",
     "profile_operations": f"id_key IN {_KEYS}",
 }
 
@@ -90,8 +92,6 @@ class Elsewhere:
     """Backups that there are: `path`, `taken_at` (epoch ms), `expires_at`."""
     note_tombstone: Callable[[Erasure], None] = lambda _erasure: None
     """Leaves the tombstone where a restore finds it; may be repeated."""
-    forget_answers: Callable[[], None] = lambda: None
-    """Drops answers that were computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class Eraser:
     def held(self, erasure: Erasure) -> str:
         """The legal hold that it waits for; "" if it does not."""
         project = self._project(erasure)
-        if erasure.state != "asked":
+        if erasure.state != "asked" or erasure.erased_at:  # the latter was erased before the restore
             return ""
         holds = self._workspace.holds.of_project(erasure.project)
         keys = self._keys_of(erasure, project) if holds else set()
@@ -190,6 +190,20 @@ class Eraser:
             if erasure.state == "cutting":
                 with self._processor.at_rest():
                     self._finish_cut(erasure)
+
+    def erase_restored(self) -> int:
+        """Before anything is answered: whoever was erased since the backup that this home was restored from.
+
+        How many. StoreError, LogError.
+        """
+        restored = [job for job in self._workspace.erasures.open() if job.keys and not job.ends]
+        jobs = [self._cut(job) for job in restored]
+        if jobs:
+            while self._processor.step():
+                pass
+        for job in jobs:
+            self._remove(job, threading.Event())
+        return len(jobs)
 
     def run(self, stop: threading.Event) -> None:
         """Works until `stop` is set."""
@@ -281,7 +295,6 @@ class Eraser:
         self._removals.take_out(Removal(job.removal, KIND, "events", condition), stop)
         self._blank_mentions(job, texts, stop)
         self._remove_letters(job, texts, stop)
-        self._elsewhere.forget_answers()
         reach("E7")
         if why := self._clean_log():
             self._tell(job, why)
@@ -308,7 +321,6 @@ class Eraser:
         )
         self._removals.forget_places(job.removal)
         self._workspace.erasures.save(finished)
-        self._elsewhere.forget_answers()
         _log.info("erasure.finished", erasure=job.id, project=job.project, removed=finished.removed)
 
     def _blank_mentions(self, job: Erasure, texts: Sequence[str], stop: threading.Event) -> None:
@@ -406,7 +418,13 @@ def _at_the_cut(job: Erasure) -> list[Removal]:
     name, keys, stored = job.removal, _listed(job.keys), stored_before(job.ends)
     both = f"(subject_key IN ({keys}) OR login_key IN ({keys}))"
     blanked = f"login_key IN ({keys}) AND login_id != '' AND {stored}"
+    within = f"one_key IN (0, {keys}) AND other_key IN (0, {keys}) AND one_key + other_key != 0"
+    one, other = (f"{side}_key IN ({keys}) AND {side}_id != '' AND {stored}" for side in ("one", "other"))
     return [
+        Removal(name, KIND, "identity_links", f"{within} AND {stored}"),
+        Removal(f"{name}.one_id", KIND, "identity_links", one, {"one_id": "''"}),
+        Removal(f"{name}.other_id", KIND, "identity_links", other, {"other_id": "''"}),
+        Removal(name, KIND, "past_persons", f"id_key IN ({keys})"),
         Removal(name, KIND, "bindings", f"anonymous_key IN ({keys}) AND {stored}"),
         Removal(name, KIND, "rulings", f"subject_key IN ({keys}) AND {stored}"),
         Removal(f"{name}.login_id", KIND, "bindings", blanked, {"login_id": "''"}),

@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from footfall.events.components import resolve_graph
+from footfall.events.identity import ResolutionRules
+from footfall.events.identity_graph import reach
 from footfall.events.keys import NOBODY, KeyedHash
-from footfall.events.persons import neighbourhood, owners
+from footfall.events.persons import Merges, neighbourhood, owners
+from footfall.storage.links import StoredLinks
 from footfall.storage.store import Parameter, Query, QueryLimits, Store
 from footfall.storage.ties import StoredTies
 from footfall.workspace import Project
@@ -29,6 +33,10 @@ UNION DISTINCT SELECT anonymous_id FROM bindings
 UNION DISTINCT SELECT login_id FROM bindings WHERE project = {{project:String}} AND login_key IN {_KEYS}
 UNION DISTINCT SELECT subject_id FROM rulings
     WHERE project = {{project:String}} AND subject_key IN {_KEYS}
+UNION DISTINCT SELECT one_id FROM identity_links
+    WHERE project = {{project:String}} AND one_key IN {_KEYS}
+UNION DISTINCT SELECT other_id FROM identity_links
+    WHERE project = {{project:String}} AND other_key IN {_KEYS}
 UNION DISTINCT SELECT login_id FROM rulings WHERE project = {{project:String}} AND login_key IN {_KEYS}"""  # noqa: S608 - ours
 
 
@@ -61,6 +69,8 @@ def find_person(store: Store, project: Project, id_key: int) -> Person:
     """The person behind an id (by its key), with all their ids. StoreError."""
     stored, rules = StoredTies(store.rows), project.identity.resolution
     merges = stored.merges(project.name)
+    if rules.keys is not None:
+        return _find_linked(store, project.name, rules, merges, id_key)
     owner = owners(neighbourhood([id_key], stored, rules), rules).get(id_key, id_key)
     person = merges.root(owner)
     logins = {person, *merges.logins_of(person)}
@@ -73,10 +83,27 @@ def find_person(store: Store, project: Project, id_key: int) -> Person:
     return Person(project.name, tuple(sorted(keys)), tuple(sorted(stamps)))
 
 
+def _find_linked(store: Store, project: str, rules: ResolutionRules, merges: Merges, id_key: int) -> Person:
+    """Under the strategy `global`: all ids of the components that are merged into one person."""
+    links = StoredLinks(store.rows)
+    component = resolve_graph(reach({id_key}, links, rules), rules).persons.get(id_key, id_key)
+    person = merges.root(component)
+    reached = reach({id_key, person, *merges.logins_of(person)}, links, rules)
+    persons = resolve_graph(reached, rules).persons
+    keys = {key for key, found in persons.items() if merges.root(found) == person} | {id_key, person}
+    stamps = keys | links.past_persons(project, keys)
+    stamps |= {each for key in tuple(stamps) for each in merges.ever_one_with(key)}
+    return Person(project, tuple(sorted(keys)), tuple(sorted(stamps)))
+
+
 def texts_of(store: Store, person: Person, keyed_hash: KeyedHash) -> list[str]:
-    """The person's ids themselves, as far as the store knows them. StoreError."""
+    """The person's ids themselves, as far as the store knows them; of declared keys (`key+value`) the value,
+    too. StoreError.
+    """
     texts = {str(text) for (text,) in store.rows(person.query(_TEXTS), LONGEST).rows}
-    return sorted(text for text in texts if text and keyed_hash.id_key(person.project, text) in person.keys)
+    own = {text for text in texts if text and keyed_hash.id_key(person.project, text) in person.keys}
+    declared = {text.partition("+")[2] for text in own if text.startswith("$") and "+" in text}
+    return sorted(own | declared - {""})
 
 
 def asked(sql: str, parameters: Mapping[str, Parameter]) -> Query:

@@ -100,9 +100,9 @@ class Erasures:
             found = [_read(row["document"]) for row in connection.execute(mine).mappings()]
         return sorted(found, key=lambda each: OPEN.index(each.state))
 
-    def finished(self) -> list[Erasure]:
-        """All that have, of all projects: for backups that still hold the persons."""
-        mine = select(erasures).where(erasures.c.state == "finished").order_by(erasures.c.asked_at)
+    def cut(self) -> list[Erasure]:
+        """All that were begun, finished ones too, of all projects: tombstones for backups."""
+        mine = select(erasures).where(erasures.c.state != "asked").order_by(erasures.c.asked_at)
         with self._engine.connect() as connection:
             return [_read(row["document"]) for row in connection.execute(mine).mappings()]
 
