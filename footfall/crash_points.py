@@ -18,6 +18,12 @@ E1  envelopes that waited for their key are in the log again, and that is not wr
 R1  restamper: a slice is copied                      R4  restamper: replaced, not yet written down
 R2  restamper: the copy is complete                   R5  restamper: before the overrides are emptied
 R3  restamper: planned, partition not yet replaced    R6  restamper: emptied, dictionary not yet reloaded
+
+E1  erasure: ids found, nothing written               E6  erasure: the cut is through
+E2  erasure: the cut is written down                  E7  erasure: rows are gone, the log not cleaned
+E3  removal: before it is planned (once each)         E8  erasure: the log is clean, files are not
+E4  removal: planned, not carried out                 E9  erasure: files are clean, nothing is looked for
+E5  removal: carried out, not written down
 """
 
 from __future__ import annotations

@@ -135,6 +135,7 @@ class Settings(BaseSettings):
         ge=0,
         le=10,
         description="How long a Sensors SDK's request waits for room on the disk before 503.",
+    )
     backup_days: int = Field(
         default=30, ge=0, le=36_500, description="Days after which a backup is to be deleted; 0: never."
     )

@@ -25,6 +25,7 @@ from footfall.storage.rows import RetirementRow, build_table
 from footfall.storage.store import Query, Store, StoreError
 from footfall.workspace import Project
 from processor.mutations import unfinished
+from processor.thinning import NOTHING_HELD, Held, Thinning
 
 _DAY_MS: Final = 86_400_000
 _REST: Final = 4.0
@@ -66,8 +67,15 @@ class Expiry:
         projects: Callable[[], Sequence[Project]],
         pause: Callable[[], AbstractContextManager[None]],
         clock: Callable[[], int],
+        *,
+        held: Callable[[], Held] = lambda: NOTHING_HELD,
+        thinning: Thinning | None = None,
     ) -> None:
-        """`clock` gives epoch ms."""
+        """`clock` gives epoch ms; `held` says what legal holds keep; `thinning` follows the rules for single
+        events and properties.
+        """
+        self._held_by_law = held
+        self._thinning = thinning
         self._store = store
         self._projects = projects
         self._pause = pause
@@ -81,6 +89,10 @@ class Expiry:
             for project in self._projects()
             if project.keep_days is not None
         }
+        held = self._held_by_law()
+        if self._thinning is not None:
+            self._thinning.run(stop, held)
+        keep_from = {name: first for name, first in keep_from.items() if name not in held.projects}
         dropped: list[Dropped] = []
         if not keep_from:
             return dropped
@@ -88,17 +100,19 @@ class Expiry:
         for table in TABLES:
             for (part,) in self._store.rows(Query(_PARTS, {"table": table.name})).rows:
                 if month_end(part) <= latest and not stop.is_set():
-                    dropped += self._drop_part(table, part, keep_from, stop)
+                    mine = _droppable(table, keep_from, held)
+                    dropped += self._drop_part(table, part, mine, held, stop)
         return dropped
 
     def _drop_part(
-        self, table: _Table, part: str, keep_from: dict[str, int], stop: threading.Event
+        self, table: _Table, part: str, keep_from: dict[str, int], held_by_law: Held, stop: threading.Event
     ) -> list[Dropped]:
         over = [name for name, first in keep_from.items() if month_end(part) <= first]
         with self._pause():  # nothing new can come into the partition between the look and the drop
-            held = self._held(table, part)
+            held = self._held(table, part, held_by_law)
+            everybody = held if not held_by_law.keys else self._held(table, part, NOTHING_HELD)
             expired = [Dropped(table.name, name, part, held[name]) for name in sorted(over) if held.get(name)]
-            if part != ODD_TIMES and expired and held.keys() <= set(over):
+            if part != ODD_TIMES and expired and held.keys() <= set(over) and held == everybody:
                 self._write_down(expired)
                 self._store.command(f"ALTER TABLE {table.name} DROP PARTITION ID '{part}'")
                 return _logged(expired)
@@ -108,23 +122,30 @@ class Expiry:
                 break
             self._write_down([each])
             began = time.monotonic()
-            self._delete(table, each, stop)
+            self._delete(table, each, held_by_law.excluded(each.project), stop)
             done += _logged([each])
             stop.wait(_REST * (time.monotonic() - began))
         return done
 
-    def _held(self, table: _Table, part: str) -> dict[str, int]:
-        """Rows of each project in a partition; of that of odd times, those before all months."""
+    def _held(self, table: _Table, part: str, held: Held) -> dict[str, int]:
+        """Rows of each project in a partition, without those of held persons; of that of odd times, those
+        before all months.
+        """
         sql = f"SELECT project, count() FROM {table.name} WHERE _partition_id = {{part:String}}"  # noqa: S608 - ours
         if part == ODD_TIMES:
             sql += f" AND {_odd_and_old(table)}"
+        if table.name == "events":
+            for project in held.keys:
+                sql += f" AND (project != '{_checked(project)}' OR {held.excluded(project)})"
         rows = self._store.rows(Query(sql + " GROUP BY project", {"part": part})).rows
         return {project: int(count) for project, count in rows}
 
-    def _delete(self, table: _Table, dropped: Dropped, stop: threading.Event) -> None:
+    def _delete(self, table: _Table, dropped: Dropped, excluded: str, stop: threading.Event) -> None:
         if not _NAME.fullmatch(dropped.project) or not dropped.part.isdigit():
             raise ValueError(f"{dropped} cannot stand in a statement")  # a project's name never looks so
         condition = f"project = '{dropped.project}'"
+        if table.name == "events":
+            condition += f" AND {excluded}"
         if dropped.part == ODD_TIMES:
             condition += f" AND {_odd_and_old(table)}"
         delete = f"ALTER TABLE {table.name} DELETE IN PARTITION ID '{dropped.part}' WHERE {condition}"
@@ -144,6 +165,19 @@ class Expiry:
         self._store.insert(
             "retirements", build_table(rows), f"retire:{first.table}:{first.part}:{names}:{now}"
         )
+
+
+def _droppable(table: _Table, keep_from: dict[str, int], held: Held) -> dict[str, int]:
+    """Nobody can tell which sealed letters a held person is in: a project with one keeps all of them."""
+    if table.name == "events":
+        return keep_from
+    return {name: first for name, first in keep_from.items() if name not in held.keys}
+
+
+def _checked(project: str) -> str:
+    if not _NAME.fullmatch(project):
+        raise ValueError(f"{project!r} cannot stand in a statement")  # a project's name never looks so
+    return project
 
 
 def _odd_and_old(table: _Table) -> str:

@@ -44,8 +44,7 @@ SELECT `table`, part, argMin(kind, state), argMin(statement, state), argMin(abou
 FROM removals WHERE removal = {removal:String} GROUP BY `table`, part ORDER BY `table`, part"""
 
 _OPEN = """
-SELECT removal FROM removals WHERE kind = {kind:String}
-GROUP BY removal, `table`, part HAVING max(state) = 'planned'"""
+SELECT removal, any(kind) FROM removals GROUP BY removal, `table`, part HAVING max(state) = 'planned'"""
 
 _ROWS = """
 SELECT `table`, sum(arraySum(digests.rows)) FROM removals
@@ -84,7 +83,7 @@ class Removal:
 
 
 class Removals:
-    """One thread at a time."""
+    """Safe to use from several threads: one removal at a time."""
 
     def __init__(
         self,
@@ -96,12 +95,18 @@ class Removals:
         self._store = store
         self._clock = clock
         self._alone = alone
+        self._one_at_a_time = threading.RLock()
 
     def take_out(self, removal: Removal, stop: threading.Event | None = None) -> None:
         """All rows that meet the condition go, or get the new values. StoreError, Stopped."""
-        if not self._is_planned(removal):
-            self._plan(removal)
-        self.finish(removal.name, removal.table, stop)
+        with self._one_at_a_time:
+            if not self._is_planned(removal):
+                # A row must not be in two plans: what somebody else planned is carried out first.
+                for name in self.unfinished():
+                    if name != removal.name:
+                        self.finish(name, removal.table, stop)
+                self._plan(removal)
+            self.finish(removal.name, removal.table, stop)
 
     def finish(self, removal: str, table: str | None = None, stop: threading.Event | None = None) -> None:
         """Carries out what is planned of a removal and not done. StoreError, Stopped."""
@@ -122,9 +127,10 @@ class Removals:
                 f"{removal}:{of}:{part}:done",
             )
 
-    def unfinished(self, kind: str) -> list[str]:
-        """Removals of a kind of which something is planned and not done."""
-        return sorted({str(removal) for (removal,) in self._store.rows(Query(_OPEN, {"kind": kind})).rows})
+    def unfinished(self, kind: str | None = None) -> list[str]:
+        """Removals (of a kind) of which something is planned and not done."""
+        rows = self._store.rows(Query(_OPEN)).rows
+        return sorted({str(removal) for removal, of in rows if kind in (None, of)})
 
     def rows(self, removal: str) -> dict[str, int]:
         """How many rows a removal takes out, by table."""

@@ -39,6 +39,7 @@ from query_api.routes.dead_letters import build_dead_letter_routes
 from query_api.routes.envelope_keys import build_envelope_key_routes
 from query_api.routes.export import build_export_routes
 from query_api.routes.front import Front, problem_response
+from query_api.routes.keep_rules import build_keep_rule_routes
 from query_api.routes.people import build_people_routes
 from query_api.routes.plans import build_plan_routes
 from query_api.routes.project_keys import build_key_routes
@@ -140,6 +141,7 @@ def build_app(
     if evidence is not None:
         app.include_router(build_proof_routes(access, evidence))
     app.include_router(build_audit_routes(front, access))
+    app.include_router(build_keep_rule_routes(front, access))
     if rights is not None:
         app.include_router(build_rights_routes(front, access, rights))
     app.include_router(build_key_routes(front, access, clock))

@@ -20,11 +20,8 @@ from query_api.openapi_answers import (
     DECISION_COUNTS,
     DECISIONS,
     ENVELOPE_KEY,
-    ERASURE,
-    ERASURE_COUNTS,
     EXPLAINED,
     HISTORY,
-    HOLD,
     KEYS,
     LEDGER,
     LETTER,
@@ -49,6 +46,8 @@ from query_api.openapi_answers import (
     object_of,
 )
 from query_api.openapi_plans import PLAN, PLAN_CHANGED, PLAN_PROPOSED, PLAN_VERSIONS, PLAN_VIOLATIONS
+from query_api.openapi_rights import BODIES as RIGHTS_BODIES
+from query_api.openapi_rights import rights_paths
 from query_api.plan_violations import FILTERS
 from query_api.plans import PlanChange
 from query_api.problems import TITLES
@@ -83,6 +82,7 @@ def describe() -> dict[str, Any]:
         PersonExportSpec,
         HoldSpec,
         PlanChange,
+        *RIGHTS_BODIES,
     )
     wanted = [(body, "validation") for body in bodies]
     _, schemas = models_json_schema(wanted, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
@@ -182,7 +182,7 @@ def _other_paths() -> dict[str, Any]:
         **_plan_paths(name),
         **_dead_letter_paths(name),
         **_audit_paths(name),
-        **_rights_paths(name),
+        **rights_paths(_operation, _parameter),
         "/api/v1/snapshots": {
             "post": _operation("Make a snapshot in the home, for `footfall backup`.", {"type": "object"})
         },
@@ -352,47 +352,6 @@ def _audit_paths(name: dict[str, Any]) -> dict[str, Any]:
     return {
         "/api/v1/audit": {"get": _operation(summary, AUDIT, filters)},
         "/api/v1/projects/{name}/audit": {"get": _operation(summary, AUDIT, [name, *filters, person])},
-    }
-
-
-def _rights_paths(name: dict[str, Any]) -> dict[str, Any]:
-    base = "/api/v1/projects/{name}"
-    export = _operation(
-        "Everything of a person / 导出一个人的全部数据: lines of JSON.", TEXT, [name], body="PersonExportSpec"
-    )
-    export["responses"]["200"]["content"] = {"application/x-ndjson": {"schema": TEXT}}
-    erasure = _parameter("erasure", "path", "Its id.")
-    hold = object_of(HOLD)
-    return {
-        f"{base}/persons/erase": {
-            "post": _operation(
-                "Erase a person / 删除一个人的全部数据, or count what would go.",
-                {"oneOf": [object_of(ERASURE), ERASURE_COUNTS]},
-                [name],
-                body="EraseSpec",
-                status="202",
-            )
-        },
-        f"{base}/persons/export": {"post": export},
-        f"{base}/erasures": {
-            "get": _operation(
-                "Erasures / 删除请求, the newest first.",
-                object_of({"erasures": list_of(object_of(ERASURE))}),
-                [name],
-            )
-        },
-        f"{base}/erasures/{{erasure}}": {
-            "get": _operation("How far one is / 进度.", object_of(ERASURE), [name, erasure])
-        },
-        f"{base}/holds": {
-            "get": _operation("Legal holds / 法律保全.", object_of({"holds": list_of(hold)}), [name]),
-            "post": _operation("Place one.", hold, [name], body="HoldSpec", status="201"),
-        },
-        f"{base}/holds/release": {
-            "post": _operation(
-                "Release one / 解除.", object_of({"released": {"type": "boolean"}}), [name], body="HoldSpec"
-            )
-        },
     }
 
 

@@ -377,29 +377,3 @@ LINE: Final = {
     },
     "required": ["kind"],
 }
-
-_MOMENT: Final = {"type": "integer", "description": "Epoch milliseconds; 0: not yet."}
-_BY_TABLE: Final = {"type": "object", "additionalProperties": COUNT}
-ERASURE: Final = {
-    "id": TEXT,
-    "project": TEXT,
-    "state": {"enum": ["asked", "cutting", "removing", "finished"]},
-    "reason": TEXT,
-    "actor": TEXT,
-    "asked_at": _MOMENT,
-    "refuse_all": {"type": "boolean"},
-    "keys": list_of({"type": "string", "description": "Keyed hash of an id."}),
-    "erased_at": _MOMENT,
-    "waits_for": {"type": "string", "description": "What stands in the way; empty: nothing."},
-    "removed": _BY_TABLE,
-    "backups": list_of({"type": "object", "description": "Still holds the person, until it expires."}),
-    "finished_at": _MOMENT,
-}
-ERASURE_COUNTS: Final = object_of({"dry_run": {"const": True}, "removed": _BY_TABLE})
-HOLD: Final = {
-    "project": TEXT,
-    "id_key": {"type": ["string", "null"], "description": "Keyed hash of the id; null: the project."},
-    "reason": TEXT,
-    "actor": TEXT,
-    "since": COUNT,
-}

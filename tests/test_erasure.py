@@ -14,6 +14,7 @@ from footfall.proof.findings import Finding
 from footfall.proof.verify import rules_in, verify
 from footfall.rights.erasure import Eraser, ErasureOptions, Opened
 from footfall.workspace.erasures import Erasure
+from processor.removals import Removals
 from tests.system import System, open_system
 
 NOW = 1_795_301_590_252
@@ -29,7 +30,7 @@ def eraser(system: System) -> Eraser:
         system.keyed_hash,
         system.sealer,
         system.clock,
-        system.restamper.kept_away,
+        Removals(system.store, system.clock, system.restamper.kept_away),
     )
     return Eraser(opened, options=ErasureOptions(settle_seconds=0))
 

@@ -17,8 +17,8 @@ from footfall.cli.export_command import export
 from footfall.cli.fail import fail
 from footfall.cli.import_command import import_
 from footfall.cli.keys import app as keys
-from footfall.cli.plan import app as plan
 from footfall.cli.person import app as person
+from footfall.cli.plan import app as plan
 from footfall.cli.remote_config import app as remote_config
 from footfall.cli.simulate import simulate
 from footfall.settings import InvalidSettings, Settings, read_settings

@@ -29,6 +29,7 @@ from footfall.proof.verify import rules_in
 from footfall.rights.backups import BackupRegister
 from footfall.rights.erasure import Elsewhere, Eraser, Opened
 from footfall.rights.files import clean_files
+from footfall.rights.keeping import held_by, thinned_by_rules
 from footfall.rights.rights import Rights
 from footfall.sealing import Sealer
 from footfall.settings import Settings, read_installation_key
@@ -39,7 +40,9 @@ from footfall.workspace.envelope_keys import KeyRings
 from processor.expiry import Expiry
 from processor.loop import Processor, ProcessorOptions, wall_clock
 from processor.metrics import RestampMetrics
+from processor.removals import Removals
 from processor.restamp import Restamper, RestampOptions
+from processor.thinning import Thinning
 from query_api.app import build_app
 from query_api.options import QueryOptions
 from query_api.scan.native import load_library
@@ -144,7 +147,8 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
         )
         restamper.recover()
         processor.recover()
-        opened = Opened(store, log, workspace, processor, keyed_hash, sealer, wall_clock, restamper.kept_away)
+        removals = Removals(store, wall_clock, restamper.kept_away)
+        opened = Opened(store, log, workspace, processor, keyed_hash, sealer, wall_clock, removals)
         eraser = Eraser(opened, elsewhere_of(settings))
         eraser.recover()
         eraser.erase_restored()
@@ -165,7 +169,17 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
             sealer=sealer,
             rights=Rights(opened, eraser),
         )
-        expiry = Expiry(store, workspace.projects, processor.paused, wall_clock)
+        thinning = Thinning(
+            store, removals, lambda: thinned_by_rules(workspace), processor.at_rest, wall_clock
+        )
+        expiry = Expiry(
+            store,
+            workspace.projects,
+            processor.paused,
+            wall_clock,
+            held=lambda: held_by(store, workspace),
+            thinning=thinning,
+        )
         upkeep = UpkeepThread(lambda: measure(settings), expiry.run)
         server = QuietServer(app)
         thread = ProcessorThread(processor, log, settings.drain_seconds, when_ended=server.stop)

@@ -15,7 +15,6 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -79,7 +78,7 @@ class Opened:
     keyed_hash: KeyedHash
     sealer: Sealer
     clock: Callable[[], int]  # epoch ms
-    kept_away: Callable[[], AbstractContextManager[None]] = nullcontext  # within, the restamper rests
+    removals: Removals
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +118,7 @@ class Eraser:
         self._hash = opened.keyed_hash
         self._sealer = opened.sealer
         self._clock = opened.clock
-        self._removals = Removals(opened.store, opened.clock, opened.kept_away)
+        self._removals = opened.removals
         self._letters = Letters(opened.store, opened.sealer, opened.keyed_hash)
         self._elsewhere = elsewhere or Elsewhere()
         self._options = options or ErasureOptions()

@@ -61,6 +61,16 @@ keeping = Table(
     Column("keep_days", Integer, nullable=False),
 )
 
+# What of it goes earlier: events of a name, values of properties of a grade.
+keep_rules = Table(
+    "keep_rules",
+    metadata,
+    Column("project", ForeignKey("projects.name"), primary_key=True),
+    Column("kind", String(8), primary_key=True),  # event, grade
+    Column("name", String(512), primary_key=True),
+    Column("keep_days", Integer, nullable=False),
+)
+
 # Erasures of persons, as footfall/workspace/erasures.py reads them: no id in clear.
 erasures = Table(
     "erasures",

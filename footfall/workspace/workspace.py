@@ -18,6 +18,7 @@ from footfall.workspace.audit_chain import AuditKey
 from footfall.workspace.envelope_keys import EnvelopeKeys
 from footfall.workspace.erasures import Erasures, Holds
 from footfall.workspace.identity_keys import DeclaredKeys, keys_of_rows, put_keys, rows_of_keys
+from footfall.workspace.keep_rules import KeepRules
 from footfall.workspace.plans import Plans
 from footfall.workspace.privacy import PrivacyRules
 from footfall.workspace.project_keys import KeyTerms, ListedKey, ManyKeys
@@ -116,6 +117,7 @@ class Workspace:
         """What encrypted envelopes are sealed to."""
         self.erasures = Erasures(engine)
         self.holds = Holds(engine)
+        self.keep_rules = KeepRules(engine)
         self._installation_key = installation_key
         self._anchor = anchor
         self._clock = clock
