@@ -55,7 +55,6 @@ from query_api.remote_config import ApprovalSpec, RemoteConfigSpec, WithdrawalSp
 from query_api.routes.dead_letters import ReplaySpec
 from query_api.routes.plans import YAML
 from query_api.routes.project_keys import KeySpec
-from query_api.routes.rights import EraseSpec, HoldSpec, PersonExportSpec
 from query_api.run import ANALYSES
 from query_api.spec.virtual_event import VirtualEvent
 
@@ -78,9 +77,6 @@ def describe() -> dict[str, Any]:
         RemoteConfigSpec,
         ApprovalSpec,
         WithdrawalSpec,
-        EraseSpec,
-        PersonExportSpec,
-        HoldSpec,
         PlanChange,
         *RIGHTS_BODIES,
     )

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ import httpx
 
 from collector.app import build_app as build_collector
 from collector.options import CollectorOptions
+from footfall.cli.engine import forms
 from footfall.envelopes.vault import Vault
 from footfall.eventlog.log import Log
 from footfall.eventlog.opening import open_log
 from footfall.events.keys import KeyedHash
 from footfall.proof.evidence import Evidence
 from footfall.proof.verify import rules_in
+from footfall.rights.erasure import Eraser, ErasureOptions, Opened
+from footfall.rights.rights import Rights
 from footfall.sealing import Sealer
 from footfall.storage.migrate import migrate
 from footfall.storage.opening import open_store
@@ -29,6 +33,7 @@ from footfall.treatment.policy import Policies
 from footfall.workspace import Project, Workspace, open_workspace
 from footfall.workspace.envelope_keys import KeyRings
 from processor.loop import Processor
+from processor.removals import Removals
 from processor.restamp import Restamper, RestampOptions
 from query_api.app import build_app as build_query_api
 from query_api.options import QueryOptions
@@ -72,6 +77,7 @@ class System:
     keyed_hash: KeyedHash
     sealer: Sealer
     clock: Clock
+    eraser: Eraser  # does something only when a test asks it to
 
     async def send(self, *records: Mapping[str, Any], key: str = WRITE_KEY) -> httpx.Response:
         """Sends records through the native door, all in one request."""
@@ -134,6 +140,12 @@ async def open_system(
         collector = build_collector(
             options or CollectorOptions(), writer, workspace, keyed_hash, policies, ring_of=rings, clock=clock
         )
+        restamper = Restamper(store, processor, clock=clock, options=EAGER)
+        removals = Removals(store, clock, restamper.kept_away)
+        rights = Opened(
+            store, log, workspace, processor, keyed_hash, sealer, clock, removals, partial(forms, policies)
+        )
+        eraser = Eraser(rights, options=ErasureOptions(settle_seconds=0))
         query_api = build_query_api(
             store,
             workspace,
@@ -147,18 +159,20 @@ async def open_system(
             options=QueryOptions(retired_seconds=0.0, sweep_seconds=0.0),
             evidence=Evidence(store, log, rules_in(workspace)),
             sealer=sealer,
+            rights=Rights(rights, eraser),
         )
         yield System(
             await stack.enter_async_context(_client(collector, {})),
             await stack.enter_async_context(_client(query_api, {"Authorization": f"Bearer {SECRET_KEY}"})),
             processor,
-            Restamper(store, processor, clock=clock, options=EAGER),
+            restamper,
             store,
             log,
             workspace,
             keyed_hash,
             sealer,
             clock,
+            eraser,
         )
 
 

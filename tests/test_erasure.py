@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,27 +13,12 @@ import pytest
 
 from footfall.proof.findings import Finding
 from footfall.proof.verify import rules_in, verify
-from footfall.rights.erasure import Eraser, ErasureOptions, Opened
+from footfall.workspace.audit import AuditFilter
 from footfall.workspace.erasures import Erasure
-from processor.removals import Removals
 from tests.system import System, open_system
 
 NOW = 1_795_301_590_252
 MINUTE = 60_000
-
-
-def eraser(system: System) -> Eraser:
-    opened = Opened(
-        system.store,
-        system.log,
-        system.workspace,
-        system.processor,
-        system.keyed_hash,
-        system.sealer,
-        system.clock,
-        Removals(system.store, system.clock, system.restamper.kept_away),
-    )
-    return Eraser(opened, options=ErasureOptions(settle_seconds=0))
 
 
 def visit(who: str, minutes_ago: float = 5, **fields: Any) -> dict[str, Any]:
@@ -44,9 +30,8 @@ async def erase(system: System, who: str, *, refuse_all: bool = False) -> Erasur
     assert project is not None
 
     def work() -> Erasure:
-        worker = eraser(system)
-        asked = worker.ask(project, who, "the customer asked", "test", refuse_all=refuse_all)
-        worker.run_open()
+        asked = system.eraser.ask(project, who, "the customer asked", "test", refuse_all=refuse_all)
+        system.eraser.run_open()
         found = system.workspace.erasures.find(asked.id)
         assert found is not None
         return found
@@ -227,3 +212,113 @@ async def test_other_persons_of_a_shared_device_stay_who_they_are(installation: 
     assert (await erase(system, "c0")).state == "finished"
     assert (await system.query_api.get("/api/v1/users/kiosk")).json() == before["kiosk"]
     assert findings(system) == []
+
+
+PROJECT = "/api/v1/projects/default"
+
+
+def told(system: System) -> list[tuple[str, str, str]]:
+    """What the audit log has of persons and holds."""
+    rows = system.workspace.audit.rows(AuditFilter())
+    return [
+        (row.action, row.subject, row.detail)
+        for row in rows
+        if row.action.partition(".")[0] in ("person", "hold")
+    ]
+
+
+async def test_a_person_is_handed_out_and_erased_over_the_api_and_audited(installation: System) -> None:
+    system, api = installation, installation.query_api
+    await system.send(visit("ann", properties={"note": "x", "amount": 1.25, "n": 12345678901234567890}))
+    await system.send(visit("ann", properties={"n": 2}))
+    await system.send({"event": "1bad", "distinct_id": "ann"})
+    await system.settle()
+    system.clock.freeze(NOW + 1)
+    asked = {"id": "ann", "reason": "request 7"}
+    lines = [
+        json.loads(line)
+        for line in (await api.post(f"{PROJECT}/persons/export", json=asked)).text.split("\n")
+        if line
+    ]
+    assert [line["kind"] for line in lines] == ["about", "event", "event", "dead_letter", "end"]
+    assert lines[0]["ids"] == ["ann"]
+    assert set(lines[0]["readme"]) == {"zh", "en"}
+    assert lines[1]["properties"] == {"amount": 1.25, "n": 12345678901234567890, "note": "x"}
+    assert '"1bad"' in lines[3]["raw"]
+    assert lines[-1]["lines"] == 4
+    counted = await api.post(f"{PROJECT}/persons/erase", json=asked | {"dry_run": True})
+    assert counted.json()["removed"]["events"] == 2
+    assert counted.json()["removed"]["dead_letters"] == 1
+    job = (await api.post(f"{PROJECT}/persons/erase", json=asked)).json()
+    again = (await api.post(f"{PROJECT}/persons/erase", json=asked)).json()
+    assert again["id"] == job["id"], "the same is asked once"
+    assert job["state"] == "asked"
+    await asyncio.to_thread(system.eraser.run_open)
+    done = (await api.get(f"{PROJECT}/erasures/{job['id']}")).json()
+    assert (done["state"], done["removed"]["events"]) == ("finished", 2)
+    assert (await api.get(f"{PROJECT}/erasures")).json()["erasures"] == [done]
+    assert (await api.post(f"{PROJECT}/persons/erase", json=asked)).status_code == 404
+    assert (await api.post(f"{PROJECT}/persons/export", json=asked)).status_code == 404
+    assert [action for action, *_ in told(system)] == [
+        "person.export", "person.count", "person.erase", "person.erase",
+    ]  # fmt: skip
+    assert "ann" not in str(told(system))
+    assert findings(system) == []
+
+
+async def test_a_hold_makes_an_erasure_wait_and_comes_too_late_for_one_that_has_begun(
+    installation: System,
+) -> None:
+    system, api = installation, installation.query_api
+    await system.send(visit("device"), visit("ann", 4, anonymous_id="device", login_id="ann"))
+    await system.settle()
+    system.clock.freeze(NOW + 1)
+    held = await api.post(f"{PROJECT}/holds", json={"id": "device", "reason": "case 1"})
+    assert held.status_code == 201
+    job = (await api.post(f"{PROJECT}/persons/erase", json={"id": "ann", "reason": "request 7"})).json()
+    assert "case 1" in job["waits_for"]
+    await asyncio.to_thread(system.eraser.run_open)
+    assert (await api.get(f"{PROJECT}/erasures/{job['id']}")).json()["state"] == "asked"
+    assert system.rows("SELECT count() FROM events") == [(2,)]
+    wrong = await api.post(f"{PROJECT}/holds/release", json={"id": "ann", "reason": "over"})
+    assert (wrong.status_code, wrong.json()["code"]) == (404, "unknown_hold")
+    assert len((await api.get(f"{PROJECT}/holds")).json()["holds"]) == 1
+    released = await api.post(f"{PROJECT}/holds/release", json={"id": "device", "reason": "over"})
+    assert released.status_code == 200
+    with system.processor.keeping_log():
+        await asyncio.to_thread(system.eraser.run_open)
+    begun = (await api.get(f"{PROJECT}/erasures/{job['id']}")).json()
+    assert (begun["state"], begun["waits_for"]) == ("removing", "a backup that is being taken")
+    late = await api.post(f"{PROJECT}/holds", json={"id": "ann", "reason": "case 2"})
+    assert (late.status_code, late.json()["code"]) == (409, "erasure_begun")
+    await asyncio.to_thread(system.eraser.run_open)
+    assert (await api.get(f"{PROJECT}/erasures/{job['id']}")).json()["state"] == "finished"
+    assert [action for action, *_ in told(system)] == ["hold.place", "person.erase", "hold.release"]
+
+
+async def test_an_id_that_privacy_rewrites_is_found_by_what_was_sent(
+    installation: System, tmp_path: Path
+) -> None:
+    system = installation
+    await system.send(visit("13812345678", properties={"note": "n"}), visit("bob"))
+    await system.settle()
+    assert system.rows("SELECT count() FROM events WHERE distinct_id = '13812345678'") == [(0,)]
+    system.clock.freeze(NOW + 1)
+    assert (await erase(system, "13812345678")).state == "finished"
+    assert system.rows("SELECT distinct_id FROM events") == [("bob",)]
+    assert left_in(system, tmp_path, "13812345678") == []
+    await system.send(visit("13812345678", 60))
+    await system.settle()
+    assert system.rows("SELECT count() FROM events") == [(1,)]
+
+
+async def test_wrong_requests_say_what_is_wrong(installation: System) -> None:
+    api = installation.query_api
+    missing = await api.post(f"{PROJECT}/persons/erase", json={"id": "ann"})
+    assert (missing.status_code, missing.json()["field"]) == (422, "reason")
+    typo = await api.post(f"{PROJECT}/persons/erase", json={"id": "a", "reason": "r", "dry": True})
+    assert typo.json()["nearest"] == "dry_run"
+    nobody = await api.post(f"{PROJECT}/persons/erase", json={"id": "null", "reason": "r"})
+    assert (nobody.status_code, nobody.json()["code"]) == (404, "unknown_user")
+    unknown = await api.get(f"{PROJECT}/erasures/none")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_erasure")

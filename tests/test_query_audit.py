@@ -176,6 +176,7 @@ BODIES: dict[str, Any] = {
     "PUT /api/v1/projects/{name}/remote-config": {},
     "POST /api/v1/projects/{name}/envelope-keys": {"algorithm": "AES"},
     "POST /api/v1/projects/{name}/envelope-keys/{key}/retire": {},
+    "PUT /api/v1/projects/{name}/keep-rules": {"rules": []},
 }
 """A body that each route takes, in this order. A new route needs one here, or a reason above."""
 

@@ -103,6 +103,13 @@ def elsewhere_of(settings: Settings) -> Elsewhere:
     )
 
 
+def forms(policies: Policies, project: str, distinct_id: str) -> Sequence[str]:
+    """How an id may rest: as it came, before the project had a rule, and as privacy writes it now."""
+    privacy = policies(project).privacy
+    written = distinct_id if privacy is None else privacy.id(distinct_id)
+    return tuple(dict.fromkeys((distinct_id, written)))
+
+
 def begin_drain(
     rewriting: Sequence[threading.Event], thread: ProcessorThread, number: signal.Signals
 ) -> None:
@@ -148,7 +155,18 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
         restamper.recover()
         processor.recover()
         removals = Removals(store, wall_clock, restamper.kept_away)
-        opened = Opened(store, log, workspace, processor, keyed_hash, sealer, wall_clock, removals)
+        policies = Policies(workspace, installation_key, suite=settings.suite)
+        opened = Opened(
+            store,
+            log,
+            workspace,
+            processor,
+            keyed_hash,
+            sealer,
+            wall_clock,
+            removals,
+            partial(forms, policies),
+        )
         eraser = Eraser(opened, elsewhere_of(settings))
         eraser.recover()
         eraser.erase_restored()
@@ -161,7 +179,7 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
             keyed_hash,
             ring_of=KeyRings(workspace.envelope_keys, vault),
             vault=vault,
-            policy_of=Policies(workspace, installation_key, suite=settings.suite),
+            policy_of=policies,
             options=query_options,
             registry=registry,
             evidence=Evidence(store, log, rules_in(workspace), snapshots_of(settings, store, log, processor)),

@@ -23,7 +23,16 @@ import structlog
 from footfall.crash_points import reach
 from footfall.eventlog.log import Log
 from footfall.events.keys import NOBODY, KeyedHash
-from footfall.rights.person import LONGEST, OWN_KEY, Person, asked, find_person, key_of, texts_of
+from footfall.rights.person import (
+    LONGEST,
+    OWN_KEY,
+    Person,
+    asked,
+    find_by_texts,
+    find_person,
+    key_of,
+    texts_of,
+)
 from footfall.rights.traces import Letters, mentions
 from footfall.sealing import Sealer
 from footfall.storage.rows import TombstoneRow
@@ -79,6 +88,8 @@ class Opened:
     sealer: Sealer
     clock: Callable[[], int]  # epoch ms
     removals: Removals
+    forms: Callable[[str, str], Sequence[str]] = lambda _project, distinct_id: (distinct_id,)
+    """How an id rests in a project: as it was given, and as privacy's rules write it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +130,7 @@ class Eraser:
         self._sealer = opened.sealer
         self._clock = opened.clock
         self._removals = opened.removals
+        self._forms = opened.forms
         self._letters = Letters(opened.store, opened.sealer, opened.keyed_hash)
         self._elsewhere = elsewhere or Elsewhere()
         self._options = options or ErasureOptions()
@@ -129,7 +141,7 @@ class Eraser:
     def count(self, project: Project, distinct_id: str) -> dict[str, int]:
         """How many rows of each table are theirs now; dead letters are opened. UnknownPerson."""
         person = self._person(project, distinct_id)
-        texts = {distinct_id, *texts_of(self._store, person, self._hash)}
+        texts = {*self._forms(project.name, distinct_id), *texts_of(self._store, person, self._hash)}
         letters = sum(1 for _ in self._letters.naming(project.name, person.keys, texts))
         counts = self._counts(person) | {"dead_letters": letters}
         if not any(counts.values()):
@@ -147,9 +159,10 @@ class Eraser:
         UnknownPerson.
         """
         self.count(project, distinct_id)
-        key = key_of(project, self._hash, distinct_id)
+        forms = list(self._forms(project.name, distinct_id))
+        keys = {key_of(project, self._hash, form) for form in forms}
         for known in self._workspace.erasures.open():
-            if known.project == project.name and key in self._keys_of(known, project):
+            if known.project == project.name and keys & self._keys_of(known, project):
                 return known
         id_ = secrets.token_hex(8)
         erasure = Erasure(
@@ -160,7 +173,7 @@ class Eraser:
             actor=actor,
             asked_at=self._clock(),
             refuse_all=refuse_all,
-            sealed=self._seal(id_, [distinct_id]),
+            sealed=self._seal(id_, forms),
         )
         why = self.held(erasure)
         erasure = replace(erasure, waits_for=why)
@@ -261,13 +274,7 @@ class Eraser:
 
     def _whole_person(self, job: Erasure, project: Project) -> Person:
         """Whom the ids belong to now, with those that the job names by key."""
-        keys, stamps = set(job.keys), set(job.keys)
-        for text in self._unsealed(job):
-            person = find_person(self._store, project, key_of(project, self._hash, text))
-            keys |= set(person.keys)
-            stamps |= set(person.stamps)
-        keys.discard(NOBODY)
-        return Person(project.name, tuple(sorted(keys)), tuple(sorted(stamps | keys)))
+        return find_by_texts(self._store, project, self._hash, self._unsealed(job), job.keys)
 
     def _finish_cut(self, job: Erasure) -> Erasure:
         """Within at_rest."""
@@ -377,10 +384,10 @@ class Eraser:
     # What it is made of -------------------------------------------------------------------------------------
 
     def _person(self, project: Project, distinct_id: str) -> Person:
-        key = key_of(project, self._hash, distinct_id)
-        if key == NOBODY:
+        if key_of(project, self._hash, distinct_id) == NOBODY:
             raise UnknownPerson(f"{distinct_id[:100]!r} identifies nobody (docs/identity.md)")
-        return find_person(self._store, project, key)
+        forms = self._forms(project.name, distinct_id)
+        return find_by_texts(self._store, project, self._hash, forms)
 
     def _counts(self, person: Person) -> dict[str, int]:
         counts = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -183,7 +184,7 @@ def _event(row: Sequence[Any], types: Types) -> Line:
     properties = _typed("event", texts, types)
     for name, value in zip(PROPERTY_COLUMNS, row[9:], strict=True):
         if value is not None:
-            properties[name] = value
+            properties[name] = _exact(value) if isinstance(value, Decimal) else value
     return {
         "kind": "event",
         "event": event,
@@ -210,6 +211,12 @@ def _value(text: str, type_: str) -> Any:
         except msgspec.MsgspecError:
             return text
     return text
+
+
+def _exact(number: Decimal) -> msgspec.Raw:
+    """As JSON, without the zeros that the column adds."""
+    text = format(number, "f")
+    return msgspec.Raw((text.rstrip("0").rstrip(".") if "." in text else text).encode())
 
 
 def _checked(text: str) -> bytes:

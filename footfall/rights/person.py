@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -81,6 +81,19 @@ def find_person(store: Store, project: Project, id_key: int) -> Person:
     stamps = keys | {login for key in keys if key in ties for login, _ in ties[key].logins}
     stamps |= {each for key in tuple(stamps) for each in merges.ever_one_with(key)}
     return Person(project.name, tuple(sorted(keys)), tuple(sorted(stamps)))
+
+
+def find_by_texts(
+    store: Store, project: Project, keyed_hash: KeyedHash, texts: Iterable[str], keys: Iterable[int] = ()
+) -> Person:
+    """Whoever is behind any of these ids, and these keys themselves. StoreError."""
+    mine, stamps = set(keys), set(keys)
+    for key in sorted({key_of(project, keyed_hash, text) for text in texts} - {NOBODY}):
+        person = find_person(store, project, key)
+        mine |= set(person.keys)
+        stamps |= set(person.stamps)
+    mine.discard(NOBODY)
+    return Person(project.name, tuple(sorted(mine)), tuple(sorted(stamps | mine)))
 
 
 def _find_linked(store: Store, project: str, rules: ResolutionRules, merges: Merges, id_key: int) -> Person:

@@ -8,7 +8,7 @@ from typing import Any
 from footfall.events.keys import NOBODY
 from footfall.rights.erasure import Eraser, Opened, UnknownPerson
 from footfall.rights.export import person_lines, write_line
-from footfall.rights.person import find_person, key_of
+from footfall.rights.person import find_by_texts, key_of
 from footfall.rights.traces import Letters
 from footfall.workspace import Project
 from footfall.workspace.erasures import Hold
@@ -53,9 +53,8 @@ class Rights:
         """Lines of JSON. UnknownPerson, before the first of them."""
         self._eraser.count(project, distinct_id)
         self._record(actor, "person.export", project, distinct_id, {"reason": reason})
-        person = find_person(
-            self._opened.store, project, key_of(project, self._opened.keyed_hash, distinct_id)
-        )
+        forms = self._opened.forms(project.name, distinct_id)
+        person = find_by_texts(self._opened.store, project, self._opened.keyed_hash, forms)
         lines = person_lines(
             self._opened.store,
             project,
@@ -74,33 +73,40 @@ class Rights:
 
         ErasureBegun if the person's erasure cannot be stopped any more, UnknownPerson for an id of nobody.
         """
-        key = self._key(project, distinct_id)
+        keys = self._keys(project, distinct_id)
         for job in self._opened.workspace.erasures.open():
             begun = job.project == project.name and job.state != "asked"
-            if begun and (key == 0 or key in job.keys):
+            if begun and (0 in keys or keys & {*job.keys}):
                 raise ErasureBegun(
                     f"erasure {job.id} has begun and cannot be stopped any more: ask for the hold again when "
                     "it has finished"
                 )
-        hold = Hold(project.name, key, reason, actor, self._opened.clock())
-        self._opened.workspace.holds.put(hold)
+        now = self._opened.clock()
+        holds = [Hold(project.name, key, reason, actor, now) for key in sorted(keys)]
+        for hold in holds:
+            self._opened.workspace.holds.put(hold)
         self._record(actor, "hold.place", project, distinct_id, {"reason": reason})
-        return hold.as_json()
+        return holds[-1].as_json()
 
     def release(self, project: Project, distinct_id: str | None, reason: str, actor: str) -> bool:
         """Whether there was a hold. What waited for it goes on."""
-        released = self._opened.workspace.holds.release(project.name, self._key(project, distinct_id))
+        keys = self._keys(project, distinct_id)
+        released = sum(self._opened.workspace.holds.release(project.name, key) for key in keys) > 0
         if released:
             self._record(actor, "hold.release", project, distinct_id, {"reason": reason})
         return released
 
-    def _key(self, project: Project, distinct_id: str | None) -> int:
+    def _keys(self, project: Project, distinct_id: str | None) -> set[int]:
+        """Of the id in each of its forms; 0 is the project."""
         if distinct_id is None:
-            return 0
-        key = key_of(project, self._opened.keyed_hash, distinct_id)
-        if key == NOBODY:
+            return {0}
+        keys = {
+            key_of(project, self._opened.keyed_hash, form)
+            for form in self._opened.forms(project.name, distinct_id)
+        }
+        if NOBODY in keys:
             raise UnknownPerson(f"{distinct_id[:100]!r} identifies nobody (docs/identity.md)")
-        return key
+        return keys
 
     def _record(
         self, actor: str, action: str, project: Project, distinct_id: str | None, detail: dict[str, Any]
