@@ -119,12 +119,45 @@ def _sensors(path: str) -> dict[str, Any]:
     return {"get": operation, "post": operation | {"requestBody": {"content": form}}}
 
 
+def _poll(summary: str, parameters: list[dict[str, Any]], responses: dict[str, Any]) -> dict[str, Any]:
+    return {"get": {"summary": summary, "tags": ["config"], "parameters": parameters, "responses": responses}}
+
+
+def _polls() -> dict[str, Any]:
+    """What is asked for beside sending; at any path prefix, too."""
+    of_app = [
+        _parameter("project", "Name of the project; `default` if absent."),
+        _parameter("app_id", "The app."),
+    ]
+    versions = [_parameter("v", "The version that the client has."), _parameter("nv", "The same.")]
+    remote = {
+        "200": _response("What an operator set.", "application/json", {"type": "object"}),
+        "304": {"description": "Nothing that the client does not have."},
+    }
+    off = {"205": {"description": "There are no codeless events."}}
+    script = {"application/javascript": {"schema": {"type": "string"}}}
+    callback = _parameter("callbackName", "saJSSDKVtrackCollectConfig, and nothing else.")
+    web = {
+        "200": {"description": "A call of the one callback.", "content": script},
+        "400": _problem("Another callback."),
+    }
+    open_id = {"200": _response("No open id.", "application/json", {"type": "object"})}
+    systems = ("Android", "iOS")
+    return {
+        **{f"/config/{os}.conf": _poll("Remote configuration.", of_app + versions, remote) for os in systems},
+        **{f"/config/visualized/{os}.conf": _poll("Codeless events.", of_app, off) for os in systems},
+        "/config/visualized/Web.conf": _poll("Codeless events of pages.", [*of_app, callback], web),
+        "/mp_login": _poll("A mini-program asks for an open id.", [], open_id),
+    }
+
+
 def door_paths() -> dict[str, Any]:
     """OpenAPI path items of all doors."""
     return {
         "/v1/events": _native("Stores records."),
         "/v1/validate": _native("Says what would become of records, and stores nothing."),
         **{path: _sensors(path) for path in ("/sa", "/sa.gif", "/debug")},
+        **_polls(),
     }
 
 

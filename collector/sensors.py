@@ -129,7 +129,7 @@ class SensorsDoor(Door):
         return Visit(
             debug=name == "debug",
             dry_run=name == "debug" and headers.get(b"dry-run", b"").strip().lower() == b"true",
-            pixel=name == "sa.gif" and scope["method"] == "GET",
+            pixel=name == "sa.gif" and scope["method"] != "POST",
             origin=origin,
             project=project or None,
             token=token or None,
@@ -138,8 +138,8 @@ class SensorsDoor(Door):
         )
 
     async def _take(self, visit: Visit, fields: Fields, body: bytes) -> Taken:
-        if visit.debug and b"info_id" in fields:
-            return Taken(EMPTY)  # a developer's phone reporting for debugging: no records
+        if visit.debug and b"info_id" in fields and not (fields.get(b"data") or fields.get(b"data_list")):
+            return Taken(EMPTY)  # a developer's phone says that it was chosen for debugging: no records
         received_at = self.intake.now()
         raw = body or fields.get(b"data_list") or fields.get(b"data", b"")
         try:
