@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.fuzzing.campaign import NO_ATHERIS, has_atheris, run_campaign
 from tests.fuzzing.seeds import seeds_of
-from tests.fuzzing.targets import TARGETS
+from tests.fuzzing.targets import TARGETS, the_doors
 
 FOUND = sorted((Path(__file__).parent / "fixtures" / "fuzz").glob("*/*"))
 SHORT = ("native", "sensors", "batches", "log_records")
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "16"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    the_doors().close()
+    the_doors.cache_clear()
 
 
 @pytest.mark.parametrize("target", TARGETS)

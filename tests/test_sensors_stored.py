@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from footfall.events.names import HOISTED
+from footfall.privacy.kinds import DETECTED
+from footfall.privacy.settings import PrivacySettings
 from footfall.workspace import Project
 from processor.steps.drop_sentinels import SENTINELS
 from tests.captured import Captured, capture_time, captured_requests
@@ -19,8 +21,10 @@ LIB = ("$lib", "$lib_version", "$lib_method", "$lib_detail", "$app_version")
 
 
 async def test_every_captured_record_rests_in_the_store_with_its_fields_equal(system: System) -> None:
-    system.create_project(Project("bank", keyless=True))
-    system.create_project(Project("captured", keyless=True))
+    for name in ("bank", "captured"):
+        system.create_project(Project(name, keyless=True))
+        open_hearted = PrivacySettings(detect=dict.fromkeys(DETECTED, "keep"), ids="keep")
+        system.workspace.privacy.save(name, open_hearted, by="the test", now=1)
     sent = await replay_all(system)
     await system.settle()
     for project in ("bank", "captured"):

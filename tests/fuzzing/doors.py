@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from collector.options import CollectorOptions
@@ -12,6 +13,9 @@ from footfall.events.keys import KeyedHash
 from footfall.events.log_record import Header
 from footfall.events.reasons import Reason
 from footfall.events.record import split_array
+from footfall.sealing import Sealer
+from footfall.treatment.policy import Policies
+from footfall.workspace import Project, open_workspace
 from processor.event_block import build_block, cut
 from processor.id_keys import IdKeys
 from processor.intake import open_record, take_in
@@ -20,6 +24,8 @@ from processor.snapshots import item_operations, profile_operations
 from tests.collector_worker import NOW, Worker
 
 REASONS = {reason.value for reason in Reason}
+_KEY = b"k" * 32
+SEALER = Sealer(_KEY)
 _UNSETS = ("profile_unset", "profile_delete")
 _PIECE = 1_000
 
@@ -34,18 +40,27 @@ class Heard(NamedTuple):
 
 
 class Doors:
-    """Both doors and the polls of a worker with room for everything: no answer of it may be 5xx."""
+    """Both doors and the polls of a worker with room for everything: no answer of it may be 5xx.
+
+    Its projects' privacy is as it is by default.
+    """
 
     def __init__(self) -> None:
         logging.getLogger("collector.doors").setLevel(logging.CRITICAL)
         plenty = 1 << 40
+        self._directory = TemporaryDirectory()
+        self._workspace = open_workspace(f"sqlite:///{self._directory.name}/workspace.db", lambda: _KEY)
+        self._workspace.bootstrap(None, None)
+        for name in ("bank", "open", "open_too"):
+            self._workspace.create_project(Project(name))
         self.worker = Worker(
             CollectorOptions(
                 quarantine_bytes_per_second=plenty,
                 lookups_per_second=plenty,
                 key_seconds=1e9,
                 project_seconds=1e9,
-            )
+            ),
+            policy_of=Policies(self._workspace, _KEY),
         )
         self._loop = asyncio.new_event_loop()
         self._read = 0
@@ -101,6 +116,8 @@ class Doors:
     def close(self) -> None:
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
+        self._workspace.close()
+        self._directory.cleanup()
 
 
 def check_log_records(gained: list[LogRecord]) -> tuple[int, int]:
@@ -128,8 +145,8 @@ def _check_header(header: Header, array: bytes) -> None:
 
 def _process(record: LogRecord) -> None:
     """The processor's way as far as it needs no store: what the door accepted must not fail there."""
-    id_keys = IdKeys(KeyedHash(b"k" * 32))
-    intake = take_in([open_record(record)], id_keys, NOW)
+    id_keys = IdKeys(KeyedHash(_KEY))
+    intake = take_in([open_record(record)], id_keys, NOW, SEALER)
     assert not [each for each in intake.dead_letters if each.reason == Reason.UNPROCESSABLE], (
         intake.dead_letters
     )

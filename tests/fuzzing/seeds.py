@@ -18,6 +18,8 @@ RECORDS: list[Any] = [
     event(properties={"amount": 10.25, "n": 2**70, "ok": True, "l": ["a"], "none": None}),
     event(properties={"t": "2026-01-02 03:04:05.6", "t2": "2026-01-02 03:04:05"}),
     event(lib={"$lib": "python"}, properties={"at": "2024-01-02 03:04:05.6", "$is_login_id": True}),
+    event(distinct_id="13800138000", properties={"t": "call 13800138000 or a@b.cn, 11010519491231002X"}),
+    event(properties={"password": "x", "card": "6222021234567890128", "n": 13800138000}),
     event(type="track_signup", event="$SignUp", original_id="d1"),
     event(type="track_id_bind", identities=_IDS),
     event(type="track_id_unbind", identities={"$identity_cookie_id": "a"}),

@@ -31,7 +31,7 @@ from query_api.fixes import FixDoesNotFit, InvalidFix, parse_fix
 from query_api.problems import BodyTooLarge as BodyTooLong
 from query_api.problems import MalformedBody
 from tests.collector_worker import NOW
-from tests.fuzzing.doors import Doors, Heard, check_log_records
+from tests.fuzzing.doors import SEALER, Doors, Heard, check_log_records
 
 LONGEST: Final = 64 * 1024
 _ENCODINGS: Final = (b"", b"gzip", b"zstd", b"identity", b"br")
@@ -39,7 +39,8 @@ _NEVER_ON_SENSORS: Final = {204, 400, 401, 413, 429} | set(range(300, 400))
 
 
 @cache
-def _doors() -> Doors:
+def the_doors() -> Doors:
+    """One for all targets of a process."""
     return Doors()
 
 
@@ -62,13 +63,13 @@ def native(data: bytes) -> None:
         body = gzip.compress(body, 1) if encoding == b"gzip" else body
         body = zstandard.compress(body, 1) if encoding == b"zstd" else body
     headers = [(b"authorization", b"Bearer sk-all"), (b"content-encoding", encoding)]
-    heard = _doors().ask("POST", "/v1/events", b"", headers, body)
+    heard = the_doors().ask("POST", "/v1/events", b"", headers, body)
     held, refused = _check_heard(heard)
     if heard.status == 200:
         said = json.loads(heard.body)
         assert said["accepted"] + len(said["rejected"]) == held
         assert len(said["rejected"]) == refused
-    checked = _doors().ask("POST", "/v1/validate", b"", headers, body)
+    checked = the_doors().ask("POST", "/v1/validate", b"", headers, body)
     assert (checked.status, checked.gained) == (heard.status, [])
 
 
@@ -84,14 +85,14 @@ def sensors(data: bytes) -> None:
     if kind & 8:
         encoded = _percent(data[1:])  # plain, as envelopes come
     body = (b"data_list=" if kind & 16 else b"data=") + encoded + code
-    heard = _doors().ask("POST", "/x/sa", b"project=open", [], body)
+    heard = the_doors().ask("POST", "/x/sa", b"project=open", [], body)
     held, _ = _check_heard(heard)
     assert heard.status == 200
     assert heard.body == b""
     assert held or not text.strip() or _is_empty_array(data[1:])
-    again = _doors().ask("POST", "/x/sa", b"project=open", [], body)
+    again = the_doors().ask("POST", "/x/sa", b"project=open", [], body)
     assert _ids(again) == _ids(heard), "the same event sent again has the same id"
-    debugged = _doors().ask("POST", "/debug", b"project=open", [(b"dry-run", b"true")], body)
+    debugged = the_doors().ask("POST", "/debug", b"project=open", [(b"dry-run", b"true")], body)
     assert debugged.status in (200, 400)
     assert not debugged.gained
 
@@ -129,7 +130,7 @@ def forms(data: bytes) -> None:
         headers.append((b"origin", body[:40]))
     if more & 0x20:
         query = b"project=open&" + query
-    heard = _doors().ask(method, path, query, headers, body)
+    heard = the_doors().ask(method, path, query, headers, body)
     _check_heard(heard)
     if "debug" not in path and method in ("GET", "POST", "HEAD"):
         assert heard.status not in _NEVER_ON_SENSORS, heard.status
@@ -146,7 +147,7 @@ def polls(data: bytes) -> None:
         "/config/Android.conf", "/x/config/iOS.conf", "/config/visualized/Android.conf",
         "/config/visualized/Web.conf", "/p/config/visualized/Web.conf", "/mp_login",
     )[data[0] % 6]  # fmt: skip
-    heard = _doors().ask("GET", path, query)
+    heard = the_doors().ask("GET", path, query)
     _check_heard(heard)
     assert not heard.gained
     assert heard.status in (200, 205, 304, 400)
@@ -232,7 +233,7 @@ def bombs(data: bytes) -> None:
 def log_records(data: bytes) -> None:
     """Whatever lies in the log, each of its records is processed or becomes a dead letter."""
     opened = open_record(LogRecord(0, 7, data))
-    intake = take_in([opened], IdKeys(KeyedHash(b"k" * 32)), NOW)
+    intake = take_in([opened], IdKeys(KeyedHash(b"k" * 32)), NOW, SEALER)
     assert intake.requests
     assert len(intake.rows.records) + len(intake.dead_letters) >= (1 if opened.header is None else 0)
 
