@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -144,11 +145,23 @@ def test_refuses_for_a_reason_and_names_the_field(reason, field, record):
     assert verdict(record) == (reason.value, field)
 
 
+ELSEWHERE = {
+    Reason.MALFORMED_ENVELOPE: "test_collector_encrypted.py",
+    Reason.UNDECRYPTABLE: "test_collector_encrypted.py",
+    Reason.UNSUPPORTED_ENCRYPTION: "test_collector_encrypted.py",
+    Reason.UNDECLARED_IDENTITY: "test_query_identities.py",
+    Reason.ERASED: "test_erasure.py",
+    **{reason: "test_plan_doors.py" for reason in Reason if reason.startswith("plan_")},
+}
+"""Where reasons are tested that a record alone cannot have either."""
+
+
 def test_every_reason_has_a_test():
-    elsewhere = {reason for reason in Reason if reason.startswith("plan_")}  # test_plan_doors.py
-    elsewhere |= {Reason.MALFORMED_ENVELOPE, Reason.UNDECRYPTABLE, Reason.UNSUPPORTED_ENCRYPTION}
-    tested = {reason for reason, _, _ in REFUSED} | OF_THE_REQUEST | elsewhere | {Reason.UNPROCESSABLE}
+    tested = {reason for reason, _, _ in REFUSED} | OF_THE_REQUEST | ELSEWHERE.keys() | {Reason.UNPROCESSABLE}
     assert tested == set(Reason)
+    for reason, module in ELSEWHERE.items():
+        text = (Path(__file__).parent / module).read_text()
+        assert f'"{reason}"' in text or f"Reason.{reason.name}" in text, f"{reason} is not in {module}"
 
 
 ACCEPTED: list[dict[str, Any]] = [
