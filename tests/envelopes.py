@@ -1,5 +1,7 @@
-"""Seals envelopes as Sensors Analytics' SDKs do, written from the protocol's description and without code of
-ours: SM2 and SM4 by gmalg, AES block by block, RSA by `cryptography`.
+"""Seals and opens envelopes as Sensors Analytics' SDKs do.
+
+Written from the protocol's description and without code of ours: SM2 and SM4 by gmalg, AES block by block,
+RSA by `cryptography`.
 """
 
 from __future__ import annotations
@@ -7,17 +9,17 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 import gmalg
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.algorithms import AES, SM4
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from footfall.envelopes.keys import KeyPair
@@ -104,11 +106,33 @@ def form(envelopes: Any, gzip_code: int | None = 9, field: str = "data_list") ->
     return b"%bcrc=1&%b=%b" % (code, field.encode(), percent(text_of(envelopes)))
 
 
+def open_form(form: str, key: bytes) -> list[dict[str, Any]]:
+    """The records in a request of the SM plugin (`key`: the private scalar), or of an AES plugin."""
+    fields = parse_qs(form, strict_parsing=True)
+    assert fields["gzip"] == ["9"]
+    value = json.loads(fields.get("data_list", fields.get("data", []))[0])
+    opened = []
+    for envelope in value if isinstance(value, list) else [value]:
+        if "ekey" in envelope:
+            session = gmalg.SM2(sk=key).decrypt(b"\x04" + _unbase64(envelope["ekey"]))
+            texts = [gzip.decompress(uncbc(SM4(session), each)) for each in envelope["payloads"]]
+        else:
+            payloads = envelope.get("payloads") or [envelope["payload"]]
+            texts = [uncbc(AES(key), each) for each in payloads]
+        sent = {"_flush_time": envelope["flush_time"]} if "flush_time" in envelope else {}
+        opened += [{**sent, **json.loads(text)} for text in texts]
+    return opened
+
+
+def uncbc(block: AES | SM4, payload: str) -> bytes:
+    sealed = _unbase64(payload)
+    opened = Cipher(block, modes.CBC(sealed[:16])).decryptor().update(sealed[16:])
+    return opened[: -opened[-1]]
+
+
 def noise(size: int) -> str:
     return b64encode(os.urandom(size)).decode()
 
 
 def _unbase64(text: str) -> bytes:
-    from base64 import b64decode
-
     return b64decode(text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +24,8 @@ from playwright.sync_api import Browser
 
 from footfall.cli.demo_system import RunningSystem
 from tests.browsers import opened_browser
+from tests.captured import FIXTURES
+from tests.envelopes import open_form
 from tests.live_sdks import NodeProgram, WebPage, profile_folder, site, until
 from tests.sdk_packages import DRIVERS, sdks_or_skip
 from tests.wiretap import Passed, Wiretap, wiretap
@@ -59,6 +62,8 @@ class Live:
     home: Path
     query: httpx.Client
     keys: dict[str, str] = field(default_factory=dict)
+    envelope_keys: dict[str, bytes] = field(default_factory=dict)
+    _opened: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
 
     def url(self, project: str, path: str = "/sa") -> str:
         """The server URL to give to an SDK; makes the project."""
@@ -74,7 +79,28 @@ class Live:
     def wire(self, project: str) -> list[dict[str, Any]]:
         """Every record that was sent to be stored."""
         data = [each for each in self.requests(project) if not is_config(each) and each.method != "OPTIONS"]
-        return [record for each in data if each.headers.get("dry-run") != "true" for record in each.records]
+        return [
+            record
+            for each in data
+            if each.headers.get("dry-run") != "true"
+            for record in self._records(project, each)
+        ]
+
+    def _records(self, project: str, request: Passed) -> list[dict[str, Any]]:
+        key = self.envelope_keys.get(project)
+        if key is None:
+            return request.records
+        if id(request) not in self._opened:
+            self._opened[id(request)] = open_form(request.form, key)
+        return self._opened[id(request)]
+
+    def add_key(self, project: str, algorithm: str, version: int, key: bytes) -> None:
+        """From now on all that the project is sent is encrypted with it."""
+        self.url(project)
+        body = {"algorithm": algorithm, "version": version, "private_key": key.hex()}
+        answer = self.query.post(f"/api/v1/projects/{project}/envelope-keys", json=body)
+        assert answer.status_code == 201, answer.text
+        self.envelope_keys[project] = key
 
     def wait_for(self, project: str, *events: str) -> None:
         """Until records of all these events, or of these types, were answered."""
@@ -287,6 +313,22 @@ def test_mini_program(live: Live, batch: bool) -> None:
     assert "lost" not in profile, "the SDK drops lists; were it mended, docs/sensors.md is out of date"
 
 
+@pytest.mark.parametrize("batch", [True, False], ids=["batch", "once"])
+def test_mini_program_with_the_aes_plugin(live: Live, batch: bool) -> None:
+    project = f"miniprogram_{'batch' if batch else 'once'}_aes"
+    live.add_key(project, "AES", 7, AES_KEY)
+    para = {"server_url": live.url(project), "batch_send": {"send_timeout": 200} if batch else False}
+    plugin = {"k": b64encode(AES_KEY).decode(), "kid": 7, "khash": "h4sh"}
+    with NodeProgram("miniprogram.cjs", orjson.dumps({"para": para, "aes": plugin}).decode()) as sa:
+        sa.call("app.show")
+        sa.call("track", "ViewFund", PROPERTIES)
+        sa.call("login", "cust-1")
+        sa.call("app.hide")
+        live.wait_for(project, "$MPLaunch", "$MPShow", "ViewFund", "$SignUp", "$MPHide")
+        assert (sa.close(), sa.errors) == (0, [])
+    assert_told(assert_all_stored(live, project), "ViewFund", PROPERTIES)
+
+
 # The Web
 
 
@@ -326,6 +368,38 @@ def test_web(live: Live, browser: Browser, mode: str) -> None:
     (seen,) = [each["properties"] for each in stored if each["event"] == "$pageview"]
     assert (seen["$title"], seen["$url_path"]) == ("理财 · Bank", "/fund/F001")
     assert {request.method for request in live.requests(project)} == {"GET" if mode == "image" else "POST"}
+
+
+SM2_KEY = orjson.loads((FIXTURES / "sm2-test-key.json").read_bytes())
+AES_KEY = bytes(range(16))
+
+
+@pytest.mark.parametrize("mode", ["image", "ajax", "beacon"])
+def test_web_with_the_sm_plugin(live: Live, browser: Browser, mode: str) -> None:
+    project = f"web_{mode}_sm"
+    live.add_key(project, "SM2", 3, bytes.fromhex(SM2_KEY["private_key"]))
+    plugin = ["sm-encryption", {"pkv": 3, "pub_key": SM2_KEY["public_key"]}]
+    assert_web_encrypted(live, browser, project, {"send_type": mode}, plugin)
+
+
+@pytest.mark.parametrize("mode", ["image", "ajax"])
+def test_web_with_the_aes_plugin(live: Live, browser: Browser, mode: str) -> None:
+    project = f"web_{mode}_aes"
+    live.add_key(project, "AES", 7, AES_KEY)
+    plugin = ["aes-encryption", {"k": b64encode(AES_KEY).decode(), "kid": 7, "khash": "h4sh"}]
+    assert_web_encrypted(live, browser, project, {"send_type": mode}, plugin)
+
+
+def assert_web_encrypted(
+    live: Live, browser: Browser, project: str, para: Mapping[str, Any], plugin: list[Any]
+) -> None:
+    with WebPage(browser, live.site, {"server_url": live.url(project), **para}, plugin) as page:
+        drive_page(page)
+        live.wait_for(project, *WEB_EVENTS)
+        stored = assert_all_stored(live, project)
+        assert page.wrong == []
+    assert_told(stored, "ViewFund", PROPERTIES)
+    assert profile_of(live, project, "cust-1")["age"] == 41
 
 
 def test_web_in_debug_mode(live: Live, browser: Browser) -> None:
@@ -413,6 +487,11 @@ def test_the_page_names_what_was_run() -> None:
         *(f"test_python[{kind}]" for kind in PYTHON_CONSUMERS),
     ]
     run += ["test_node[submitter]", "test_node[nw]", "test_mini_program[batch]", "test_mini_program[once]"]
+    run += [
+        "test_web_with_the_sm_plugin",
+        "test_web_with_the_aes_plugin",
+        "test_mini_program_with_the_aes_plugin",
+    ]
     run += ["test_web_in_debug_mode", "test_web_asks_for_its_visual_configuration", "test_node_in_debug_mode"]
     assert sorted(re.findall(r"`(test_\w+(?:\[\w+\])?)`", page)) == sorted(run)
     assert {name.partition("[")[0] for name in run} <= set(globals())

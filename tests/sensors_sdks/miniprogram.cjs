@@ -9,6 +9,7 @@ const readline = require("node:readline");
 const [packages, given] = process.argv.slice(2);
 const { para, aes, stored } = JSON.parse(given);
 const say = (line) => process.stdout.write(JSON.stringify(line) + "\n");
+console.log = (...words) => process.stderr.write(`${words.join(" ")}\n`); // plugins talk
 const storage = new Map(Object.entries(stored || {}));
 const listeners = { show: [], hide: [] };
 const launch = { path: "pages/home/home", query: { from: "menu" }, scene: 1001 };
