@@ -26,6 +26,7 @@ from query_api.dead_letters import Letters
 from query_api.envelope_sweep import sweeping
 from query_api.gate import Gate
 from query_api.identity_words import AdministratorsDoor
+from query_api.ids_at_rest import ids_at_rest
 from query_api.key_use import KeyUse
 from query_api.meters import Meters
 from query_api.openapi import describe
@@ -42,6 +43,7 @@ from query_api.routes.front import Front, problem_response
 from query_api.routes.keep_rules import build_keep_rule_routes
 from query_api.routes.people import build_people_routes
 from query_api.routes.plans import build_plan_routes
+from query_api.routes.privacy import build_privacy_routes
 from query_api.routes.project_keys import build_key_routes
 from query_api.routes.projects import build_project_routes
 from query_api.routes.proof import Evidence, build_proof_routes
@@ -108,7 +110,10 @@ def build_app(
             clock=clock,
         )
     )
-    queries = Queries(store, access, log, data_until=data_until, clock=clock, options=options)
+    at_rest = ids_at_rest(policy_of)
+    queries = Queries(
+        store, access, log, at_rest=at_rest, data_until=data_until, clock=clock, options=options
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -122,14 +127,17 @@ def build_app(
     # No /docs: its page loads scripts from elsewhere, which a bank's network does not.
     app = FastAPI(title="Footfall", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.include_router(build_query_routes(front, queries))
-    app.include_router(build_people_routes(front, access, store, keyed_hash, options))
+    app.include_router(
+        build_people_routes(front, access, store, keyed_hash=keyed_hash, options=options, at_rest=at_rest)
+    )
     app.include_router(build_project_routes(front, access, store, log, data_until))
     app.include_router(
         build_binding_routes(
-            front, access, store, keyed_hash=keyed_hash, options=options, door=administrators
+            front, access, store, keyed_hash=keyed_hash, options=options, door=administrators, at_rest=at_rest
         )
     )
     app.include_router(build_virtual_event_routes(front, access, store, clock=clock, options=options))
+    app.include_router(build_privacy_routes(front, access, store, policy_of, clock=clock))
     app.include_router(build_remote_config_routes(front, access, clock=clock))
     app.include_router(build_plan_routes(front, access, store, clock=clock, options=options))
     app.include_router(build_export_routes(access, store, keyed_hash, clock))

@@ -44,22 +44,31 @@ GROUP BY ALL ORDER BY ALL"""
 
 
 def read_decisions(
-    reader: StoreReader, project: Project, keyed_hash: KeyedHash, given: Mapping[str, str], limit: int
+    reader: StoreReader,
+    project: Project,
+    keyed_hash: KeyedHash,
+    given: Mapping[str, str],
+    *,
+    limit: int,
+    ids: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """`{"decisions": [...], "next_cursor"}`; `given` may hold id, outcome, reason, kind and cursor."""
+    """`{"decisions": [...], "next_cursor"}`; `given` may hold outcome, reason, kind and cursor.
+
+    `ids`: only decisions about one of these.
+    """
     parameters: dict[str, Parameter] = {"project": project.name, "limit": limit}
     tests = ""
     for name, allowed in (("outcome", OUTCOMES), ("kind", KINDS), ("reason", tuple(REASONS)[1:])):
         if name in given:
             parameters[name] = _one_of(name, given[name], allowed)
             tests += f" AND {name} = {{{name}:String}}"
-    if "id" in given:
-        parameters["key"] = keyed_hash.id_key(project.name, given["id"])
+    if ids:
+        parameters["keys"] = [keyed_hash.id_key(project.name, each) for each in ids]
         tests += (
-            " AND (subject_key = {key:UInt64} OR login_key = {key:UInt64}"
-            " OR subject_id = {id:String} OR login_id = {id:String})"
+            " AND (subject_key IN {keys:Array(UInt64)} OR login_key IN {keys:Array(UInt64)}"
+            " OR subject_id IN {ids:Array(String)} OR login_id IN {ids:Array(String)})"
         )
-        parameters["id"] = given["id"]
+        parameters["ids"] = list(ids)
     if "cursor" in given:
         place = _read_cursor(given["cursor"])
         parameters |= {f"after{index}": value for index, value in enumerate(place)}

@@ -26,6 +26,7 @@ from footfall.treatment.policy import PolicyOf
 from footfall.treatment.treatment import treat
 from footfall.workspace.projects import Project
 from query_api.answers import instant
+from query_api.ids_at_rest import ids_at_rest
 from query_api.problems import Fault, refused
 from query_api.spec.conditions import MAX_TEXT
 from query_api.spec.spellings import nearest
@@ -140,7 +141,8 @@ class AdministratorsDoor:
         if spec.action == "bind" and spec.identities is None:
             wanted = {"anonymous_id": False}
         ids = {name: getattr(spec, name) for name in wanted}
-        keys = {name: self._hash.id_key(project.name, value) for name, value in ids.items()}
+        at_rest = ids_at_rest(self._policy_of)
+        keys = {name: self._hash.id_key(project.name, at_rest(project.name, ids[name])) for name in ids}
         logins = {name for name, key in keys.items() if key in _logins(reader, rules, set(keys.values()))}
         return [
             Fault(

@@ -30,6 +30,9 @@ from query_api.openapi_answers import (
     META,
     PEOPLE,
     PERSON,
+    PRIVACY,
+    PRIVACY_SETTINGS,
+    PRIVACY_TEST,
     PROBLEM,
     PROJECT,
     PROJECTS,
@@ -50,6 +53,7 @@ from query_api.openapi_rights import BODIES as RIGHTS_BODIES
 from query_api.openapi_rights import rights_paths
 from query_api.plan_violations import FILTERS
 from query_api.plans import PlanChange
+from query_api.privacy import DetokeniseSpec, TryOutSpec
 from query_api.problems import TITLES
 from query_api.remote_config import ApprovalSpec, RemoteConfigSpec, WithdrawalSpec
 from query_api.routes.dead_letters import ReplaySpec
@@ -74,6 +78,8 @@ def describe() -> dict[str, Any]:
         KeySpec,
         ReplaySpec,
         EnvelopeKeySpec,
+        DetokeniseSpec,
+        TryOutSpec,
         RemoteConfigSpec,
         ApprovalSpec,
         WithdrawalSpec,
@@ -174,6 +180,7 @@ def _other_paths() -> dict[str, Any]:
             "delete": _operation("Delete a virtual event.", object_of({"deleted": TEXT}), [name, event])
         },
         **_remote_config_paths(name),
+        **_privacy_paths(name),
         **_envelope_key_paths(name),
         **_plan_paths(name),
         **_dead_letter_paths(name),
@@ -253,6 +260,25 @@ def _remote_config_paths(name: dict[str, Any]) -> dict[str, Any]:
         f"{base}/withdraw": {
             "post": _operation("Take a proposal back.", REMOTE_CONFIG, [name], body="WithdrawalSpec")
         },
+    }
+
+
+def _privacy_paths(name: dict[str, Any]) -> dict[str, Any]:
+    base = "/api/v1/projects/{name}/privacy"
+    days = _parameter("days", "query", "Counts of so many days; 30 if left out.", COUNT)
+    put = _operation("Set the rules, all of them; what is left out gets its default.", PRIVACY, [name])
+    schema = {"application/json": {"schema": PRIVACY_SETTINGS}}
+    put["requestBody"] = {"required": True, "content": schema}
+    reveal = "Read what tokens stand for; the audit log has who and why."
+    revealed = object_of({"values": list_of(TEXT)})
+    test = "What would rest of a record, and why; nothing is stored."
+    return {
+        base: {
+            "get": _operation("Rules on personal data, and what they did.", PRIVACY, [name, days]),
+            "put": put,
+        },
+        f"{base}/detokenise": {"post": _operation(reveal, revealed, [name], body="DetokeniseSpec")},
+        f"{base}/test": {"post": _operation(test, PRIVACY_TEST, [name], body="TryOutSpec")},
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from footfall.events.identity import REASONS
+from footfall.privacy.kinds import ACTIONS, DETECTED
 from query_api.decisions import KINDS, OUTCOMES
 
 NUMBER_OR_NULL: Final = {"type": ["number", "null"]}
@@ -267,6 +268,54 @@ _APP_CONFIG: Final = object_of(
         "support_transport_encrypt": {"type": "boolean"},
     }
 )
+_ACTION: Final = {"type": "string", "enum": list(ACTIONS)}
+PRIVACY_SETTINGS: Final = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "detect": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": dict.fromkeys(DETECTED, _ACTION),
+        },
+        "ids": {"type": "string", "enum": ["detected", "all", "keep"]},
+        "ip": {"type": "string", "enum": ["drop", "truncate", "keep"]},
+        "c2": {"type": "string", "enum": ["mask", "tokenise", "hash"]},
+        "suite": {"type": ["string", "null"], "enum": ["intl", "gm", None]},
+        "rules": list_of(
+            {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["property", "action"],
+                "properties": {
+                    "property": {"type": "string", "minLength": 1, "maxLength": 255},
+                    "action": _ACTION,
+                    "events": list_of(TEXT),
+                    "of": {"type": "string", "enum": ["event", "user", "item"]},
+                },
+            }
+        ),
+    },
+}
+_DONE: Final = {"event": TEXT, "property": TEXT, "kind": TEXT, "action": TEXT, "count": COUNT}
+PRIVACY: Final = object_of(
+    {
+        "settings": PRIVACY_SETTINGS,
+        "changed_at": TEXT_OR_NULL,
+        "changed_by": TEXT_OR_NULL,
+        "never_collected": list_of(TEXT),
+        "counts": list_of(object_of({"day": TEXT, **_DONE})),
+    }
+)
+PRIVACY_TEST: Final = object_of(
+    {
+        "accepted": {"type": "boolean"},
+        "problem": TEXT_OR_NULL,
+        "record": {"type": ["object", "null"]},
+        "done": list_of(object_of(_DONE)),
+    }
+)
+
 REMOTE_CONFIG: Final = object_of(
     {
         "configs": list_of(

@@ -38,6 +38,7 @@ from query_api.answers import instant
 from query_api.body import read_json
 from query_api.buckets import Calendar, Period, WeekStart
 from query_api.catalogue import Catalogues
+from query_api.ids_at_rest import IdAtRest, spec_with_ids_at_rest
 from query_api.options import QueryOptions
 from query_api.people import describe_people
 from query_api.problems import Fault, InvalidQuery, TooExpensive, fault_of, field_path, refused
@@ -95,6 +96,7 @@ class Queries:
         access: Access,
         log: Log,
         *,
+        at_rest: IdAtRest,
         data_until: Callable[[], int],
         clock: Callable[[], int],
         options: QueryOptions,
@@ -102,6 +104,7 @@ class Queries:
         """`clock` and `data_until` give epoch milliseconds; `log` tells what is processed, for the cache."""
         self._store = store
         self._access = access
+        self._at_rest = at_rest
         self._log = log
         self._data_until = data_until
         self._clock = clock
@@ -117,10 +120,14 @@ class Queries:
         given = read_json(body)
         if not isinstance(given, dict):
             raise InvalidQuery("the body is a JSON object", code="invalid_value")
-        spec = (analysis.users_spec if users else analysis.spec).model_validate(given)
+        form = analysis.users_spec if users else analysis.spec
+        spec = form.model_validate(given)
         if grant.min_cell is not None:
             check_spec(spec, grant.min_cell)
         project = self._access.project(grant, spec.project)
+        rewritten = spec_with_ids_at_rest(given, lambda id_: self._at_rest(project.name, id_))
+        if rewritten != given:
+            spec = form.model_validate(rewritten)
         virtual = read_virtual_events(self._access.workspace, project.name)
         return Prepared(name, analysis, spec, project, virtual, grant)
 

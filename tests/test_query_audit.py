@@ -157,6 +157,7 @@ async def test_parameters_that_mean_nothing_are_refused(
 EXEMPT = {
     "POST /api/v1/query/{analysis}": "counts, not people; key.use says who asks",
     "POST /api/v1/query/{analysis}/explain": "runs nothing",
+    "POST /api/v1/projects/{name}/privacy/test": "tries out a record that the asker made",
 }
 """Unsafe methods that write no row, and why."""
 
@@ -173,6 +174,7 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/projects/{name}/keys": {"kind": "secret", "name": "reports", "min_cell": 10},
     "DELETE /api/v1/projects/{name}/keys/{fingerprint}": {},
     "POST /api/v1/projects/{name}/dead-letters/replay": {"all": True},
+    "PUT /api/v1/projects/{name}/privacy": {},
     "PUT /api/v1/projects/{name}/remote-config": {},
     "POST /api/v1/projects/{name}/envelope-keys": {"algorithm": "AES"},
     "POST /api/v1/projects/{name}/envelope-keys/{key}/retire": {},
@@ -182,6 +184,7 @@ BODIES: dict[str, Any] = {
 
 
 ELSEWHERE = {
+    "POST /api/v1/projects/{name}/privacy/detokenise": "test_privacy_api.py",
     "POST /api/v1/projects/{name}/envelope-keys/{key}/publish": "test_query_audit.py",
     "POST /api/v1/query/{analysis}/users": "test_query_audit.py",
     "POST /api/v1/projects/{name}/remote-config/approve": "test_remote_config.py",

@@ -19,6 +19,7 @@ from footfall.cli.import_command import import_
 from footfall.cli.keys import app as keys
 from footfall.cli.person import app as person
 from footfall.cli.plan import app as plan
+from footfall.cli.privacy import app as privacy
 from footfall.cli.remote_config import app as remote_config
 from footfall.cli.simulate import simulate
 from footfall.settings import InvalidSettings, Settings, read_settings
@@ -82,6 +83,7 @@ app.command()(simulate)
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(plan, name="plan")
 app.add_typer(person, name="person")
+app.add_typer(privacy, name="privacy")
 app.add_typer(remote_config, name="remote-config")
 app.add_typer(audit, name="audit")
 app.add_typer(keys, name="keys")

@@ -38,11 +38,12 @@ class Privacy:
         grades: Grades = NO_GRADES,
         money: frozenset[str] = NO_MONEY,
         is_nobody: Callable[[str], bool] = identifies_nobody,
+        id_keys: Collection[str] = (),
     ) -> None:
         """`suite`: the installation's. `grades`, `money` (what is declared decimal): the tracking plan's."""
         self.settings = settings
         self.stand_ins = StandIns(installation_key, project, settings.suite or suite)
-        self._values = Values(settings, self.stand_ins, is_nobody)
+        self._values = Values(settings, self.stand_ins, is_nobody, id_keys)
         rulebook = Rulebook(settings, grades)
         self._rulebook = rulebook
         self._records = Records(self._values, rulebook, settings.ip, money)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
 
@@ -45,8 +45,14 @@ class Values:
     """The actions of one project. Safe to use from several threads."""
 
     def __init__(
-        self, settings: PrivacySettings, stand_ins: StandIns, is_nobody: Callable[[str], bool]
+        self,
+        settings: PrivacySettings,
+        stand_ins: StandIns,
+        is_nobody: Callable[[str], bool],
+        id_keys: Collection[str] = (),
     ) -> None:
+        """`id_keys`: names of identities that may stand before an id, `member+13800138000`."""
+        self._id_keys = frozenset(id_keys)
         self._detect: dict[str, Action] = dict(settings.detect.items())
         self._ids = settings.ids
         self._stand_ins = stand_ins
@@ -90,6 +96,9 @@ class Values:
 
     def id(self, id_: str, place: Place, masked: Masked, *, always: bool = False) -> str:
         """The id, or its pseudonym where it holds something of a person, or (`always`) a rule wants one."""
+        key, plus, value = id_.partition("+")
+        if plus and (key in self._id_keys or key.startswith("$identity_")):
+            return f"{key}+{self.id(value, place, masked, always=always)}"  # as `identities` has it
         if not id_ or self._is_nobody(id_) or (self._ids == "keep" and not always):
             return id_
         if self._ids == "detected" and not always:

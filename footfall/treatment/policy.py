@@ -65,6 +65,7 @@ class _PrivacyOf(NamedTuple):
 
     settings: PrivacySettings
     plan: Plan | None
+    keys: IdentityKeys | None
     project: Project | None
     privacy: Privacy
     sealer: Sealer
@@ -79,19 +80,24 @@ class ActivePrivacy:
         self._suite = suite
         self._known: dict[str, _PrivacyOf] = {}
 
-    def of(self, name: str, plan: Plan | None) -> tuple[Privacy, Sealer]:
+    def of(self, name: str, plan: Plan | None, keys: IdentityKeys | None) -> tuple[Privacy, Sealer]:
         """What counts now. May block: reads the workspace."""
         settings = self._workspace.privacy.settings(name)
         project = self._workspace.project(name)
         known = self._known.get(name)
-        if known is None or (known.settings, known.plan, known.project) != (settings, plan, project):
-            made = self._make(name, settings, plan, project)
-            known = _remember(self._known, name, made)
+        made_of = (settings, plan, keys, project)
+        if known is None or known[:4] != made_of:
+            known = _remember(self._known, name, _PrivacyOf(*made_of, *self._make(name, *made_of)))
         return known.privacy, known.sealer
 
     def _make(
-        self, name: str, settings: PrivacySettings, plan: Plan | None, project: Project | None
-    ) -> _PrivacyOf:
+        self,
+        name: str,
+        settings: PrivacySettings,
+        plan: Plan | None,
+        keys: IdentityKeys | None,
+        project: Project | None,
+    ) -> tuple[Privacy, Sealer]:
         is_nobody: Callable[[str], bool] = identifies_nobody
         if project is not None:
             is_nobody = project.identity.is_nobody
@@ -103,9 +109,9 @@ class ActivePrivacy:
             grades={source: plan.grades(source) for source in _SOURCES} if plan is not None else {},
             money=_decimals(plan) if plan is not None else frozenset(),
             is_nobody=is_nobody,
+            id_keys=() if keys is None else keys.names,
         )
-        sealer = Sealer(self._installation_key, settings.suite or self._suite)
-        return _PrivacyOf(settings, plan, project, privacy, sealer)
+        return privacy, Sealer(self._installation_key, settings.suite or self._suite)
 
 
 def _decimals(plan: Plan) -> frozenset[str]:
@@ -134,5 +140,6 @@ class Policies:
     def __call__(self, project: str) -> Policy:
         """That of a project nobody knows is the policy of an installation without settings."""
         plan = self._plans.of(project)
-        privacy, sealer = self._privacy.of(project, None if plan is None else plan.plan)
-        return Policy(project, plan, self._keys.of_project(project), privacy, sealer)
+        keys = self._keys.of_project(project)
+        privacy, sealer = self._privacy.of(project, None if plan is None else plan.plan, keys)
+        return Policy(project, plan, keys, privacy, sealer)

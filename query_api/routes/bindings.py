@@ -14,6 +14,7 @@ from query_api.access import Access
 from query_api.body import read_json
 from query_api.decisions import count_decisions, read_decisions
 from query_api.identity_words import AdministratorsDoor, WordSpec
+from query_api.ids_at_rest import IdAtRest, either_id
 from query_api.options import QueryOptions
 from query_api.routes.front import Front, problem_response, read_body
 from query_api.routes.parameters import read_limit, read_parameters
@@ -28,6 +29,7 @@ def build_binding_routes(
     keyed_hash: KeyedHash,
     options: QueryOptions,
     door: AdministratorsDoor,
+    at_rest: IdAtRest,
 ) -> APIRouter:
     """What became of every claim on an id, and what an administrator says about ids."""
     router = APIRouter(prefix="/api/v1/projects/{name}/bindings", include_in_schema=False)
@@ -39,7 +41,9 @@ def build_binding_routes(
             project = access.project(grant, name)
             given = read_parameters(request, "id", "outcome", "reason", "kind", "limit", "cursor")
             limit = read_limit(given.get("limit"))
-            found = read_decisions(StoreReader(store, options.limits), project, keyed_hash, given, limit)
+            ids = either_id(given["id"], at_rest(name, given["id"])) if "id" in given else ()
+            reader = StoreReader(store, options.limits)
+            found = read_decisions(reader, project, keyed_hash, given, limit=limit, ids=ids)
             about = access.hashed(name, given["id"]) if "id" in given else ""
             access.record(grant, "bindings.list", name, about, rows=len(found["decisions"]))
             return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
@@ -14,8 +15,10 @@ from footfall.storage.store import Store
 from footfall.workspace import Grant, Project
 from query_api.access import Access
 from query_api.catalogue import describe_catalogue, read_catalogue
+from query_api.ids_at_rest import IdAtRest
 from query_api.options import QueryOptions
 from query_api.people import find_person, show_person
+from query_api.problems import NotFound
 from query_api.routes.front import Front, problem_response
 from query_api.routes.parameters import read_limit, read_parameters
 from query_api.store_reader import StoreReader
@@ -24,7 +27,13 @@ from query_api.virtual_events import list_virtual_events
 
 
 def build_people_routes(
-    front: Front, access: Access, store: Store, keyed_hash: KeyedHash, options: QueryOptions
+    front: Front,
+    access: Access,
+    store: Store,
+    *,
+    keyed_hash: KeyedHash,
+    options: QueryOptions,
+    at_rest: IdAtRest,
 ) -> APIRouter:
     """A person by any of their ids; ids are opaque and may contain anything, slashes too."""
     router = APIRouter(prefix="/api/v1", include_in_schema=False)
@@ -59,10 +68,16 @@ def build_people_routes(
             # Before it is known whether there is such a person: who searches by guessing is seen, too.
             about = access.hashed(project.name, wanted.distinct_id)
             access.record(grant, _ACTIONS[wanted.part], project.name, about)
-            person = show_person(reader, project, known, keyed_hash, wanted.distinct_id)
+            id_, person = wanted.distinct_id, None
+            if (rest := at_rest(project.name, id_)) != id_:
+                with suppress(NotFound):  # rows from before the rule carry the id itself
+                    person = show_person(reader, project, known, keyed_hash, rest)
+                    id_ = rest
+            if person is None:
+                person = show_person(reader, project, known, keyed_hash, id_)
             if not wanted.part:
                 return person
-            key, before = find_person(reader, project, keyed_hash, wanted.distinct_id), given.get("before")
+            key, before = find_person(reader, project, keyed_hash, id_), given.get("before")
             if wanted.part == "history":
                 return read_profile_history(reader, project, key, before=before, limit=limit)
             return read_timeline(reader, project, known, key, before=before, limit=limit)
