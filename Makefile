@@ -33,7 +33,8 @@ lint: $(DEV)/ready ## ruff, its format, mypy --strict
 faults: $(DEV)/ready ## Kills processes and power under load, 100 rounds
 	@FAULT_ROUNDS=100 $(DEV)/bin/python -m pytest -m faults --timeout=3600 $(ARGS)
 
-fuzz-doors: $(DEV)/ready ## Searches for what breaks the doors, an hour (FUZZ_MINUTES=5: shorter; ARGS=native: a part)
+fuzz-doors: $(DEV)/ready ## Searches for what breaks the doors, over an hour (FUZZ_MINUTES=5: shorter; ARGS=native: a part)
+	@[ -n "$(ARGS)" ] || FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-50} nice $(DEV)/bin/python -m pytest --timeout=3600 tests/test_fuzz_openapi.py
 	@nice $(DEV)/bin/python -m tests.fuzzing $(ARGS)
 
 bench: $(DEV)/ready ## Measures ratios to limits of the same run, appends them to bench/RESULTS.md
