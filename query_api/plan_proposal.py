@@ -1,9 +1,9 @@
 """A tracking plan made of what was seen: every event with its properties, their types, which of them were
 always there, and the values of those that have few.
 
-What it says accepts all that it was made of. Where that cannot be (a property came with several types, or
-rests otherwise than it was sent), the property is left out, and a note says so. What people wrote into the
-plan that counts (grades, owners, descriptions) is taken over.
+What the plan that counts declares stays as people wrote it (a grade that drops values would else vanish with
+them); what was seen beside it is added, so that all that it was made of is accepted. Where that cannot be (a
+property came with several types, or rests otherwise than it was sent), it is left out, and a note says so.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from footfall.storage.columns import PROPERTY_COLUMNS
 from footfall.storage.store import Parameter, Query
 from footfall.tracking_plan.limits import PLAN_DECLARATIONS, PLAN_EVENTS
-from footfall.tracking_plan.plan import Plan, PlannedEvent, PlannedProperty
+from footfall.tracking_plan.plan import SOURCES, Plan, PlannedEvent, PlannedProperty
 from footfall.tracking_plan.presets import PRESET_EVENTS, is_preset_property
 from footfall.tracking_plan.writing import plan_as_json
 from query_api.catalogue import Catalogue, Source
@@ -66,21 +66,25 @@ def propose_plan(reader: StoreReader, known: Known, project: str, days: int | No
     parameters: dict[str, Parameter] = {"project": project, "since": since}
     totals = dict(_rows(reader, _TOTALS, parameters))
     notes: list[str] = []
-    if len(totals) > PLAN_EVENTS:
-        notes.append(f"{len(totals)} events were seen: the {PLAN_EVENTS} most frequent are in the plan")
-        totals = dict(sorted(totals.items(), key=lambda each: -each[1])[:PLAN_EVENTS])
+    new = {event: count for event, count in totals.items() if event not in known.plan.events}
+    room = PLAN_EVENTS - len(known.plan.events)
+    if len(new) > room:
+        notes.append(f"{len(new)} events are not in the plan: it has room for the {room} most frequent")
+        for event in sorted(new, key=lambda name: -new[name])[room:]:
+            del totals[event]
     seen: dict[str, dict[str, Seen]] = {event: {} for event in sorted(totals)}
     for event, name, found in _seen(reader, parameters):
         if event in seen and not is_preset_property(name):
             seen[event][name] = found
     proposer = _Proposer(known, totals, notes)
     common, events = proposer.events(seen)
-    plan = Plan(
-        mode="report",
+    plan = replace(
+        known.plan,
+        mode="report" if known.plan == Plan() else known.plan.mode,
         common_properties=common,
         events=events,
-        user_properties=proposer.owned("user"),
-        item_properties=proposer.owned("item"),
+        user_properties=proposer.owned("user", known.plan.user_properties),
+        item_properties=proposer.owned("item", known.plan.item_properties),
     )
     return Proposal(plan, notes)
 
@@ -93,80 +97,73 @@ class _Proposer:
         self._catalogue = known.catalogue
         self._totals = totals
         self._notes = notes
-        self._room = PLAN_DECLARATIONS
+        self._types = {source: known.plan.types(source) for source in SOURCES}
+        self._room = PLAN_DECLARATIONS - sum(1 for each in SOURCES for _ in known.plan.declarations(each))
         self._left_out: set[tuple[str, str]] = set()
 
     def events(
         self, seen: Mapping[str, Mapping[str, Seen]]
     ) -> tuple[dict[str, PlannedProperty], dict[str, PlannedEvent]]:
         """The properties that all events have, and the events with the others."""
+        plan = self._known.plan
+        common = dict(plan.common_properties)
         everywhere = set.intersection(*map(set, seen.values())) if len(seen) >= _COMMON_FROM else set()
-        common = {}
-        for name in sorted(everywhere):
+        for name in sorted(everywhere - self._types["event"].keys()):
             total = sum(self._totals[event] for event in seen)
             together = _together([seen[event][name] for event in seen])
             is_changed = any(self._known.is_changed("event", event, name) for event in seen)
-            before = self._known.plan.common_properties.get(name)
-            declared = self._declare("event", name, before, None if is_changed else (together, total))
+            declared = self._declare("event", name, None if is_changed else (together, total))
             if declared is not None:
                 common[name] = declared
-        events = {}
+        events = dict(plan.events)
         for event, properties in seen.items():
-            planned = self._known.plan.events.get(event, PlannedEvent())
-            own = {}
-            for name in sorted(properties.keys() - common.keys()):
+            planned = plan.events.get(event, PlannedEvent())
+            own = dict(planned.properties)
+            for name in sorted(properties.keys() - common.keys() - own.keys()):
                 is_changed = self._known.is_changed("event", event, name)
-                counted = None if is_changed else (properties[name], self._totals[event])
-                before = planned.properties.get(name) or self._known.plan.common_properties.get(name)
-                declared = self._declare("event", name, before, counted)
+                declared = self._declare(
+                    "event", name, None if is_changed else (properties[name], self._totals[event])
+                )
                 if declared is not None:
                     own[name] = declared
             if own or event not in PRESET_EVENTS:
                 events[event] = replace(planned, properties=own)
         return common, events
 
-    def owned(self, source: Source) -> dict[str, PlannedProperty]:
-        """Of users or items."""
-        names = sorted(name for of, name in self._catalogue.types if of == source)
-        declared_before = dict(self._known.plan.declarations(source))
-        found = {}
-        for name in names:
-            if is_preset_property(name):
+    def owned(self, source: Source, before: Mapping[str, PlannedProperty]) -> dict[str, PlannedProperty]:
+        """Of users or items; `before` stays."""
+        found = dict(before)
+        for name in sorted(name for of, name in self._catalogue.types if of == source):
+            if name in before or is_preset_property(name):
                 continue
             is_changed = self._known.is_changed(source, "", name)
-            counted = None if is_changed else (Seen(0, ()), 1)
-            declared = self._declare(source, name, declared_before.get(name), counted)
+            declared = self._declare(source, name, None if is_changed else (Seen(0, ()), 1))
             if declared is not None:
                 found[name] = declared
         return found
 
-    def _declare(
-        self, source: Source, name: str, before: PlannedProperty | None, counted: tuple[Seen, int] | None
-    ) -> PlannedProperty | None:
-        """`before`: as the plan has it now. `counted`: how it came, of how many events; None: it rests
-        otherwise.
-        """
+    def _declare(self, source: Source, name: str, counted: tuple[Seen, int] | None) -> PlannedProperty | None:
+        """`counted`: how it came, of how many events; None: it rests otherwise than it was sent."""
+        # A name has one type: another event of the plan may have declared it.
+        type_ = self._types[source].get(name) or self._catalogue.type_of(source, name)
+        why = None
         if counted is None:
-            if before is None:
-                self._leave_out(source, name, "is changed by a privacy rule, so what was sent does not show")
-            return before
-        type_ = self._catalogue.type_of(source, name)
-        if type_ is None or self._catalogue.has_conflicts(source, name):
-            why = "came with several types" if type_ else "is not in the catalogue, which is full"
-            self._leave_out(source, name, why)
+            why = "is changed by a privacy rule, so what was sent does not show"
+        elif type_ is None:
+            why = "is not in the catalogue"
+        elif self._catalogue.has_conflicts(source, name):
+            why = "came with several types"
+        elif not self._room:
+            why = f"is beyond the {PLAN_DECLARATIONS} that a plan may declare"
+        if why is not None or counted is None or type_ is None:
+            self._leave_out(source, name, why or "")
             return None
         self._room -= 1
-        if self._room < 0:
-            self._leave_out(source, name, f"is beyond the {PLAN_DECLARATIONS} that a plan may declare")
-            return None
         seen, total = counted
         # What begins with $ may come from `lib`, where a plan does not look.
         required = seen.count == total and not name.startswith("$")
         allowed = tuple(sorted(seen.values)) if type_ == "string" and _are_few(seen) else ()
-        proposed = PlannedProperty(type_, required=required, allowed=allowed)
-        if before is None:
-            return proposed
-        return replace(proposed, owner=before.owner, grade=before.grade, description=before.description)
+        return PlannedProperty(type_, required=required, allowed=allowed)
 
     def _leave_out(self, source: Source, name: str, why: str) -> None:
         if (source, name) not in self._left_out:

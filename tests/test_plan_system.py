@@ -17,6 +17,7 @@ from footfall.privacy.settings import PrivacySettings, Rule
 from footfall.proof.findings import Finding
 from footfall.proof.verify import rules_in, verify
 from footfall.storage.store import Store
+from footfall.tracking_plan.reading import read_plan
 from footfall.tracking_plan.yaml_form import read_yaml, write_yaml
 from footfall.workspace.audit import AuditFilter
 from processor.loop import Processor
@@ -381,7 +382,7 @@ async def test_what_is_proposed_accepts_all_that_was_seen(system: System) -> Non
         ("look", "mixed", "unknown_property"): 1,
     }
     yaml = await system.query_api.post(f"{URL}/propose", params={"format": "yaml", "days": "30"})
-    assert read_yaml(yaml.content).mode == "report"
+    assert read_yaml(yaml.content) == read_plan(enforced)
 
 
 async def test_small_sets_of_values_and_what_is_always_there_are_proposed(system: System) -> None:
@@ -405,9 +406,12 @@ async def test_small_sets_of_values_and_what_is_always_there_are_proposed(system
 async def test_a_proposal_keeps_what_people_wrote_and_what_privacy_hides(system: System) -> None:
     written = {"type": "string", "allowed": ["lin", "wang"], "grade": "C2", "owner": "crm"}
     age, level = {"type": "number", "grade": "C2"}, {"type": "string", "grade": "C1"}
-    plan = {
-        "mode": "report",
-        "events": {"buy": {"owner": "wealth", "grade": "C1", "properties": {"who": written}}},
+    plan: dict[str, Any] = {
+        "mode": "enforce",
+        "events": {
+            "buy": {"owner": "wealth", "grade": "C1", "properties": {"who": written}},
+            "never": {"properties": {"secret": {"type": "string", "grade": "C3"}}},
+        },
         "user_properties": {"age": age, "level": level},
     }
     await put(system, plan, 0)
@@ -427,6 +431,8 @@ async def test_a_proposal_keeps_what_people_wrote_and_what_privacy_hides(system:
     await system.send(*records, profile)
     await system.settle()
     answer = (await system.query_api.post(f"{URL}/propose")).json()
+    assert answer["plan"]["mode"] == "enforce"
+    assert answer["plan"]["events"]["never"] == plan["events"]["never"]
     bought = answer["plan"]["events"]["buy"]
     assert (bought["owner"], bought["grade"]) == ("wealth", "C1")
     assert bought["properties"] == {
