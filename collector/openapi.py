@@ -17,23 +17,31 @@ _RECORD: Final[dict[str, Any]] = {
     }
     | {"type": {"type": "string", "enum": list(TYPES), "default": "track"}},
 }
+_REFUSALS: Final[dict[str, Any]] = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["index", "reason", "field", "message"],
+        "properties": {
+            "index": {"type": "integer", "description": "Position in the request, from 0."},
+            "reason": {"type": "string", "enum": [reason.value for reason in Reason]},
+            "field": {"type": "string"},
+            "message": {"type": "string"},
+        },
+    },
+}
 _VERDICTS: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["accepted", "rejected"],
+    "properties": {"accepted": {"type": "integer"}, "rejected": _REFUSALS},
+}
+_VALIDATED: Final[dict[str, Any]] = {
+    **_VERDICTS,
     "properties": {
-        "accepted": {"type": "integer"},
-        "rejected": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["index", "reason", "field", "message"],
-                "properties": {
-                    "index": {"type": "integer", "description": "Position in the request, from 0."},
-                    "reason": {"type": "string", "enum": [reason.value for reason in Reason]},
-                    "field": {"type": "string"},
-                    "message": {"type": "string"},
-                },
-            },
+        **_VERDICTS["properties"],
+        "violations": {
+            **_REFUSALS,
+            "description": "What breaks the project's tracking plan, refused or not; absent if nothing does.",
         },
     },
 }
@@ -65,7 +73,7 @@ def _parameter(name: str, description: str) -> dict[str, Any]:
     }
 
 
-def _native(summary: str) -> dict[str, Any]:
+def _native(summary: str, verdicts: dict[str, Any]) -> dict[str, Any]:
     batch = {"type": "array", "items": _RECORD}
     envelope = {"type": "object", "required": ["events"], "properties": {"events": batch}}
     return {
@@ -85,7 +93,7 @@ def _native(summary: str) -> dict[str, Any]:
                 },
             },
             "responses": {
-                "200": _response("A verdict on every record.", "application/json", _VERDICTS),
+                "200": _response("A verdict on every record.", "application/json", verdicts),
                 "400": _problem("No record can be found in the body."),
                 "401": _problem("No key, or one that opens nothing."),
                 "403": _problem("The key does not open the project in the URL."),
@@ -108,6 +116,8 @@ def _sensors(path: str) -> dict[str, Any]:
     ]
     responses = {"200": {"description": "Stored."}, "503": _problem("Nothing was stored.")}
     if path == "/debug":
+        told = '`{}`; of a dry run also {"violations": [...]}: what breaks the project\'s tracking plan.'
+        responses["200"] = {"description": told}
         responses["400"] = {"description": 'What is wrong: {"errors": [...]}.'}
     operation = {
         "summary": "Takes what Sensors Analytics' SDKs send, at any path prefix.",
@@ -154,8 +164,8 @@ def _polls() -> dict[str, Any]:
 def door_paths() -> dict[str, Any]:
     """OpenAPI path items of all doors."""
     return {
-        "/v1/events": _native("Stores records."),
-        "/v1/validate": _native("Says what would become of records, and stores nothing."),
+        "/v1/events": _native("Stores records.", _VERDICTS),
+        "/v1/validate": _native("Says what would become of records, and stores nothing.", _VALIDATED),
         **{path: _sensors(path) for path in ("/sa", "/sa.gif", "/debug")},
         **_polls(),
     }
