@@ -204,6 +204,26 @@ async def test_privacy_rules_treat_what_was_inside_as_at_the_door(system: System
     assert "hunter2" not in str(found)
 
 
+async def test_each_key_that_comes_has_all_that_waits_tried_again(system: System) -> None:
+    system.clock.freeze(NOON)
+    await send(system, PHONE.events(event("view")), BROWSER.events(event("1 bad")))
+    letters = Letters(system.store, system.sealer)
+    with sweeper(system) as sweeping:
+        await bring(system, RSA, "1")
+        assert await asyncio.to_thread(sweeping.sweep) == 1
+        await bring(system, SM2, "3")
+        await asyncio.to_thread(sweeping.sweep)
+    await system.settle()
+    # What was replayed waits no more, and what was refused inside is refused once.
+    assert letters.waiting("default", "encrypted", {}, until=NOON + DAY, limit=9) == []
+    again = await system.query_api.post(f"{LETTERS}/replay", json={"reason": "encrypted"})
+    assert again.json()["replayed_before"] == 2
+    await system.settle()
+    counts = {each["reason"]: each["count"] for each in await counted(system)}
+    assert counts == {"encrypted": 2, "invalid_name": 1}
+    assert len(events(system)) == 1
+
+
 async def test_a_key_that_does_not_open_leaves_the_letter_as_it_is(system: System) -> None:
     system.clock.freeze(NOON)
     await send(system, PHONE.events(event("view")), shared(AES.private, 7, [event("tap")], single=True))
