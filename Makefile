@@ -10,7 +10,7 @@ LOCK := .venv-lock
 BUILT_FROM := pyproject.toml setup.py sdk/python/pyproject.toml $(wildcard query_api/scan/*.c query_api/scan/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint faults fuzz-doors bench lock clean
+.PHONY: help demo up test lint faults fuzz-doors bench hostile lock clean
 .DELETE_ON_ERROR:
 
 help: ## Shows this list
@@ -39,6 +39,9 @@ fuzz-doors: $(DEV)/ready ## Searches for what breaks the doors, over an hour (FU
 
 bench: $(DEV)/ready ## Measures ratios to limits of the same run, appends them to bench/RESULTS.md
 	@$(DEV)/bin/python -m bench $(ARGS)
+
+hostile: $(DEV)/ready ## 50,000 hostile requests beside good traffic: errors, memory, p99 (ARGS=--quick: a few)
+	@$(DEV)/bin/python -m bench --only hostile $(ARGS)
 
 lock: $(LOCK)/ready ## Renews the lock files in requirements/
 	@$(LOCK)/bin/uv $(COMPILE) requirements/build.in pyproject.toml sdk/python/pyproject.toml -o requirements/run.txt

@@ -29,6 +29,7 @@ class Part(StrEnum):
     CONCURRENCY = "concurrency"
     IMPORT = "import"
     PLAN = "plan"
+    HOSTILE = "hostile"
 
 
 class Size(StrEnum):
@@ -110,6 +111,11 @@ def _measure(
         from bench import plans
 
         yield plans.measure(plans.Effort.of(quick))
+    if Part.HOSTILE in parts:
+        from bench import hostile
+
+        with home_directory(None) as home:
+            yield hostile.measure(home, hostile.Effort.of(quick))
     if Part.SDK in parts:
         from bench import sdk
 

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parent.parent
         ("concurrency", ["answers that differ when all is quiet", "answers a second", "| met |"]),
         ("plan", ["judging / reading", "which breaks it once"]),
         ("import", ["killed in the middle, resumed", "peak memory of the import"]),
+        ("hostile", ["answered by an error of the server's own | 0 | 0 | 0 | <= 0 | met", "p99 / before"]),
         ("freshness", ["accepted to queryable, p99", "binding accepted to followed", "first answered query"]),
     ],
 )
