@@ -6,24 +6,37 @@ import asyncio
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvicorn
 import uvloop
 
+from collector.options import CollectorOptions
+from collector.protocol import collector_protocol, end_slow_requests
 from footfall.cli.child import SupervisorLink
 
 GRACEFUL_SECONDS = 8
 """How long requests that run may go on once a server was told to stop."""
 
 
-class QuietServer(uvicorn.Server):
-    """uvicorn's server for the query API; it leaves signals and log lines to the process."""
+QUERY_CONNECTIONS = 1_000
+"""To the query API at once; beyond it 503."""
 
-    def __init__(self, app: Any) -> None:
+
+class QuietServer(uvicorn.Server):
+    """uvicorn's server for the query API; it leaves signals and log lines to the process.
+
+    It ends slow requests as the collector's does: uvicorn itself waits for ever for a head or a body.
+    """
+
+    def __init__(self, app: Any, options: CollectorOptions | None = None) -> None:
+        """Of `options` only what concerns connections and slow requests."""
+        options = options or CollectorOptions(connections=QUERY_CONNECTIONS)
         config = uvicorn.Config(
             app,
+            http=collector_protocol(options),
+            timeout_keep_alive=options.keep_alive_seconds,
             ws="none",
             log_config=None,
             access_log=False,
@@ -35,6 +48,16 @@ class QuietServer(uvicorn.Server):
     def stop(self) -> None:
         """Accepts no more, finishes what runs. Safe in any thread."""
         self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._sweeper = asyncio.create_task(end_slow_requests(self.server_state.connections))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        self._sweeper.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._sweeper
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
