@@ -30,6 +30,8 @@ class TooManySessionKeys(ValueError):  # noqa: N818 - reads as what it is
         super().__init__(f"{count} session keys in one request, at most {SESSION_KEYS} are allowed")
 
 
+_USER_AGENT_LENGTH: Final = 512  # as much as is read of one
+
 ENCRYPTED_CODES: Final = frozenset({"9", "13"})
 """Of the `gzip` field: envelopes, of single events or of the whole batch."""
 
@@ -81,7 +83,7 @@ class Envelopes:
         if project == NO_PROJECT:
             inner = [_of_stranger(element) for element in elements]
         else:
-            sender = Sender(origin.ip, origin.user_agent)
+            sender = Sender(origin.ip, origin.user_agent[:_USER_AGENT_LENGTH])
             inner = [_as_it_waits(each, sender) for each in await self._unwrap(elements, project)]
         if len(inner) > BATCH_RECORDS:
             raise TooManyRecords(len(inner))

@@ -21,6 +21,7 @@ from collector.answers import Overloaded
 from collector.counts import Counts
 from collector.options import CollectorOptions
 from collector.session_keys import SessionKeys
+from footfall.envelopes import forms
 from footfall.envelopes.forms import sender_of
 from footfall.envelopes.keys import Algorithm, HeldKey, KeyPair, KeyRing, generate, hold, read_key
 from footfall.envelopes.opening import Asked
@@ -299,6 +300,16 @@ async def test_bombs_and_crowds_are_refused_by_the_limit_they_break() -> None:
     assert found.reasons == ["too_many_records"]
     assert "101 session keys" in found.header.refusals[0].message
     assert found.dead_letters()[0].startswith(b"gzip=9&")
+
+
+async def test_an_envelope_of_many_bad_payloads_is_taken_apart_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    read = forms._read_object
+    monkeypatch.setattr(forms, "_read_object", lambda text: taken.append(len(text)) or read(text))
+    sealed = GOOD | {"payloads": [*GOOD["payloads"], *["A" * 2_000] * 500]}
+    found = await stored(form(sealed))
+    assert found.reasons == ["undecryptable"] * 500
+    assert len([size for size in taken if size > 10_000]) == 2
 
 
 async def test_letters_of_tiny_payloads_do_not_grow_beyond_what_came() -> None:

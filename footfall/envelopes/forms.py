@@ -185,14 +185,20 @@ _KEPT: Final = {
 """What an envelope is opened by, and how long that is at most."""
 
 
-def only_payloads(element: bytes, sealed: Sealed, indexes: Sequence[int]) -> bytes:
-    """The same envelope with some of its payloads: what rests of it as a dead letter."""
-    if len(sealed.payloads) == len(indexes):
-        return element
-    fields = {
-        name: value
-        for name, value in _read_object(element).items()
-        if len(bytes(value)) <= _KEPT.get(name, 0)
-    }
-    payloads = [sealed.payloads[index].decode() for index in indexes]
-    return _write({**fields, sealed.field: payloads})
+class Remains:
+    """What rests of an envelope as dead letters: the same envelope with some of its payloads."""
+
+    def __init__(self, element: bytes, sealed: Sealed) -> None:
+        self._element = element
+        self._sealed = sealed
+        self._fields: dict[str, Any] | None = None
+
+    def of(self, indexes: Sequence[int]) -> bytes:
+        """With the payloads at these indexes."""
+        if len(self._sealed.payloads) == len(indexes):
+            return self._element
+        if self._fields is None:  # once: it may be megabytes, and have thousands of bad payloads
+            fields = _read_object(self._element).items()
+            self._fields = {name: value for name, value in fields if len(bytes(value)) <= _KEPT.get(name, 0)}
+        payloads = [self._sealed.payloads[index].decode() for index in indexes]
+        return _write({**self._fields, self._sealed.field: payloads})

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES, SM4
 from msgspec import Raw
 
 from footfall.envelopes.curves import is_on_other_curve
-from footfall.envelopes.forms import EnvelopeFault, Sealed, only_payloads, read_envelope, unbase64
+from footfall.envelopes.forms import EnvelopeFault, Remains, Sealed, read_envelope, unbase64
 from footfall.envelopes.keys import Algorithm, HeldKey, KeyRing
 from footfall.events.faults import depth_exceeds
 from footfall.events.limits import NESTING_DEPTH
@@ -141,6 +141,7 @@ def _open(raw: bytes, sealed: Sealed, key: HeldKey, session: bytes, room: Room) 
     inner: list[Inner] = []
     rest: list[tuple[int, EnvelopeFault]] = []
     left = _LETTERS * len(raw)
+    remains = Remains(raw, sealed)
     opened = False
     for index, payload in enumerate(sealed.payloads):
         place = sealed.place(index)
@@ -154,26 +155,22 @@ def _open(raw: bytes, sealed: Sealed, key: HeldKey, session: bytes, room: Room) 
             inner += [Inner(record, sealed=True) for record in records]
             opened = True
         except EnvelopeFault as fault:
-            letter = only_payloads(raw, sealed, [index]) if left > 0 else b""
+            letter = remains.of([index]) if left > 0 else b""
             left -= len(letter)
             if letter:
                 inner.append(Inner(letter, fault, sealed=True))
             else:
                 rest.append((index, fault))
     if rest:
-        inner.append(_letter_of_many(raw, sealed, rest))
+        inner.append(Inner(remains.of([index for index, _ in rest]), _fault_of_many(rest), sealed=True))
     return inner, opened
 
 
-def _letter_of_many(raw: bytes, sealed: Sealed, bad: Sequence[tuple[int, EnvelopeFault]]) -> Inner:
+def _fault_of_many(bad: Sequence[tuple[int, EnvelopeFault]]) -> EnvelopeFault:
+    """Of one letter for many payloads. If one of them is a secret, all are."""
     first = bad[0][1]
-    fault = EnvelopeFault(
-        first.reason,
-        first.field,
-        f"{first.message}; so are {len(bad) - 1} more payloads",
-        secret=first.secret,
-    )
-    return Inner(only_payloads(raw, sealed, [index for index, _ in bad]), fault, sealed=True)
+    message = f"{first.message}; and {len(bad) - 1} more payloads"
+    return EnvelopeFault(first.reason, first.field, message, secret=any(fault.secret for _, fault in bad))
 
 
 def _cannot_open(place: str, why: str) -> EnvelopeFault:
