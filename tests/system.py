@@ -15,7 +15,7 @@ import httpx
 
 from collector.app import build_app as build_collector
 from collector.options import CollectorOptions
-from footfall.cli.engine import forms
+from footfall.cli.engine import forms, inside
 from footfall.envelopes.vault import Vault
 from footfall.eventlog.log import Log
 from footfall.eventlog.opening import open_log
@@ -143,7 +143,16 @@ async def open_system(
         restamper = Restamper(store, processor, clock=clock, options=EAGER)
         removals = Removals(store, clock, restamper.kept_away)
         rights = Opened(
-            store, log, workspace, processor, keyed_hash, sealer, clock, removals, partial(forms, policies)
+            store,
+            log,
+            workspace,
+            processor,
+            keyed_hash,
+            sealer,
+            clock,
+            removals,
+            partial(forms, policies),
+            partial(inside, rings),
         )
         eraser = Eraser(rights, options=ErasureOptions(settle_seconds=0))
         query_api = build_query_api(

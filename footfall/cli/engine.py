@@ -22,6 +22,7 @@ from footfall.cli.memory import memory_share
 from footfall.cli.processor_thread import ProcessorThread
 from footfall.cli.serving import QuietServer, serve
 from footfall.cli.upkeep_thread import UpkeepThread
+from footfall.envelopes.opening import Room, read_element, unwrap, wanted
 from footfall.envelopes.vault import Vault
 from footfall.events.keys import KeyedHash
 from footfall.proof.evidence import Evidence
@@ -46,6 +47,9 @@ from processor.thinning import Thinning
 from query_api.app import build_app
 from query_api.options import QueryOptions
 from query_api.scan.native import load_library
+
+_MOST_INSIDE = 64 << 20
+"""What may come out of one envelope, in bytes."""
 
 _MARGIN_SECONDS = 10.0
 """A query that is over its time limit ends a little later."""
@@ -110,6 +114,18 @@ def forms(policies: Policies, project: str, distinct_id: str) -> Sequence[str]:
     return tuple(dict.fromkeys((distinct_id, written)))
 
 
+def inside(rings: KeyRings, project: str, raw: bytes) -> Sequence[bytes]:
+    """The records of a dead letter that is an encrypted envelope, as far as the project's keys open it."""
+    element = read_element(raw)
+    if element.sealed is None:
+        return ()
+    ring = rings(project)
+    sessions = {
+        (each.key.name, each.ekey): each.key.open_session(each.ekey) for each in wanted([element], ring)
+    }
+    return [record.element for record in unwrap(element, ring, sessions, Room(_MOST_INSIDE))]
+
+
 def begin_drain(
     rewriting: Sequence[threading.Event], thread: ProcessorThread, number: signal.Signals
 ) -> None:
@@ -155,6 +171,7 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
         restamper.recover()
         processor.recover()
         removals = Removals(store, wall_clock, restamper.kept_away)
+        rings = KeyRings(workspace.envelope_keys, vault)
         policies = Policies(workspace, installation_key, suite=settings.suite)
         opened = Opened(
             store,
@@ -166,6 +183,7 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
             wall_clock,
             removals,
             partial(forms, policies),
+            partial(inside, rings),
         )
         eraser = Eraser(opened, elsewhere_of(settings))
         eraser.recover()
@@ -177,7 +195,7 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
             log,
             data_until,
             keyed_hash,
-            ring_of=KeyRings(workspace.envelope_keys, vault),
+            ring_of=rings,
             vault=vault,
             policy_of=policies,
             options=query_options,

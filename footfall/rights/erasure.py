@@ -21,7 +21,7 @@ from typing import Any, Final
 import structlog
 
 from footfall.crash_points import reach
-from footfall.eventlog.log import Log
+from footfall.eventlog.log import Log, LogError
 from footfall.events.keys import NOBODY, KeyedHash
 from footfall.rights.person import (
     LONGEST,
@@ -37,7 +37,7 @@ from footfall.rights.traces import Letters, mentions
 from footfall.sealing import Sealer
 from footfall.storage.rows import TombstoneRow
 from footfall.storage.store import Parameter, Store, StoreError
-from footfall.workspace import Project, Workspace
+from footfall.workspace import FOOTFALL, Project, Workspace
 from footfall.workspace.erasures import Erasure
 from processor.loop import Processor
 from processor.old_parts import drop_old_parts
@@ -90,6 +90,13 @@ class Opened:
     removals: Removals
     forms: Callable[[str, str], Sequence[str]] = lambda _project, distinct_id: (distinct_id,)
     """How an id rests in a project: as it was given, and as privacy's rules write it."""
+    inside: Callable[[str, bytes], Sequence[bytes]] = lambda _project, _raw: ()
+    """The records of a dead letter that is an encrypted envelope, as far as the project's keys open it."""
+
+    @property
+    def letters(self) -> Letters:
+        """Opens dead letters."""
+        return Letters(self.store, self.sealer, self.keyed_hash, self.inside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +138,7 @@ class Eraser:
         self._clock = opened.clock
         self._removals = opened.removals
         self._forms = opened.forms
-        self._letters = Letters(opened.store, opened.sealer, opened.keyed_hash)
+        self._letters = opened.letters
         self._elsewhere = elsewhere or Elsewhere()
         self._options = options or ErasureOptions()
         self._working = threading.Lock()
@@ -236,7 +243,14 @@ class Eraser:
             for job in self._workspace.erasures.open():
                 if stop.is_set():
                     break
-                finished += self._advance(job, stop)
+                try:
+                    finished += self._advance(job, stop)
+                except (StoreError, LogError) as error:
+                    known = self._workspace.erasures.find(job.id) or job
+                    self._tell(
+                        known, f"{type(error).__name__}: it is tried again, see the engine's log lines"
+                    )
+                    raise
         return finished
 
     def _advance(self, job: Erasure, stop: threading.Event) -> bool:
@@ -326,6 +340,8 @@ class Eraser:
             finished_at=self._clock(),
         )
         self._removals.forget_places(job.removal)
+        detail = {"erasure": job.id, "removed": dict(finished.removed)}
+        self._workspace.audit.record(FOOTFALL, "erasure.finish", job.project, "", detail)
         self._workspace.erasures.save(finished)
         _log.info("erasure.finished", erasure=job.id, project=job.project, removed=finished.removed)
 

@@ -9,7 +9,6 @@ from footfall.events.keys import NOBODY
 from footfall.rights.erasure import Eraser, Opened, UnknownPerson
 from footfall.rights.export import person_lines, write_line
 from footfall.rights.person import find_by_texts, key_of
-from footfall.rights.traces import Letters
 from footfall.workspace import Project
 from footfall.workspace.erasures import Hold
 
@@ -24,7 +23,7 @@ class Rights:
     def __init__(self, opened: Opened, eraser: Eraser) -> None:
         self._opened = opened
         self._eraser = eraser
-        self._letters = Letters(opened.store, opened.sealer, opened.keyed_hash)
+        self._letters = opened.letters
 
     def count(self, project: Project, distinct_id: str, actor: str) -> dict[str, Any]:
         """What an erasure would take: rows by table. UnknownPerson."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -78,7 +78,15 @@ def mentions(
 class Letters:
     """Opens dead letters and looks who is in them."""
 
-    def __init__(self, store: Store, sealer: Sealer, keyed_hash: KeyedHash) -> None:
+    def __init__(
+        self,
+        store: Store,
+        sealer: Sealer,
+        keyed_hash: KeyedHash,
+        inside: Callable[[str, bytes], Iterable[bytes]] = lambda _project, _raw: (),
+    ) -> None:
+        """`inside` gives the records of an encrypted envelope, as far as the project's keys open it."""
+        self._inside = inside
         self._store = store
         self._sealer = sealer
         self._hash = keyed_hash
@@ -91,9 +99,10 @@ class Letters:
         marks = [form for text in texts for form in _written(text)]
         for row in self._all(project):
             letter = self._open(row)
-            everything = letter.raw + f"\n{letter.field}\n{letter.message}".encode()
+            bodies = [letter.raw, *self._inside(project, letter.raw)]
+            everything = b"\n".join([*bodies, letter.field.encode(), letter.message.encode()])
             if any(mark in everything for mark in marks) or any(
-                self._hash.id_key(project, text) in wanted for text in ids_in(letter.raw)
+                self._hash.id_key(project, text) in wanted for body in bodies for text in ids_in(body)
             ):
                 yield letter
 
