@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from base64 import b64encode
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from collector.options import CollectorOptions
+from footfall.envelopes.keys import Algorithm, KeyRing, generate, hold
 from footfall.eventlog.log import LogRecord
 from footfall.events.keys import KeyedHash
 from footfall.events.log_record import Header
@@ -22,6 +24,7 @@ from processor.intake import open_record, take_in
 from processor.pipeline import EVENT_STEPS, ITEM_STEPS, PROFILE_STEPS, UNSET_STEPS, run_steps
 from processor.snapshots import item_operations, profile_operations
 from tests.collector_worker import NOW, Worker
+from tests.envelopes import Device
 
 REASONS = {reason.value for reason in Reason}
 _KEY = b"k" * 32
@@ -48,6 +51,15 @@ class Doors:
     def __init__(self) -> None:
         logging.getLogger("collector.doors").setLevel(logging.CRITICAL)
         plenty = 1 << 40
+        self.phone = Device(generate(Algorithm.RSA), pkv=1)
+        self.shared_key = generate(Algorithm.AES).private
+        self.ekey = b64encode(self.phone.ekey).decode()
+        self.ring = KeyRing(
+            [
+                ("1", hold(Algorithm.RSA, "1", self.phone.pair.private)),
+                ("7", hold(Algorithm.AES, "7", self.shared_key)),
+            ]
+        )
         self._directory = TemporaryDirectory()
         self._workspace = open_workspace(f"sqlite:///{self._directory.name}/workspace.db", lambda: _KEY)
         self._workspace.bootstrap(None, None)
@@ -57,10 +69,12 @@ class Doors:
             CollectorOptions(
                 quarantine_bytes_per_second=plenty,
                 lookups_per_second=plenty,
+                session_keys_per_second=plenty,
                 key_seconds=1e9,
                 project_seconds=1e9,
             ),
             policy_of=Policies(self._workspace, _KEY),
+            ring_of=lambda _: self.ring,
         )
         self._loop = asyncio.new_event_loop()
         self._read = 0

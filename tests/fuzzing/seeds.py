@@ -72,6 +72,8 @@ def seeds_of(target: str) -> list[bytes]:
         return [bytes([kind]) + text for kind in (0, 0x81, 0x82) for text in texts()]
     if target == "sensors":
         return [bytes([kind]) + text for kind in (0, 1, 16, 0x0C, 0x1C) for text in texts()]
+    if target == "encrypted":
+        return [bytes([kind]) + text for kind in (0x41, 0x05, 0x15, 0x48, 0x0C, 0x42) for text in texts()]
     if target == "forms":
         return [b"\x00\x20\n" + form for form in forms] + [b"\x01\x21" + form for form in forms[:6]]
     if target == "polls":

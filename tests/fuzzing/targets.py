@@ -31,6 +31,7 @@ from query_api.fixes import FixDoesNotFit, InvalidFix, parse_fix
 from query_api.problems import BodyTooLarge as BodyTooLong
 from query_api.problems import MalformedBody
 from tests.collector_worker import NOW
+from tests.envelopes import aes, cbc, form
 from tests.fuzzing.doors import SEALER, Doors, Heard, check_log_records
 
 LONGEST: Final = 64 * 1024
@@ -95,6 +96,27 @@ def sensors(data: bytes) -> None:
     debugged = the_doors().ask("POST", "/debug", b"project=open", [(b"dry-run", b"true")], body)
     assert debugged.status in (200, 400)
     assert not debugged.gained
+
+
+def encrypted(data: bytes) -> None:
+    """Envelopes of every form around the rest, sealed rightly or not: opened or kept, and answered 200."""
+    if not data:
+        return
+    kind, text, doors = data[0], data[1:], the_doors()
+    sealed = gzip.compress(text, 1) if kind & 1 else text
+    key = doors.shared_key if kind & 8 else doors.phone.session
+    payload = base64.b64encode(text if kind & 2 else cbc(aes(key), sealed)).decode()
+    payloads = payload if kind & 4 else [payload, payload]
+    envelope: dict[str, Any] = {"ekey": doors.ekey, "pkv": 1, "flush_time": NOW, "payloads": payloads}
+    if kind & 8:
+        envelope = {"key_id": 7, "key_hash": "h", "nc": 1, "payload" if kind & 4 else "payloads": payloads}
+    body = form([envelope] if kind & 64 else envelope, (9, 13, None, 0)[(kind >> 4) & 3])
+    heard = doors.ask("POST", "/sa", b"project=open", [], body)
+    held, _ = _check_heard(heard)
+    assert heard.status == 200
+    assert held or _is_empty_array(text)
+    again = doors.ask("POST", "/sa", b"project=open", [], body)
+    assert _ids(again) == _ids(heard), "the same event sent again has the same id"
 
 
 def _percent(text: bytes) -> bytes:
@@ -254,6 +276,6 @@ def fixes(data: bytes) -> None:
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     each.__name__: each
     for each in (
-        native, sensors, forms, polls, batches, envelopes, bombs, log_records, query_bodies, fixes,
+        native, sensors, encrypted, forms, polls, batches, envelopes, bombs, log_records, query_bodies, fixes,
     )
 }  # fmt: skip
