@@ -96,7 +96,37 @@ def seeds_of(target: str) -> list[bytes]:
             b"1e999",
             b"9" * 500,
         ]
-    return _fixes()
+    return _plans() if target == "plans" else _fixes()
+
+
+def _plans() -> list[bytes]:
+    whole = b"""mode: report
+unknown_events: refuse
+common_properties:
+  $app_version: {type: string}
+events:
+  buy:
+    owner: funds
+    grade: C2
+    description: {zh: "\xe4\xb9\xb0", en: buy}
+    properties:
+      amount: {type: decimal, required: true, grade: C2}
+      level: {type: string, allowed: [gold, "1"]}
+      n: {type: number, allowed: [1, 2.5]}
+user_properties:
+  level: {type: string}
+"""
+    return [
+        whole,
+        b"mode: off\n",
+        b"",
+        b"mode: on",
+        b"a: &a [*a]",
+        b"events: {buy: {}}\n",
+        b"- 1",
+        b"\xff",
+        b"{" * 30,
+    ]
 
 
 def _log_records() -> list[bytes]:

@@ -24,6 +24,8 @@ from footfall.events.keys import KeyedHash
 from footfall.events.names import KnownNames
 from footfall.events.record import read_records, split_array
 from footfall.events.verdicts import NATIVE, SENSORS, SENSORS_EXPORT, Judge, Verdicts
+from footfall.tracking_plan.faults import InvalidPlan
+from footfall.tracking_plan.yaml_form import read_yaml, write_yaml
 from processor.id_keys import IdKeys
 from processor.intake import open_record, take_in
 from query_api.body import read_json
@@ -273,9 +275,22 @@ def fixes(data: bytes) -> None:
         parse_fix(program.decode(errors="replace")).apply(raw)
 
 
+def plans(data: bytes) -> None:
+    """Tracking plans as files: a plan that comes back as it is, or what is wrong with it, by line."""
+    try:
+        plan = read_yaml(data)
+    except InvalidPlan:
+        return
+    text = write_yaml(plan)
+    again = read_yaml(text.encode())
+    assert again == plan
+    assert write_yaml(again) == text
+
+
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     each.__name__: each
     for each in (
-        native, sensors, encrypted, forms, polls, batches, envelopes, bombs, log_records, query_bodies, fixes,
+        native, sensors, encrypted, forms, polls, batches, envelopes, bombs, log_records, query_bodies,
+        fixes, plans,
     )
 }  # fmt: skip
