@@ -157,6 +157,7 @@ async def test_parameters_that_mean_nothing_are_refused(
 EXEMPT = {
     "POST /api/v1/query/{analysis}": "counts, not people; key.use says who asks",
     "POST /api/v1/query/{analysis}/explain": "runs nothing",
+    "POST /api/v1/projects/{name}/plan/propose": "answers a plan and keeps nothing",
     "POST /api/v1/projects/{name}/privacy/test": "tries out a record that the asker made",
 }
 """Unsafe methods that write no row, and why."""
@@ -176,6 +177,11 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/projects/{name}/dead-letters/replay": {"all": True},
     "PUT /api/v1/projects/{name}/privacy": {},
     "PUT /api/v1/projects/{name}/remote-config": {},
+    "PUT /api/v1/projects/{name}/plan": {"version": 0, "plan": {"mode": "report"}},
+    "POST /api/v1/projects/{name}/persons/export": {"id": PERSON, "reason": "asked"},
+    "POST /api/v1/projects/{name}/holds": {"id": PERSON, "reason": "court"},
+    "POST /api/v1/projects/{name}/holds/release": {"id": PERSON, "reason": "court"},
+    "POST /api/v1/projects/{name}/persons/erase": {"id": PERSON, "reason": "asked"},
     "POST /api/v1/projects/{name}/envelope-keys": {"algorithm": "AES"},
     "POST /api/v1/projects/{name}/envelope-keys/{key}/retire": {},
     "PUT /api/v1/projects/{name}/keep-rules": {"rules": []},
@@ -189,10 +195,6 @@ ELSEWHERE = {
     "POST /api/v1/query/{analysis}/users": "test_query_audit.py",
     "POST /api/v1/projects/{name}/remote-config/approve": "test_remote_config.py",
     "POST /api/v1/projects/{name}/remote-config/withdraw": "test_remote_config.py",
-    "POST /api/v1/projects/{name}/persons/erase": "test_erasure.py",
-    "POST /api/v1/projects/{name}/persons/export": "test_erasure.py",
-    "POST /api/v1/projects/{name}/holds": "test_erasure.py",
-    "POST /api/v1/projects/{name}/holds/release": "test_erasure.py",
     "POST /api/v1/snapshots": "test_backup.py",
 }
 """Routes that need more than a body: whose tests hold their rows."""

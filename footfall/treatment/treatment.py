@@ -59,7 +59,8 @@ def treat(header: Header, events: bytes, policy: Policy) -> tuple[Header, bytes]
         return header, events
     masked = Masked()
     refused = {refusal.index for refusal in header.refusals}
-    events = privacy.array(events, refused, masked)
+    if len(refused) < header.count:  # else all of it rests sealed: bodies of megabytes need no look
+        events = privacy.array(events, refused, masked)
     user_agent = header.user_agent and privacy.user_agent(header.user_agent, masked)
     ip, country = privacy.address(header.ip) if header.ip else ("", "")
     refusals = header.refusals
