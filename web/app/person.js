@@ -35,6 +35,11 @@ export function PersonDetails({ id }) {
     <dl class="facts">
       <dt>${t("person.ids")}</dt>
       <dd>${person.distinct_ids.map((each) => html`<code>${each}</code> `)}</dd>
+      ${Object.entries(person.identities ?? {}).map(
+        ([key, values]) =>
+          html`<dt>${key}</dt>
+            <dd>${values.map((each) => html`<code>${each}</code> `)}</dd>`,
+      )}
       <dt>${t("people.first")}</dt>
       <dd>${format.moment(person.first_time)}</dd>
       <dt>${t("people.last")}</dt>
