@@ -21,6 +21,7 @@ import httpx
 import orjson
 import pytest
 from playwright.sync_api import Browser
+from sdk_server import unused_port
 
 from footfall.cli.demo_system import RunningSystem
 from tests.browsers import opened_browser
@@ -313,6 +314,21 @@ def test_mini_program(live: Live, batch: bool) -> None:
     assert "lost" not in profile, "the SDK drops lists; were it mended, docs/sensors.md is out of date"
 
 
+def test_mini_program_that_was_closed_before_it_could_send(live: Live) -> None:
+    """What waited in its storage is sent at the next start, as what it was."""
+    project = "miniprogram_closed"
+    nowhere = {"server_url": f"http://127.0.0.1:{unused_port()}/sa", "batch_send": {"send_timeout": 200}}
+    with NodeProgram("miniprogram.cjs", orjson.dumps({"para": nowhere}).decode()) as sa:
+        sa.call("track", "ViewFund", PROPERTIES)
+        until(lambda: b"ViewFund" in orjson.dumps(sa.storage()))
+        storage = sa.storage()
+    assert live.requests(project) == []
+    again = {"para": {**nowhere, "server_url": live.url(project)}, "stored": storage}
+    with NodeProgram("miniprogram.cjs", orjson.dumps(again).decode()):
+        live.wait_for(project, "ViewFund")
+    assert_told(assert_all_stored(live, project), "ViewFund", PROPERTIES)
+
+
 @pytest.mark.parametrize("batch", [True, False], ids=["batch", "once"])
 def test_mini_program_with_the_aes_plugin(live: Live, batch: bool) -> None:
     project = f"miniprogram_{'batch' if batch else 'once'}_aes"
@@ -492,6 +508,7 @@ def test_the_page_names_what_was_run() -> None:
         "test_web_with_the_aes_plugin",
         "test_mini_program_with_the_aes_plugin",
     ]
+    run += ["test_mini_program_that_was_closed_before_it_could_send"]
     run += ["test_web_in_debug_mode", "test_web_asks_for_its_visual_configuration", "test_node_in_debug_mode"]
     assert sorted(re.findall(r"`(test_\w+(?:\[\w+\])?)`", page)) == sorted(run)
     assert {name.partition("[")[0] for name in run} <= set(globals())
