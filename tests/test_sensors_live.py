@@ -217,7 +217,7 @@ def _padded(found: re.Match[str]) -> str:
 
 
 def equal(sent: Any, stored: Any) -> bool:
-    """Of 2,000 ids that the SDKs draw, one holds digits that pass for a phone or a card: those are replaced."""
+    """Of 2,000 ids that SDKs draw, one holds digits that pass for a phone or a card: those are replaced."""
     if isinstance(sent, str) and find(sent):
         return isinstance(stored, str) and stored != sent
     if isinstance(sent, int | float) and not isinstance(sent, bool):
