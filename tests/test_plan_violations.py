@@ -147,11 +147,17 @@ def test_what_was_seen_before_keeps_its_type(planned: World) -> None:
 
 def test_the_plan_that_counted_when_the_first_value_came_counts(planned: World) -> None:
     planned.append(track("buy", "a", properties={"n": "5"}), plan=2)
-    planned.append(track("buy", "a", properties={"n": 7}), plan=1)
+    planned.append(track("buy", "a", properties={"n": 7, "day": "none"}), plan=1)
+    planned.append(track("buy", "a", properties={"rate": 7, "day": "2026-01-31 08:00:00"}), plan=2)
     planned.process()
     planned.append(track("buy", "a", properties={"code": "2026-01-31 08:00:00"}))
     planned.process()
-    assert types_of(planned) == {("event", "n"): "number", ("event", "code"): "datetime"}
+    assert types_of(planned) == {
+        ("event", "n"): "number",
+        ("event", "day"): "string",
+        ("event", "rate"): "decimal",
+        ("event", "code"): "datetime",
+    }
 
 
 def test_a_block_waits_while_the_workspace_cannot_say_what_a_plan_declares(planned: World) -> None:

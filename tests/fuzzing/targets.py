@@ -24,7 +24,9 @@ from footfall.events.keys import KeyedHash
 from footfall.events.names import KnownNames
 from footfall.events.record import read_records, split_array
 from footfall.events.verdicts import NATIVE, SENSORS, SENSORS_EXPORT, Judge, Verdicts
+from footfall.tracking_plan.batches import ActivePlan
 from footfall.tracking_plan.faults import InvalidPlan
+from footfall.tracking_plan.plan import Plan, PlannedEvent, PlannedProperty
 from footfall.tracking_plan.yaml_form import read_yaml, write_yaml
 from processor.id_keys import IdKeys
 from processor.intake import open_record, take_in
@@ -287,10 +289,35 @@ def plans(data: bytes) -> None:
     assert write_yaml(again) == text
 
 
+def judging(data: bytes) -> None:
+    """A tracking plan finds the same in a batch however a door decoded it."""
+    said = []
+    for judge in (_experienced("plan", NATIVE), Judge(NATIVE, KnownNames())):
+        try:
+            said.append(_PLAN.judge(read_batch(data, judge, NOW), tell=True))
+        except (Unreadable, TooManyRecords):
+            said.append(None)
+    assert said[0] == said[1]
+
+
+_PLAN: Final = ActivePlan(
+    1,
+    Plan(
+        "enforce",
+        common_properties={"x": PlannedProperty("number", required=True, allowed=(1, 2.5))},
+        events={
+            "a": PlannedEvent(
+                {"t": PlannedProperty("datetime"), "l": PlannedProperty("list", allowed=("b",))}
+            )
+        },
+        user_properties={"x": PlannedProperty("decimal")},
+    ),
+)
+
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     each.__name__: each
     for each in (
         native, sensors, encrypted, forms, polls, batches, envelopes, bombs, log_records, query_bodies,
-        fixes, plans,
+        fixes, plans, judging,
     )
 }  # fmt: skip
