@@ -31,7 +31,7 @@ _MOST_FINDINGS: Final = 10
 WEIGHTS: Final[Mapping[str, float]] = {
     "native": 3, "sensors": 4, "encrypted": 3, "forms": 2, "polls": 0.5,
     "batches": 4, "envelopes": 1, "bombs": 0.5,
-    "log_records": 1, "query_bodies": 0.5, "fixes": 1, "plans": 1,
+    "log_records": 1, "query_bodies": 0.5, "fixes": 1, "plans": 1, "judging": 1,
 }  # fmt: skip
 """The share of the time that each target gets."""
 
