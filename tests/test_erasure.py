@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from footfall.eventlog.log import Tally
+from footfall.eventlog.partitions import IMPORTS, REPLAYS
+from footfall.events.log_record import Header, write_log_record
 from footfall.proof.findings import Finding
 from footfall.proof.verify import rules_in, verify
 from footfall.workspace.audit import AuditFilter
@@ -322,3 +325,23 @@ async def test_wrong_requests_say_what_is_wrong(installation: System) -> None:
     assert (nobody.status_code, nobody.json()["code"]) == (404, "unknown_user")
     unknown = await api.get(f"{PROJECT}/erasures/none")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_erasure")
+
+
+async def test_an_import_and_a_replay_bring_nothing_back(installation: System) -> None:
+    system = installation
+    await system.send(visit("ann"), visit("bob"))
+    await system.settle()
+    system.clock.freeze(NOW + 1)
+    await erase(system, "ann")
+    system.clock.freeze(NOW + 60 * MINUTE)
+    old = [visit("ann", 60 * 24 * 900, event_id="a1"), visit("bob", 60 * 24 * 900, event_id="b1")]
+    for partition, door in ((IMPORTS, "import"), (REPLAYS, "replay")):
+        header = Header("default", door, system.clock(), 2, [f"{partition:032x}", f"{partition + 1:032x}"])
+        payload = write_log_record(header, json.dumps(old).encode())
+        writer = system.log.open_writer(partition)
+        writer.append(payload, Tally("default", door, system.clock() // MINUTE, 2)).result()
+        writer.close()
+    await system.settle()
+    assert system.rows("SELECT distinct_id, count() FROM events GROUP BY 1") == [("bob", 3)]
+    assert (await system.ledger())["rejected"] == {"erased": 2}
+    assert findings(system) == []
