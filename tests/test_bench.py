@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
     [
         ("queries", ["Storage", "B/event", "funnel, 6 steps", "Identity map", "two threads / one"]),
         ("collector", ["collector / discard, 1 event", "collector / body model, 20 events", "fdatasync"]),
+        ("privacy", ["nothing to hide", "a phone in one property"]),
         ("encrypted", ["an event in an envelope of RSA", "a session key of SM2"]),
         ("processor", ["processor / collector"]),
         ("sdk", ["track at full speed, p99", "track at 1,000 a second, p99"]),

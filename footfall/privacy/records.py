@@ -34,6 +34,7 @@ MONEY: Final = frozenset({"amount", "balance", "fee"})
 
 _NAMELESS: Final = {"track_signup": "$SignUp", "track_id_bind": "$BindID", "track_id_unbind": "$UnbindID"}
 _NOWHERE: Final = Place("", "")
+_MOST_NAMES: Final = 20_000
 
 
 class _Told(NamedTuple):
@@ -53,6 +54,7 @@ class Records:
         self._rulebook = rulebook
         self._ip = ip
         self._money = MONEY | money
+        self._clean_names: set[str] = set()  # usual names need no second look
 
     def rewritten(self, element: bytes, masked: Masked) -> bytes:
         """The record, its objects written anew: of a name that is there twice the last value counts, and the
@@ -76,7 +78,14 @@ class Records:
 
     def _shown(self, name: str) -> str:
         """A name as it may be seen; counted elsewhere."""
-        return self._values.name(name, _NOWHERE, Masked())
+        if name in self._clean_names:
+            return name
+        shown = self._values.name(name, _NOWHERE, Masked())
+        if shown == name:
+            if len(self._clean_names) >= _MOST_NAMES:
+                self._clean_names.clear()
+            self._clean_names.add(name)
+        return shown
 
     def _field(self, field: str, raw: Raw, told: _Told) -> Raw | None:
         if field == "properties":
@@ -116,7 +125,8 @@ class Records:
                 continue  # what is added up is a number or nothing
             if new is not None and place.property not in kept:
                 kept[place.property] = new
-                self._values.name(name, place, told.masked)  # counts
+                if place.property != name:
+                    self._values.name(name, place, told.masked)  # counts
         return Raw(_write(kept))
 
     def _property(self, name: str, value: Raw, place: Place, told: _Told) -> Raw | None:

@@ -40,7 +40,7 @@ class Suite(Protocol):
         """The keyed hash (HMAC), 32 bytes."""
 
     def encrypt(self, key: bytes, plain: bytes) -> bytes:
-        """The same bytes for the same text, 16 longer than it. `key` has 64 bytes."""
+        """The same bytes for the same text, some 16 longer than it. `key` has 64 bytes."""
 
     def decrypt(self, key: bytes, sealed: bytes) -> bytes:
         """CannotOpen for what was not made by `encrypt` with this key."""
@@ -58,18 +58,16 @@ class Intl:
         return _hmac(SHA256(), key, text)
 
     def encrypt(self, key: bytes, plain: bytes) -> bytes:
-        return AESSIV(key).encrypt(plain, None) if plain else _EMPTY
+        return AESSIV(key).encrypt(_BEFORE + plain, None)
 
     def decrypt(self, key: bytes, sealed: bytes) -> bytes:
-        if sealed == _EMPTY:
-            return b""
         try:
-            return AESSIV(key).decrypt(sealed, None)
+            return AESSIV(key).decrypt(sealed, None).removeprefix(_BEFORE)
         except (InvalidTag, ValueError):
             raise CannotOpen("not a token of this project") from None
 
 
-_EMPTY: Final = bytes(_SIV_BYTES)  # AES-SIV as it is offered here takes no empty text
+_BEFORE: Final = b"\0"  # AES-SIV as it is offered here takes no empty text
 
 
 class Gm:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
@@ -31,7 +30,14 @@ class Done(NamedTuple):
     action: str
 
 
-Masked = Counter[Done]
+class Masked(dict[Done, int]):
+    """How often what was done; of what was not, 0."""
+
+    def __missing__(self, done: Done) -> int:
+        return 0
+
+
+_ROUNDS: Final = 8
 
 
 class Place(NamedTuple):
@@ -60,6 +66,14 @@ class Values:
 
     def text(self, text: str, place: Place, masked: Masked) -> str:
         """The text with what detection finds in it hidden; the same object if that is nothing."""
+        for _ in range(_ROUNDS):
+            hidden = self._once(text, place, masked)
+            if hidden is text:
+                break
+            text = hidden  # digits that touched what is hidden now may be somebody's by themselves
+        return text
+
+    def _once(self, text: str, place: Place, masked: Masked) -> str:
         matches = find(text)
         if not matches:
             return text
