@@ -29,11 +29,8 @@ class Part(StrEnum):
     CONCURRENCY = "concurrency"
     IMPORT = "import"
     PLAN = "plan"
-<<<<<<< HEAD
     HOSTILE = "hostile"
-=======
     PRIVACY = "privacy"
->>>>>>> 29b28a3 (Privacy: its laws tested, its cost in the benchmarks, its decision written down)
 
 
 class Size(StrEnum):
@@ -115,18 +112,15 @@ def _measure(
         from bench import plans
 
         yield plans.measure(plans.Effort.of(quick))
-<<<<<<< HEAD
     if Part.HOSTILE in parts:
         from bench import hostile
 
         with home_directory(None) as home:
             yield hostile.measure(home, hostile.Effort.of(quick))
-=======
     if Part.PRIVACY in parts:
         from bench import privacy
 
         yield privacy.measure(privacy.Effort.of(quick))
->>>>>>> 29b28a3 (Privacy: its laws tested, its cost in the benchmarks, its decision written down)
     if Part.SDK in parts:
         from bench import sdk
 
