@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from footfall.events.log_record import Refusal
@@ -142,9 +143,21 @@ class Installation:
         return shown, timeline, history
 
 
+@example(
+    first=[
+        ("view", "d0"), ("login", "c0", "d0"), ("login", "c1", "d0"), ("profile", "c0"), ("profile", "d0"),
+        ("signup", "c2", "d1"), ("login", "c0", "d1"), ("refused", "c2"), ("view", "d2"), ("view", "c3"),
+        ("login", "c0", "d3"), ("login", "c1", "d3"), ("login", "c2", "d3"),
+        ("login", "c3", "d3"), ("view", "d3"),
+    ],
+    one="d0",
+    restamps=True,
+    then=[("view", "d0"), ("login", "c2", "d2"), ("profile", "c2"), ("login", "c0", "d1"), ("view", "c1")],
+    other="c2",
+)  # fmt: skip
 @given(histories, st.sampled_from(IDS), st.booleans(), histories, st.sampled_from(IDS))
 @settings(
-    max_examples=3,
+    max_examples=int(os.environ.get("ERASURE_EXAMPLES", "1")),  # some ten seconds each
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
