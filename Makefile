@@ -50,7 +50,7 @@ lock: $(LOCK)/ready ## Renews the lock files in requirements/
 	  -c requirements/run.txt -o requirements/dev.txt
 
 clean: ## Removes virtual environments, caches and build results; no data
-	@rm -rf $(RUN) $(DEV) $(LOCK) .sensors-sdks .fuzz build dist *.egg-info sdk/python/build sdk/python/*.egg-info query_api/scan/*.so \
+	@rm -rf $(RUN) $(DEV) $(LOCK) .sensors-sdks .fuzz build dist *.egg-info sdk/python/build sdk/python/*.egg-info query_api/scan/*.so footfall/privacy/*.so \
 	  .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -55,6 +55,7 @@ def test_the_wheel_holds_every_module(wheel: zipfile.ZipFile) -> None:
 def test_the_wheel_holds_the_scanner_the_console_and_the_migrations(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
     assert "query_api/scan/_scan.so" in names
+    assert "footfall/privacy/_scan.so" in names
     web = {path.relative_to(ROOT).as_posix() for path in (ROOT / "web").rglob("*") if path.suffix != ".pyc"}
     pages = {name for name in web if (ROOT / name).is_file()}
     assert {"web/index.html", "web/app/main.js", "web/vendor/licenses/echarts-LICENSE"} <= pages <= names
