@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,6 +23,7 @@ from footfall.storage.store import QueryLimits, Store
 from footfall.workspace import Project, Workspace, open_workspace
 from processor.removals import Removals
 from processor.restamp import Restamper
+from query_api.answers import write_json
 from query_api.catalogue import read_catalogue
 from query_api.people import find_person, show_person
 from query_api.problems import NotFound
@@ -140,7 +142,8 @@ class Installation:
             for name in ("anonymous_id", "distinct_id"):
                 if event[name] in gone:
                     event[name] = None if name == "anonymous_id" else ""
-        return shown, timeline, history
+        found: list[Any] = json.loads(write_json([shown, timeline, history]))
+        return found
 
 
 @example(
