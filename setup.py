@@ -75,7 +75,7 @@ setup(
         Extension("query_api.scan._scan", sources=SOURCES, depends=HEADERS),
         Extension(
             "footfall.privacy._scan",
-            sources=["footfall/privacy/scan.c"],
+            sources=["footfall/privacy/scan.c", "footfall/privacy/entries.c"],
             depends=["footfall/privacy/scan.h"],
         ),
     ],

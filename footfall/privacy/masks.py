@@ -30,8 +30,12 @@ def _hide(number: str, first: int, last: int) -> str:
     >>> _hide("138-0013-8000", 3, 4), _hide("6222021001116245702", 6, 4)
     ('138-****-8000', '622202*********5702')
     """
+    if number.isalnum():
+        country = len(number) - 11 if first == 3 else 0  # 86, 0086: shown too
+        end = len(number) - last
+        return f"{number[: country + first]}{'*' * (end - country - first)}{number[end:]}"
     places = [index for index, character in enumerate(number) if character not in " -"]
-    country = len(places) - 11 if first == 3 else 0  # 86, 0086: shown too
+    country = len(places) - 11 if first == 3 else 0
     hidden = set(places[country + first : len(places) - last])
     return "".join(["*" if index in hidden else character for index, character in enumerate(number)])
 

@@ -7,7 +7,8 @@ import logging
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from typing import Final
+from threading import local
+from typing import Final, NamedTuple
 
 from footfall.privacy.oracle import may_hold
 
@@ -18,12 +19,51 @@ MayHold = Callable[[bytes], bool]
 """Whether JSON text may hold anything for privacy to do. Yes too often rather than too seldom."""
 
 
-def scanner_for(names: Iterable[str]) -> MayHold:
-    """A scanner that says yes to these names, too; they are in plain spelling (never_collect.plain_name)."""
+EntriesOf = Callable[[bytes], list[int] | None]
+"""Where a record has its fields and entries: HEAD_WORDS numbers, then ENTRY_WORDS each (scan.h); or None."""
+
+HEAD_WORDS: Final = 4
+ENTRY_WORDS: Final = 6
+_MOST_ENTRIES: Final = 512
+
+
+class Scanners(NamedTuple):
+    """What is asked of bytes before they are read."""
+
+    may_hold: MayHold
+    entries_of: EntriesOf
+
+
+def scanners_for(names: Iterable[str]) -> Scanners:
+    """Scanners that say yes to these names, too; they are in plain spelling (never_collect.plain_name)."""
     wanted = frozenset(names)
     library = _library()
     if library is None:
-        return lambda text: may_hold(text, wanted)
+        return Scanners(lambda text: may_hold(text, wanted), lambda _: None)
+    table, slots = _table(library, wanted)
+    scan, entries = library.ff_privacy_may_hold, library.ff_privacy_entries
+    buffers = local()
+
+    def may_hold_natively(text: bytes) -> bool:
+        return bool(scan(text, len(text), table, slots))
+
+    def entries_of(text: bytes) -> list[int] | None:
+        try:
+            found = buffers.words
+        except AttributeError:
+            found = buffers.words = (ctypes.c_uint32 * (HEAD_WORDS + ENTRY_WORDS * _MOST_ENTRIES))()
+        count = entries(text, len(text), table, slots, found, _MOST_ENTRIES)
+        return None if count < 0 else found[: HEAD_WORDS + ENTRY_WORDS * count]
+
+    return Scanners(may_hold_natively, entries_of)
+
+
+def scanner_for(names: Iterable[str]) -> MayHold:
+    """The first of `scanners_for`."""
+    return scanners_for(names).may_hold
+
+
+def _table(library: ctypes.CDLL, wanted: frozenset[str]) -> tuple[ctypes.Array[ctypes.c_uint64], int]:
     slots = 16
     while slots < 4 * len(wanted):
         slots *= 2
@@ -34,12 +74,7 @@ def scanner_for(names: Iterable[str]) -> MayHold:
         while table[slot % slots]:
             slot += 1
         table[slot % slots] = hash_
-    scan = library.ff_privacy_may_hold
-
-    def may_hold_natively(text: bytes) -> bool:
-        return bool(scan(text, len(text), table, slots))
-
-    return may_hold_natively
+    return table, slots
 
 
 @cache
@@ -56,6 +91,8 @@ def _library() -> ctypes.CDLL | None:
     size, pointer = ctypes.c_size_t, ctypes.c_void_p
     library.ff_privacy_may_hold.argtypes = (ctypes.c_char_p, size, pointer, size)
     library.ff_privacy_may_hold.restype = ctypes.c_int
+    library.ff_privacy_entries.argtypes = (ctypes.c_char_p, size, pointer, size, pointer, ctypes.c_int)
+    library.ff_privacy_entries.restype = ctypes.c_int
     library.ff_privacy_name.argtypes = (ctypes.c_char_p, size)
     library.ff_privacy_name.restype = ctypes.c_uint64
     return library

@@ -13,6 +13,7 @@ INVISIBLE: Final = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 """Soft hyphen, zero-width characters, direction marks, byte order mark."""
 
 _WIDE: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20, 0xA0: 0x20}
+_UNUSUAL: Final = re.compile(f"[{INVISIBLE}\uff01-\uff5e\u3000\u00a0]")
 _PERCENT: Final = re.compile(r"%(?:25)*([0-9A-Fa-f]{2})")
 _PERCENT_BYTES: Final = re.compile(r"(?:%(?:25)*[0-9A-Fa-f]{2})+")
 
@@ -31,7 +32,7 @@ def normal(text: str) -> Normal:
     >>> normal("１３８\\u200b0").text
     '1380'
     """
-    if text.isascii():
+    if text.isascii() or _UNUSUAL.search(text) is None:
         return Normal(text, range(len(text)), range(1, len(text) + 1))
     kept = [index for index, character in enumerate(text) if character not in INVISIBLE]
     seen = "".join([text[index] for index in kept]).translate(_WIDE)
@@ -52,12 +53,10 @@ def unquoted(text: str) -> Normal:
     seen = _Seen()
     at = 0
     for run in _PERCENT_BYTES.finditer(text):
-        for index in range(at, run.start()):
-            seen.add(text[index], index, index + 1)
+        seen.add_plain(text, at, run.start())
         _add_bytes(seen, text, run)
         at = run.end()
-    for index in range(at, len(text)):
-        seen.add(text[index], index, index + 1)
+    seen.add_plain(text, at, len(text))
     return Normal("".join(seen.characters).translate(_WIDE), seen.starts, seen.ends)
 
 
@@ -68,6 +67,17 @@ class _Seen:
         self.characters: list[str] = []
         self.starts: list[int] = []
         self.ends: list[int] = []
+
+    def add_plain(self, text: str, start: int, end: int) -> None:
+        """Characters that stand for themselves."""
+        part = text[start:end]
+        if part.isascii():
+            self.characters += part
+            self.starts += range(start, end)
+            self.ends += range(start + 1, end + 1)
+        else:
+            for index in range(start, end):
+                self.add(text[index], index, index + 1)
 
     def add(self, character: str, start: int, end: int) -> None:
         if character not in INVISIBLE:

@@ -8,11 +8,12 @@ from typing import Final
 from footfall.events.addresses import country_of, truncated
 from footfall.events.nobody import identifies_nobody
 from footfall.events.record import split_array
-from footfall.privacy.native import scanner_for
+from footfall.privacy.native import scanners_for
 from footfall.privacy.never_collect import plain_name
 from footfall.privacy.records import Records
 from footfall.privacy.rulebook import Grades, Rulebook
 from footfall.privacy.settings import PrivacySettings
+from footfall.privacy.splicing import Splicer
 from footfall.privacy.stand_ins import StandIns
 from footfall.privacy.suites import SuiteName
 from footfall.privacy.values import Done, Masked, Place, Values
@@ -48,7 +49,8 @@ class Privacy:
         self._rulebook = rulebook
         self._records = Records(self._values, rulebook, settings.ip, money)
         names = rulebook.names() | {plain_name("$ip")} if settings.ip != "keep" else rulebook.names()
-        self._may_hold = scanner_for(names)
+        self._may_hold, entries_of = scanners_for(names)
+        self._splicer = Splicer(self._records, entries_of)
         self._looks_at_all = settings.ids == "all" or rulebook.concerns_any_name
         self._clean_agents: set[str] = set()
 
@@ -63,7 +65,7 @@ class Privacy:
         alone = len(elements) == 1
         for index, element in enumerate(elements):
             if index not in sealed and (alone or self._looks_at_all or self._may_hold(element)):
-                elements[index] = self._records.rewritten(element, masked)
+                elements[index] = self._splicer.rewritten(element, masked)
         return b"[" + b",".join(elements) + b"]"
 
     def user_agent(self, text: str, masked: Masked) -> str:

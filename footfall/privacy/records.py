@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -37,7 +38,7 @@ _NOWHERE: Final = Place("", "")
 _MOST_NAMES: Final = 20_000
 
 
-class _Told(NamedTuple):
+class Told(NamedTuple):
     """What a record says of itself, and where to count what is done to it."""
 
     source: str  # event, user, item: whose properties these are
@@ -54,6 +55,8 @@ class Records:
         self._rulebook = rulebook
         self._ip = ip
         self._money = MONEY | money
+        self.keeps_ip = ip == "keep"
+        self.hides_all_ids = values.hides_all_ids
         self._clean_names: set[str] = set()  # usual names need no second look
 
     def rewritten(self, element: bytes, masked: Masked) -> bytes:
@@ -61,22 +64,32 @@ class Records:
         others are nowhere any more.
         """
         fields = _read_object(element)
+        told = self.told(fields, masked)
+        kept: dict[str, Raw | None] = {}
+        for field, raw in fields.items():
+            if field == "properties":
+                kept[field] = self._properties(raw, told)
+            elif field in ("lib", "identities"):
+                kept[field] = self._entries(raw, field, told)
+            elif field in FIELD_TYPES or not is_never_collected(field):
+                shown = field if field in FIELD_TYPES else self.shown(field)
+                kept[shown] = self.field(field, raw, Place(told.event, shown), told)
+        return _write({field: raw for field, raw in kept.items() if raw is not None})
+
+    def told(self, fields: Mapping[str, Raw], masked: Masked) -> Told:
+        """What a record with these fields says of itself."""
         type_ = _text_of(fields.get("type")) or "track"
         source = "item" if type_.startswith("item") else "user" if type_.startswith("profile") else "event"
         event = ""
         if source == "event":
-            event = self._shown(_text_of(fields.get("event")) or _NAMELESS.get(type_, ""))
-        told = _Told(source, event, type_, masked)
-        kept: dict[str, Raw | None] = {}
-        for field, raw in fields.items():
-            if field in FIELD_TYPES:
-                kept[field] = self._field(field, raw, told)
-            elif not is_never_collected(field):  # a Sensors SDK's, that nobody reads
-                shown = self._shown(field)
-                kept[shown] = self._plain_field(field, raw, Place(event, shown), masked)
-        return _write({field: raw for field, raw in kept.items() if raw is not None})
+            event = self.shown(_text_of(fields.get("event")) or _NAMELESS.get(type_, ""))
+        return Told(source, event, type_, masked)
 
-    def _shown(self, name: str) -> str:
+    def verdict(self, told: Told, name: str) -> Verdict | None:
+        """Of the rules, on a property, `lib.<name>` or `identities.<name>`."""
+        return self._rulebook.verdict(told.source, told.event, name)
+
+    def shown(self, name: str) -> str:
         """A name as it may be seen; counted elsewhere."""
         if name in self._clean_names:
             return name
@@ -87,15 +100,12 @@ class Records:
             self._clean_names.add(name)
         return shown
 
-    def _field(self, field: str, raw: Raw, told: _Told) -> Raw | None:
-        if field == "properties":
-            return self._properties(raw, told)
-        if field in ("lib", "identities"):
-            return self._entries(raw, field, told)
+    def field(self, field: str, raw: Raw, place: Place, told: Told) -> Raw | None:
+        """A field that is not one of the objects; the same object if nothing is to be done, None: dropped."""
         if field in _NUMBERS_OF_SDKS:
             is_clean = self._values.looked_at(raw, _NOWHERE, Masked()) is raw
             return raw if is_clean or field == "time" else None
-        return self._plain_field(field, raw, Place(told.event, field), told.masked)
+        return self._plain_field(field, raw, place, told.masked)  # also a Sensors SDK's, that nobody reads
 
     def _plain_field(self, field: str, raw: Raw, place: Place, masked: Masked) -> Raw:
         text = _text_of(raw)
@@ -110,7 +120,7 @@ class Records:
             shown = self._values.text(text, place, masked)
         return raw if shown == text else Raw(_write(shown))
 
-    def _properties(self, raw: Raw, told: _Told) -> Raw:
+    def _properties(self, raw: Raw, told: Told) -> Raw:
         if bytes(raw)[:1] != b"{":
             return raw
         properties = _read_object(raw)
@@ -119,21 +129,26 @@ class Records:
             if name == "$ip":
                 self._put_address(value, properties, kept, told)
                 continue
-            place = Place(told.event, self._shown(name))
-            new = self._property(name, value, place, told)
-            if new is not value and told.type == "profile_increment":
-                continue  # what is added up is a number or nothing
-            if new is not None and place.property not in kept:
-                kept[place.property] = new
+            place = Place(told.event, self.shown(name))
+            changed = self.property(name, value, place, self.verdict(told, name), told)
+            if changed is not None and place.property not in kept:
+                kept[place.property] = changed
                 if place.property != name:
                     self._values.name(name, place, told.masked)  # counts
         return Raw(_write(kept))
 
-    def _property(self, name: str, value: Raw, place: Place, told: _Told) -> Raw | None:
-        verdict = self._rulebook.verdict(told.source, place.event, name)
+    def property(
+        self, name: str, value: Raw, place: Place, verdict: Verdict | None, told: Told
+    ) -> Raw | None:
+        """A property but `$ip`; the same object if nothing is to be done, None: dropped."""
+        new: Raw | None
         if verdict is None:
-            return self._values.looked_at(value, place, told.masked, numbers=name not in self._money)
-        return self._ruled(value, verdict, place, told.masked)
+            new = self._values.looked_at(value, place, told.masked, numbers=name not in self._money)
+        else:
+            new = self._ruled(value, verdict, place, told.masked)
+        if new is not value and told.type == "profile_increment":
+            return None  # what is added up is a number or nothing
+        return new
 
     def _ruled(self, value: Raw, verdict: Verdict, place: Place, masked: Masked) -> Raw | None:
         new = self._values.acted_on(value, verdict.action)
@@ -141,7 +156,7 @@ class Records:
             masked[Done(*place, verdict.why, verdict.action)] += 1
         return new
 
-    def _put_address(self, value: Raw, properties: dict[str, Raw], kept: dict[str, Raw], told: _Told) -> None:
+    def _put_address(self, value: Raw, properties: dict[str, Raw], kept: dict[str, Raw], told: Told) -> None:
         """`$ip` as the rule says; the country behind it is put down before it goes."""
         ip = _text_of(value)
         if self._ip == "keep":
@@ -156,20 +171,21 @@ class Records:
                     return
         told.masked[Done(told.event, "$ip", "ip", self._ip)] += 1
 
-    def _entries(self, raw: Raw, field: str, told: _Told) -> Raw:
+    def _entries(self, raw: Raw, field: str, told: Told) -> Raw:
         """Of `lib` and `identities`."""
         if bytes(raw)[:1] != b"{":
             return raw
         kept: dict[str, Raw] = {}
         for name, value in _read_object(raw).items():
-            shown = self._shown(name)
-            new = self._entry(name, value, field, Place(told.event, f"{field}.{shown}"), told)
+            shown = self.shown(name)
+            verdict = self.verdict(told, f"{field}.{name}")
+            new = self.entry(field, value, Place(told.event, f"{field}.{shown}"), verdict, told)
             if new is not None:
                 kept[shown] = new
         return Raw(_write(kept))
 
-    def _entry(self, name: str, value: Raw, field: str, place: Place, told: _Told) -> Raw | None:
-        verdict = self._rulebook.verdict(told.source, place.event, f"{field}.{name}")
+    def entry(self, field: str, value: Raw, place: Place, verdict: Verdict | None, told: Told) -> Raw | None:
+        """Of `lib` or `identities`; the same object if nothing is to be done, None: dropped."""
         if field == "identities" and (verdict is None or verdict.action == "hash"):
             return self._identity(value, place, told.masked, always=verdict is not None)
         if verdict is None:

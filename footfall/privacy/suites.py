@@ -6,6 +6,8 @@ project's data says nothing in another's.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from hmac import digest
 from typing import Final, Literal, Protocol, get_args
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
@@ -55,16 +57,21 @@ class Intl:
         return HKDF(SHA256(), length, salt=None, info=purpose.encode()).derive(installation_key)
 
     def hash(self, key: bytes, text: bytes) -> bytes:
-        return _hmac(SHA256(), key, text)
+        return digest(key, text, "sha256")  # a third of what the library's objects cost
 
     def encrypt(self, key: bytes, plain: bytes) -> bytes:
-        return AESSIV(key).encrypt(_BEFORE + plain, None)
+        return _aes_siv(key).encrypt(_BEFORE + plain, None)
 
     def decrypt(self, key: bytes, sealed: bytes) -> bytes:
         try:
-            return AESSIV(key).decrypt(sealed, None).removeprefix(_BEFORE)
+            return _aes_siv(key).decrypt(sealed, None).removeprefix(_BEFORE)
         except (InvalidTag, ValueError):
             raise CannotOpen("not a token of this project") from None
+
+
+@lru_cache(maxsize=256)
+def _aes_siv(key: bytes) -> AESSIV:
+    return AESSIV(key)
 
 
 _BEFORE: Final = b"\0"  # AES-SIV as it is offered here takes no empty text
@@ -79,7 +86,7 @@ class Gm:
         return HKDF(SM3(), length, salt=None, info=purpose.encode()).derive(installation_key)
 
     def hash(self, key: bytes, text: bytes) -> bytes:
-        return _hmac(SM3(), key, text)
+        return _sm3(key, text)
 
     def encrypt(self, key: bytes, plain: bytes) -> bytes:
         iv = self._iv(key, plain)
@@ -95,11 +102,11 @@ class Gm:
         return plain
 
     def _iv(self, key: bytes, plain: bytes) -> bytes:
-        return _hmac(SM3(), key[:32], plain)[:_SIV_BYTES]
+        return _sm3(key[:32], plain)[:_SIV_BYTES]
 
 
-def _hmac(algorithm: SHA256 | SM3, key: bytes, text: bytes) -> bytes:
-    hmac = HMAC(key, algorithm)
+def _sm3(key: bytes, text: bytes) -> bytes:
+    hmac = HMAC(key, SM3())
     hmac.update(text)
     return hmac.finalize()
 

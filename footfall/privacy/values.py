@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
@@ -38,6 +39,8 @@ class Masked(dict[Done, int]):
 
 
 _ROUNDS: Final = 8
+_IS_HIDDEN: Final = re.compile(r"[0-9]{3,8}\*{4,13}[0-9]{0,4}")
+"""A number by itself, hidden: nothing else is left to look for."""
 
 
 class Place(NamedTuple):
@@ -61,6 +64,7 @@ class Values:
         self._id_keys = frozenset(id_keys)
         self._detect: dict[str, Action] = dict(settings.detect.items())
         self._ids = settings.ids
+        self.hides_all_ids = settings.ids == "all"
         self._stand_ins = stand_ins
         self._is_nobody = is_nobody
 
@@ -70,6 +74,8 @@ class Values:
             hidden = self._once(text, place, masked)
             if hidden is text:
                 break
+            if _IS_HIDDEN.fullmatch(hidden):
+                return hidden
             text = hidden  # digits that touched what is hidden now may be somebody's by themselves
         return text
 
