@@ -23,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 from collector.counts import Counts
 from collector.doors import Collaborators, Door
 from collector.intake import Clock, Intake
+from collector.key_use import KeyUses
 from collector.keys import Directory, Keys
 from collector.native import EVENTS_PATH, VALIDATE_PATH, NativeDoor
 from collector.openapi import SECURITY_SCHEMES, door_paths
@@ -37,7 +38,7 @@ from footfall.treatment.policy import PolicyOf
 from footfall.workspace.remote_config import key_entries
 
 _EXPOSITION: Final = "text/plain; version=0.0.4; charset=utf-8"
-_COUNTS_SECONDS: Final = 1.0
+_ROUND_SECONDS: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -105,7 +106,8 @@ def build_app(
     counts = Counts(options.worker, options.metrics_dir)
     keys = Keys(workspace, policy_of, ring_of, options)
     intake = Intake(writer, keyed_hash, keys, clock, counts, log_bytes=options.log_bytes_at_once)
-    collaborators = Collaborators(options, keys, intake, counts, full)
+    key_uses = KeyUses(lambda: workspace.audit)
+    collaborators = Collaborators(options, keys, intake, counts, full=full, key_uses=key_uses)
     known = KnownNames()
     app = CollectorApp(
         NativeDoor(collaborators, known),
@@ -113,7 +115,7 @@ def build_app(
         Polls(lambda project: _apps_settings(workspace, project), options, counts),
         title="Footfall collector",
         description="Takes events: from Footfall's SDKs (native) and from Sensors Analytics' own (sensors).",
-        lifespan=_counts_lifespan(counts),
+        lifespan=_lifespan(counts, key_uses),
     )
     app.add_exception_handler(HTTPException, _not_here)
     _add_operations(app, counts, workspace, lambda: ready() or full())
@@ -163,15 +165,17 @@ def _add_operations(
         return Response(counts.exposition(), media_type=_EXPOSITION)
 
 
-def _counts_lifespan(counts: Counts) -> Callable[[FastAPI], Any]:
+def _lifespan(counts: Counts, key_uses: KeyUses) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(_leave_counts(counts))
+        tasks = [asyncio.create_task(_leave_counts(counts)), asyncio.create_task(_write_uses(key_uses))]
         yield
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         _leave_once(counts)
+        await asyncio.to_thread(key_uses.write)
 
     return lifespan
 
@@ -179,7 +183,13 @@ def _counts_lifespan(counts: Counts) -> Callable[[FastAPI], Any]:
 async def _leave_counts(counts: Counts) -> None:
     while True:
         _leave_once(counts)
-        await asyncio.sleep(_COUNTS_SECONDS)
+        await asyncio.sleep(_ROUND_SECONDS)
+
+
+async def _write_uses(key_uses: KeyUses) -> None:
+    while True:
+        await asyncio.sleep(_ROUND_SECONDS)
+        await asyncio.to_thread(key_uses.write)
 
 
 def _leave_once(counts: Counts) -> None:

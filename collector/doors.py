@@ -27,6 +27,7 @@ from collector.bodies import ClientGone, Room, read_body
 from collector.budgets import Turnstile
 from collector.counts import Counts, Judged
 from collector.intake import Appended, Intake, Origin
+from collector.key_use import KeyUses
 from collector.keys import Keys
 from collector.options import CollectorOptions
 from collector.proxies import TrustedProxies
@@ -45,13 +46,16 @@ class Collaborators:
         keys: Keys,
         intake: Intake,
         counts: Counts,
+        *,
         full: Callable[[], str | None],
+        key_uses: KeyUses,
     ) -> None:
         self.options = options
         self.keys = keys
         self.intake = intake
         self.counts = counts
         self.full = full
+        self.key_uses = key_uses
         self.room = Room(options.bytes_at_once)
         self.proxies = TrustedProxies(options.trusted_proxies)
         self.turnstile = Turnstile(options)
@@ -84,6 +88,7 @@ class Door(ABC):
         self.intake = collaborators.intake
         self.counts = collaborators.counts
         self.full = collaborators.full
+        self.key_uses = collaborators.key_uses
         self.room = collaborators.room
         self.proxies = collaborators.proxies
         self.turnstile = collaborators.turnstile

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from typing import Final, NamedTuple
 
-from collector.intake import NO_PROJECT, Origin
+from collector.intake import NO_PROJECT
 from collector.keys import Keys
 from collector.session_keys import SessionKeys
-from footfall.envelopes.forms import EnvelopeFault, Sender, with_sender
+from footfall.envelopes.forms import EnvelopeFault
 from footfall.envelopes.opening import CANNOT_OPEN, Element, Inner, Room, read_element, unwrap, wanted
 from footfall.events.batch import TooManyRecords, split_batch
 from footfall.events.limits import BATCH_RECORDS, SESSION_KEYS
@@ -29,8 +29,6 @@ class TooManySessionKeys(ValueError):  # noqa: N818 - reads as what it is
     def __init__(self, count: int) -> None:
         super().__init__(f"{count} session keys in one request, at most {SESSION_KEYS} are allowed")
 
-
-_USER_AGENT_LENGTH: Final = 512  # as much as is read of one
 
 ENCRYPTED_CODES: Final = frozenset({"9", "13"})
 """Of the `gzip` field: envelopes, of single events or of the whole batch."""
@@ -72,9 +70,7 @@ class Envelopes:
         self._sessions = sessions
         self._limit = decompressed_bytes
 
-    async def open(
-        self, body: bytes, project: str, origin: Origin, judge: Judge, received_at: int
-    ) -> OpenedBatch:
+    async def open(self, body: bytes, project: str, judge: Judge, received_at: int) -> OpenedBatch:
         """The verdicts on all records in a batch; `project`: whose keys open it, NO_PROJECT for a stranger's.
 
         Raises Unreadable, TooManyRecords, TooManySessionKeys, and Overloaded before anything was stored.
@@ -83,8 +79,7 @@ class Envelopes:
         if project == NO_PROJECT:
             inner = [_of_stranger(element) for element in elements]
         else:
-            sender = Sender(origin.ip, origin.user_agent[:_USER_AGENT_LENGTH])
-            inner = [_as_it_waits(each, sender) for each in await self._unwrap(elements, project)]
+            inner = await self._unwrap(elements, project)
         if len(inner) > BATCH_RECORDS:
             raise TooManyRecords(len(inner))
         return judge_inner(inner, judge, received_at)
@@ -102,12 +97,6 @@ class Envelopes:
             if len(inner) > BATCH_RECORDS:
                 raise TooManyRecords(len(inner))
         return inner
-
-
-def _as_it_waits(inner: Inner, sender: Sender) -> Inner:
-    if inner.fault is None or inner.fault.reason is not Reason.ENCRYPTED:
-        return inner
-    return inner._replace(element=with_sender(inner.element, sender))
 
 
 def _of_stranger(element: Element) -> Inner:

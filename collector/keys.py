@@ -8,6 +8,7 @@ from collector.memory import Budget, Memory, Missing
 from collector.options import CollectorOptions
 from footfall.envelopes.keys import NO_KEYS, KeyRing, RingOf
 from footfall.treatment.policy import Policy, PolicyOf
+from footfall.workspace.audit import Audit
 from footfall.workspace.envelope_keys import EnvelopeKeys
 from footfall.workspace.projects import Project
 from footfall.workspace.remote_config import RemoteConfigs
@@ -26,6 +27,9 @@ class Directory(Protocol):
 
     @property
     def envelope_keys(self) -> EnvelopeKeys: ...
+
+    @property
+    def audit(self) -> Audit: ...
 
 
 class Keys:

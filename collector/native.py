@@ -75,6 +75,8 @@ class NativeDoor(Door):
         grant, base = await self._admit(headers, query)
         encoding = headers.get(b"content-encoding") or query.get("compression", "").encode()
         origin = self.origin(scope, headers)
+        if grant.kind == "secret":
+            self.key_uses.secret_key(grant.fingerprint, self.name, origin.ip)
         key = f"{base.project}:{grant.fingerprint}"
         visitor = Visitor(key, base.project, neighbourhood(origin.ip))
         visit = Visit(scope["path"] == EVENTS_PATH, encoding, origin, grant, base, visitor)

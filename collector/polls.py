@@ -116,8 +116,7 @@ class Polls:
         published = settings.of(_field(query, b"app_id")) if settings is not None else None
         if published is None:
             return _UNCHANGED
-        told = [version for name in (b"v", b"nv") if (version := _field(query, name))]
-        if told and all(version == published.version for version in told):
+        if (_field(query, b"v") or _field(query, b"nv")) == published.version:
             return _UNCHANGED
         answer = json_answer(published.body)
         return answer._replace(headers=[*answer.headers, _NOT_STORED])

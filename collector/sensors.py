@@ -83,7 +83,7 @@ class SensorsDoor(Door):
         self._judge = Judge(SENSORS, known)
         self._allowance = _Allowance(self.options.quarantine_bytes_per_second)
         limits = self.options.limits
-        sessions = SessionKeys(self.options, self.counts)
+        sessions = SessionKeys(self.options, self.counts, self.key_uses)
         self._envelopes = Envelopes(self.keys, sessions, limits.decompressed_bytes)
 
     async def take(self, scope: Scope, headers: Headers, receive: Receive) -> Taken:
@@ -122,8 +122,8 @@ class SensorsDoor(Door):
         name = scope["path"].rpartition("/")[2]
         project = plain(query[b"project"]) if b"project" in query else None
         token = plain(query[b"token"]) if b"token" in query else None
-        base = await self._place(project or None, token or None)
         origin = self.origin(scope, headers)
+        base = await self._place(project or None, token or None, origin)
         target = NO_PROJECT if base is None else base.project
         key = f"{target}:{fingerprint(token) if token else ''}"
         return Visit(
@@ -170,7 +170,7 @@ class SensorsDoor(Door):
             if all(refusal.reason != Reason.ENCRYPTED for refusal in verdicts.refusals):
                 return OpenedBatch(verdicts)
         project = NO_PROJECT if visit.base is None else visit.base.project
-        return await self._envelopes.open(envelope.text, project, visit.origin, self._judge, received_at)
+        return await self._envelopes.open(envelope.text, project, self._judge, received_at)
 
     def _count_envelope(self, envelope: Envelope) -> None:
         self.counts.crc[envelope.crc] += 1
@@ -217,7 +217,7 @@ class SensorsDoor(Door):
             return json_answer(b"{}")
         return PIXEL if visit.pixel else EMPTY
 
-    async def _place(self, project: str | None, token: str | None) -> Place | None:
+    async def _place(self, project: str | None, token: str | None, origin: Origin) -> Place | None:
         """Where records of this project and token go; None if nowhere."""
         grant = await self.keys.grant(token) if token else None
         if grant is not None:
@@ -225,6 +225,8 @@ class SensorsDoor(Door):
             if target == grant.project or (
                 grant.opens(target) and await self.keys.project(target) is not None
             ):
+                if grant.kind == "secret":
+                    self.key_uses.secret_key(grant.fingerprint, self.name, origin.ip)
                 return Place(target, grant.kind == "secret")
         target = project or DEFAULT_PROJECT
         found = await self.keys.project(target)
@@ -239,7 +241,8 @@ class SensorsDoor(Door):
         for index, record in enumerate(verdicts.records):
             claim = verdicts.claims.get(index, Claim(None, None))
             if claim not in known:
-                known[claim] = await self._place(claim.project or visit.project, claim.token or visit.token)
+                project, token = claim.project or visit.project, claim.token or visit.token
+                known[claim] = await self._place(project, token, visit.origin)
             place = known[claim]
             places.append(place or nowhere)
             if place is None and record is not None:

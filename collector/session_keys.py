@@ -15,6 +15,7 @@ from typing import Final
 
 from collector.answers import Overloaded
 from collector.counts import Counts
+from collector.key_use import KeyUses
 from collector.options import CollectorOptions
 from footfall.envelopes.opening import Asked, Sessions
 
@@ -27,10 +28,15 @@ class SessionKeys:
     """For one event loop."""
 
     def __init__(
-        self, options: CollectorOptions, counts: Counts, clock: Callable[[], float] = monotonic
+        self,
+        options: CollectorOptions,
+        counts: Counts,
+        key_uses: KeyUses,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         """`clock` gives seconds."""
         self._counts = counts
+        self._key_uses = key_uses
         self._clock = clock
         self._most_waiting = options.session_keys_waiting
         self._rate = float(options.session_keys_per_second)
@@ -100,6 +106,7 @@ class SessionKeys:
         for each in asked:
             session = opened[_name(project, each)]
             self._counts.private_key_uses[project, each.key.name, "opened" if session else "refused"] += 1
+            self._key_uses.private_key(project, each.key.name)
         self._keep(opened)
         return opened
 

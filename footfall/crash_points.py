@@ -13,7 +13,7 @@ P4  processor: the block is planned and read          P8  processor: committed, 
 I1  import: a batch is announced, not in the log      I3  import: all rows are in the log
 I2  import: the log has it, the journal knows not
 
-E1  envelopes that waited for their key are in the log again, and that is not written down yet
+K1  envelopes that waited for their key are in the log again, and that is not written down yet
 
 R1  restamper: a slice is copied                      R4  restamper: replaced, not yet written down
 R2  restamper: the copy is complete                   R5  restamper: before the overrides are emptied

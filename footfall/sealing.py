@@ -128,11 +128,6 @@ class Sealer:
             ) from None
 
 
-def dead_letter_place(log_partition: int, log_offset: int, seq: int) -> str:
-    """The place of a dead letter's bytes."""
-    return f"dead_letter:{log_partition}:{log_offset}:{seq}"
-
-
 def log_place(project: str) -> str:
     """The place of a refused record's bytes while it waits in the log."""
     return f"log:{project}"

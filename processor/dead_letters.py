@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from footfall.sealing import Sealer, dead_letter_place
+from footfall.dead_letters import Sender, seal_letter
+from footfall.sealing import Sealer
 from footfall.storage.rows import DeadLetterRow
 from processor.event_block import Request
 from processor.intake import DeadLetter
@@ -17,7 +18,7 @@ def dead_letter_rows(
     rows = []
     for letter in letters:
         header, partition, offset = requests[letter.request]
-        place = dead_letter_place(partition, offset, letter.seq)
+        sender = Sender(header.ip, header.user_agent, header.country, header.trusted)
         rows.append(
             DeadLetterRow(
                 project=header.project,
@@ -26,7 +27,7 @@ def dead_letter_rows(
                 reason=letter.reason,
                 field=letter.field,
                 message=letter.message,
-                sealed=sealer.seal(letter.raw, place),
+                sealed=seal_letter(sealer, (partition, offset, letter.seq), letter.raw, sender),
                 log_partition=partition,
                 log_offset=offset,
                 seq=letter.seq,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from footfall.sealing import CannotUnseal, Sealer, dead_letter_place
+from footfall.dead_letters import OpenedLetter, open_letter
+from footfall.sealing import CannotUnseal, Sealer
 from footfall.storage.store import Parameter, Query, Store
 from query_api.answers import instant
 
@@ -208,13 +209,13 @@ class Letters:
             found.setdefault(Place(partition, int(offset), int(seq)), []).append(line)
         return found
 
-    def unseal(self, letter: Letter) -> bytes:
-        """Its bytes as they came. CannotUnseal."""
-        return self._sealer.unseal(letter.sealed, dead_letter_place(*letter.place))
+    def open(self, letter: Letter) -> OpenedLetter:
+        """Its bytes as they came, and who sent them. CannotUnseal."""
+        return open_letter(self._sealer, letter.place, letter.sealed)
 
     def _opened(self, letter: Letter) -> dict[str, Any]:
         try:
-            raw = self.unseal(letter)
+            raw = self.open(letter).raw
         except CannotUnseal as error:
             return {"raw": None, "encoding": None, "problem": str(error)}
         try:

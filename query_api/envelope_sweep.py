@@ -70,7 +70,7 @@ class EnvelopeSweep:
         while not self._stopping() and (places := self._waiting(project, state, until)):
             started = monotonic()
             answer = self._replays.replay(project, Replay(places, None, _AS_THEY_ARE))
-            reach("E1")
+            reach("K1")
             worked = monotonic() - started
             for place in places:
                 state.tried[place.partition] = max(state.tried.get(place.partition, -1), place.offset)

@@ -7,7 +7,6 @@ from typing import Final
 
 from prometheus_client import Counter
 
-from footfall.envelopes.forms import NOBODY_KNOWN, Sender, sender_of
 from footfall.envelopes.keys import KeyRing, RingOf
 from footfall.envelopes.opening import Asked, Element, Inner, Room, read_element, unwrap, wanted
 
@@ -33,10 +32,6 @@ class LetterEnvelopes:
         if element.sealed is None and element.fault is None:
             return None
         return unwrap(element, self._ring, self._open_sessions(element), Room(_MOST_BYTES))
-
-    def sender(self, raw: bytes) -> Sender:
-        """Who sent the envelope of a letter."""
-        return sender_of(raw) if b'"footfall"' in raw else NOBODY_KNOWN
 
     def _open_sessions(self, element: Element) -> dict[tuple[str, bytes], bytes | None]:
         return {(asked.key.name, asked.ekey): self._session(asked) for asked in wanted([element], self._ring)}

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Raw, structs
 from prometheus_client import Counter as Uses
 
-from footfall.envelopes.forms import NOBODY_KNOWN, Sender
+from footfall.dead_letters import NOBODY_KNOWN, Sender
 from footfall.envelopes.keys import RingOf
 from footfall.eventlog.log import Log
 from footfall.eventlog.partitions import REPLAYS, LateWriter
@@ -74,7 +74,7 @@ class _Mended(NamedTuple):
     time: int = 0
     violations: Sequence[PlanViolation] = ()  # of the project's tracking plan
     refusal: Refusal | None = None
-    sender: Sender = NOBODY_KNOWN  # of an envelope
+    sender: Sender = NOBODY_KNOWN
     opened: bool = False  # from an envelope that was opened: a refused one goes, too, as a dead letter
 
     @property
@@ -216,6 +216,8 @@ class Replays:
             ],
             ip=sender.ip,
             user_agent=sender.user_agent,
+            country=sender.country,
+            trusted=sender.trusted,
             replayed=[each.letter.place[:3] for each in going],
             plan=0 if policy.plan is None else policy.plan.version,
             violations=[
@@ -255,16 +257,15 @@ class Replays:
     def _open(self, work: _Work, letter: Letter) -> Iterator[_Mended]:
         """What a letter holds: a record, or if it is an envelope that can be opened, all that is inside."""
         try:
-            came = self._letters.unseal(letter)
+            came, sender = self._letters.open(letter)
         except CannotUnseal as error:
             yield _Mended(letter, refusal=Refusal(0, "fix", "", str(error)))
             return
         inner = work.envelopes.open(came) if _may_be_envelope(letter) else None
         if inner is None:
-            yield self._judge(work, letter, came)
+            yield self._judge(work, letter, came)._replace(sender=sender)
             return
         opened = any(each.fault is None for each in inner)
-        sender = work.envelopes.sender(came)
         for element, fault, _ in inner:
             if fault is None:
                 yield _as_opened(self._judge(work, letter, element), element)._replace(sender=sender)

@@ -52,6 +52,7 @@ class FewProjects:
         self.configs: dict[str, dict[str, RemoteConfig]] = {}  # by project and app
         self.published_keys: dict[str, list[EnvelopeKey]] = {}
         self.asked: list[str] = []
+        self.recorded: list[tuple[Any, ...]] = []  # audit rows
         self.broken = False
 
     @property
@@ -61,6 +62,10 @@ class FewProjects:
     @property
     def envelope_keys(self) -> Any:
         return SimpleNamespace(current=lambda project: self.published_keys.get(project, []))
+
+    @property
+    def audit(self) -> Any:
+        return SimpleNamespace(record=lambda *row: self.recorded.append(self._answer(row[1], row)))
 
     def grant(self, key: str) -> Grant | None:
         return self._answer(key, self.grants.get(key))

@@ -37,8 +37,10 @@ _PATIENCE_SECONDS = 60
 class Restartable:
     """`footfall up` on two ports that stay the same."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **variables: str) -> None:
+        """`variables` of the environment, beside its own."""
         self.home = home
+        self._variables = variables
         self.collect_port, self.query_port = unused_port(), unused_port()
         self.query = httpx.Client(
             base_url=f"http://127.0.0.1:{self.query_port}",
@@ -67,6 +69,7 @@ class Restartable:
                 env={
                     **{name: text for name, text in os.environ.items() if not name.startswith("FOOTFALL_")},
                     **variables,
+                    **self._variables,
                     "FOOTFALL_HOME": str(self.home),
                     "FOOTFALL_COLLECT_PORT": str(self.collect_port),
                     "FOOTFALL_QUERY_PORT": str(self.query_port),
@@ -87,6 +90,17 @@ class Restartable:
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(_PATIENCE_SECONDS)
             self._process = None
+
+    def kill(self) -> None:
+        """All its processes at once, as a machine that loses its power would."""
+        assert self._process is not None
+        processes = [psutil.Process(self._process.pid)]
+        processes += processes[0].children(recursive=True)
+        for each in processes:
+            each.kill()
+        psutil.wait_procs(processes[1:], _PATIENCE_SECONDS)
+        self._process.wait(_PATIENCE_SECONDS)
+        self._process = None
 
     def hold_ports(self) -> None:
         """Opens both ports as systemd would: from now on they are open, whether Footfall runs or not."""

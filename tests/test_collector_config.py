@@ -56,12 +56,20 @@ async def test_what_an_operator_set_is_told_once(path):
     assert (again.status_code, again.content) == (304, b"")
 
 
-@pytest.mark.parametrize("told", ["v=3", "v=3&nv=3", "v={version}&nv=2", "v=2&nv={version}", "v=&nv="])
+@pytest.mark.parametrize("told", ["v=3", "v=3&nv=3", "v=2&nv={version}", "v=&nv=", "nv=2"])
 async def test_who_has_another_version_is_told(told):
     worker = changed(disable_debug_mode=True)
     version = publish(RemoteConfig(disable_debug_mode=True), {}).version
     answer = await worker.get(f"{ANDROID}?project=bank&{told.format(version=version)}")
     assert answer.json()["configs"]["disableDebugMode"] is True
+
+
+@pytest.mark.parametrize("told", ["v={version}", "v={version}&nv=6.8.2", "v=&nv={version}"])
+async def test_who_has_the_current_version_is_not_told_whatever_else_it_says(told):
+    worker = changed(disable_debug_mode=True)
+    version = publish(RemoteConfig(disable_debug_mode=True), {}).version
+    answer = await worker.get(f"{ANDROID}?project=bank&{told.format(version=version)}")
+    assert (answer.status_code, answer.content) == (304, b"")
 
 
 async def test_what_was_taken_back_is_told_too():

@@ -9,7 +9,6 @@ import re
 import struct
 from base64 import b64decode, b64encode
 from typing import Any
-from unittest.mock import ANY
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -19,13 +18,14 @@ from hypothesis import strategies as st
 
 from collector.answers import Overloaded
 from collector.counts import Counts
+from collector.key_use import KeyUses
 from collector.options import CollectorOptions
 from collector.session_keys import SessionKeys
 from footfall.envelopes import forms
-from footfall.envelopes.forms import sender_of
 from footfall.envelopes.keys import Algorithm, HeldKey, KeyPair, KeyRing, generate, hold, read_key
 from footfall.envelopes.opening import Asked
 from footfall.events.limits import BodyLimits
+from footfall.workspace.audit import Audit
 from tests.captured import FIXTURES, Captured, capture_time
 from tests.collector_worker import NOW, Stored, Worker, converse, event
 from tests.envelopes import Device, form, noise, percent, shared, text_of
@@ -35,6 +35,13 @@ PHONE, BROWSER = Device(RSA, pkv=1), Device(SM2, pkv=3)
 DEVICES = {"RSA": PHONE, "SM2": BROWSER}
 FIRST = event(event="first", _track_id=1, properties={"name": "基金"})
 SECOND = event(event="second", _track_id=2)
+
+
+def no_audit() -> Audit:
+    raise AssertionError("nothing is written here")
+
+
+NO_AUDIT = KeyUses(no_audit)
 
 
 def ring_of(*keys: tuple[str, KeyPair]) -> KeyRing:
@@ -221,20 +228,8 @@ async def test_an_envelope_without_its_key_waits_as_it_came(device: str) -> None
 
 
 def as_they_wait(found: Stored) -> list[Any]:
-    """Its dead letters, without what was put to them: who sent them."""
-    letters = [json.loads(letter) for letter in found.dead_letters()]
-    assert [letter.pop("footfall") for letter in letters] == [SENDER] * len(letters)
-    return letters
-
-
-SENDER = {"ip": "127.0.0.1", "user_agent": ANY}
-
-
-async def test_an_envelope_cannot_say_itself_who_sent_it() -> None:
-    for own in ({"ip": "6.6.6.6", "user_agent": "x"}, 5):
-        found = await stored(form(PHONE.events(FIRST) | {"footfall": own}), worker_with(KeyRing(())))
-        sender = sender_of(found.dead_letters()[0])
-        assert sender.ip == ("127.0.0.1" if own != 5 else "")
+    """Its dead letters."""
+    return [json.loads(letter) for letter in found.dead_letters()]
 
 
 async def test_an_envelope_of_a_key_of_both_sides_that_is_another_waits() -> None:
@@ -392,7 +387,7 @@ async def test_new_session_keys_are_bounded_by_rate_and_no_project_takes_all() -
     now = 0.0
     options = CollectorOptions(session_keys_per_second=10, session_keys_waiting=1_000)
     counts, key = Counts(), CountedKey()
-    sessions = SessionKeys(options, counts, clock=lambda: now)
+    sessions = SessionKeys(options, counts, NO_AUDIT, clock=lambda: now)
     await sessions.open("a", asked(key, *range(5)))
     with pytest.raises(Overloaded):
         await sessions.open("a", asked(key, 5))
@@ -412,7 +407,7 @@ async def test_new_session_keys_are_bounded_by_rate_and_no_project_takes_all() -
 
 async def test_few_session_keys_may_wait_and_no_project_takes_all_places() -> None:
     options = CollectorOptions(session_keys_per_second=1_000, session_keys_waiting=10)
-    sessions = SessionKeys(options, Counts())
+    sessions = SessionKeys(options, Counts(), NO_AUDIT)
     key = CountedKey()
     waiting = [asyncio.ensure_future(sessions.open("a", asked(key, n))) for n in range(5)]
     await asyncio.sleep(0)
@@ -428,7 +423,7 @@ async def test_few_session_keys_may_wait_and_no_project_takes_all_places() -> No
 
 async def test_few_session_keys_are_remembered() -> None:
     options = CollectorOptions(session_keys_per_second=1_000, session_keys_kept=2)
-    sessions, key = SessionKeys(options, Counts()), CountedKey()
+    sessions, key = SessionKeys(options, Counts(), NO_AUDIT), CountedKey()
     for number in (1, 2, 1, 3, 1):
         await sessions.open("a", asked(key, number))
     assert key.opened == 3

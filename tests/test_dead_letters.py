@@ -19,7 +19,7 @@ from footfall.proof.verify import rules_in, verify
 from processor.loop import Processor
 from query_api.fixes import FixDoesNotFit, InvalidFix, parse_fix
 from tests.importing import import_file
-from tests.system import WRITE_KEY, System
+from tests.system import SECRET_KEY, WRITE_KEY, System
 
 NOON = 1_795_000_000_000
 DAY = 86_400_000
@@ -144,6 +144,36 @@ async def test_a_mended_row_of_a_sensors_export_keeps_its_form(system: System, t
     assert (answer["replayed"], answer["refused"]) == (1, {"unknown_field": 1})
     stored = [("better",), ("buy",), ("good",), ("view",)]
     assert system.rows("SELECT event FROM events ORDER BY event") == stored
+    await closed(system)
+
+
+CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0"
+SIGN_UP = {"type": "track_signup", "event": "$SignUp", "time": NOON}
+
+
+@pytest.mark.parametrize("rule", ["keep", "truncate", "drop"])
+async def test_a_mended_letter_is_enriched_and_trusted_as_its_request_was(system: System, rule: str) -> None:
+    system.clock.freeze(NOON)
+    answer = await system.query_api.put("/api/v1/projects/default/privacy", json={"ip": rule})
+    assert answer.status_code == 200, answer.text
+    for key, agent, address in ((WRITE_KEY, CHROME, "8.8.8.8"), (SECRET_KEY, "app/1", "114.114.114.114")):
+        headers = {"Authorization": f"Bearer {key}", "User-Agent": agent, "X-Forwarded-For": address}
+        ids = [{"distinct_id": f"login {key} {n}", "original_id": f"device {key} {n}"} for n in range(2)]
+        properties = [{"way": "door"}, {"way": {"nested": 1}}]
+        records = [SIGN_UP | own | {"properties": each} for own, each in zip(ids, properties, strict=True)]
+        await system.collector.post("/v1/events", json=records, headers=headers)
+    await system.settle()
+    assert (await replay(system, all=True, fix='set /properties/way = "letter"'))["replayed"] == 2
+    told = "SELECT toString(properties), `p_$browser`, `p_$country` FROM events WHERE door = {door:String}"
+    found = {
+        door: sorted(str(row).replace("letter", "door") for row in system.rows(told, door=door))
+        for door in ("native", "replay")
+    }
+    assert found["replay"] == found["native"]
+    assert "Chrome" in str(found)
+    assert "CN" in str(found)
+    said = system.rows("SELECT trusted, count() FROM binding_decisions GROUP BY trusted ORDER BY trusted")
+    assert said == [(False, 2), (True, 2)]
     await closed(system)
 
 

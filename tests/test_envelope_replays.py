@@ -265,7 +265,7 @@ async def test_a_sweep_that_dies_behind_the_log_is_done_again_and_stores_once(sy
     await bring(system, RSA, "1")
 
     def die(point: str) -> None:
-        if point == "E1":
+        if point == "K1":
             raise Died
 
     crash_points.observe(die)

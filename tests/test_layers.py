@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "footfall.eventlog": EVENTS,
     "footfall.storage": EVENTS,
     "footfall.sealing": frozenset(),
+    "footfall.dead_letters": frozenset({"footfall.sealing"}),
     "footfall.privacy": EVENTS,
     "footfall.tracking_plan": EVENTS,
     "footfall.envelopes": EVENTS,
@@ -35,6 +36,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "collector": DOORS_SHARE | {"footfall.envelopes", "footfall.eventlog"},
     "processor": EVENTS
     | {
+        "footfall.dead_letters",
         "footfall.eventlog",
         "footfall.sealing",
         "footfall.storage",
@@ -43,11 +45,13 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "footfall.workspace",
     },
     "web": frozenset(),
-    "query_api": DOORS_SHARE | {"footfall.envelopes", "footfall.eventlog", "footfall.storage"},
+    "query_api": DOORS_SHARE
+    | {"footfall.dead_letters", "footfall.envelopes", "footfall.eventlog", "footfall.storage"},
     "footfall.proof": EVENTS
     | {"footfall.eventlog", "footfall.storage", "footfall.tracking_plan", "footfall.workspace", "processor"},
     "footfall.rights": EVENTS
     | {
+        "footfall.dead_letters",
         "footfall.eventlog",
         "footfall.sealing",
         "footfall.storage",

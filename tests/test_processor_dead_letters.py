@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from footfall.dead_letters import NOBODY_KNOWN, OpenedLetter, Sender, open_letter, seal_letter
 from footfall.eventlog.log import DamagedRecord, LogRecord, Tally
 from footfall.eventlog.memory_log import MemoryLog
 from footfall.events.log_record import Refusal
-from footfall.sealing import CannotUnseal, Sealer, dead_letter_place
+from footfall.sealing import CannotUnseal, Sealer
 from footfall.storage.store import Store
 from processor import pipeline, prepare
 from processor.event_block import EventBlock
@@ -37,8 +38,8 @@ def dead_letters(world: World, project: str | None = None) -> list[tuple[Any, ..
 
 
 def unseal(world: World, letter: Sequence[Any]) -> bytes:
-    place = dead_letter_place(world.partition, letter[5], letter[0])
-    return Sealer(KEY).unseal(bytes.fromhex(letter[4]), place)
+    place = (world.partition, letter[5], letter[0])
+    return open_letter(Sealer(KEY), place, bytes.fromhex(letter[4])).raw
 
 
 def test_what_the_door_refused_is_a_dead_letter_with_its_bytes_sealed(world: World) -> None:
@@ -68,6 +69,17 @@ def test_sealed_bytes_open_only_at_their_place_and_with_their_key() -> None:
             sealer.unseal(sealed, place)
     with pytest.raises(CannotUnseal, match="version"):
         Sealer(KEY).unseal(b"", "place")
+
+
+@pytest.mark.parametrize("raw", [b"", b"{}", b"\xff\n\x00", b'{"ip":"6.6.6.6"}\n{}'])
+def test_a_letter_opens_to_what_came_and_who_sent_it(raw: bytes) -> None:
+    sealer, place = Sealer(KEY), (1, 2, 3)
+    sender = Sender("8.8.8.8", "line\nbreak", "US", trusted=True)
+    assert open_letter(sealer, place, seal_letter(sealer, place, raw, sender)) == OpenedLetter(raw, sender)
+    sealed_before = sealer.seal(raw, "dead_letter:1:2:3")  # when senders were not kept
+    assert open_letter(sealer, place, sealed_before) == OpenedLetter(raw, NOBODY_KNOWN)
+    with pytest.raises(CannotUnseal):
+        open_letter(sealer, (1, 2, 4), seal_letter(sealer, place, raw, sender))
 
 
 def test_positions_in_the_clients_request_are_kept_when_it_was_split(world: World) -> None:

@@ -144,36 +144,6 @@ def unbase64(text: bytes) -> bytes | None:
     return raw
 
 
-class Sender(msgspec.Struct, frozen=True):
-    """Who sent a request. An envelope that waits for its key keeps it, since events are enriched by it."""
-
-    ip: str = ""
-    user_agent: str = ""
-
-
-NOBODY_KNOWN: Final = Sender()
-
-
-class _Kept(msgspec.Struct):
-    footfall: Sender = NOBODY_KNOWN
-
-
-_read_kept = msgspec.json.Decoder(_Kept).decode
-
-
-def with_sender(element: bytes, sender: Sender) -> bytes:
-    """The envelope as it waits. What its own field of that name said is overruled, as the last one counts."""
-    return b'%b,"footfall":%b}' % (element.rstrip()[:-1], _write(sender))
-
-
-def sender_of(element: bytes) -> Sender:
-    """Who sent an envelope that waited."""
-    try:
-        return _read_kept(element).footfall
-    except _UNREADABLE:
-        return NOBODY_KNOWN
-
-
 _KEPT: Final = {
     "pkv": 100,
     "ekey": 2 * _LONGEST_EKEY,

@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from footfall.dead_letters import open_letter
 from footfall.events.keys import KeyedHash
 from footfall.rights.person import LONGEST, OWN_KEY
-from footfall.sealing import CannotUnseal, Sealer, dead_letter_place
+from footfall.sealing import CannotUnseal, Sealer
 from footfall.storage.store import Parameter, Query, Store
 from processor.tombstones import ids_in
 
@@ -125,7 +126,7 @@ class Letters:
         partition, offset, seq, sealed, field, message, project, received_at, door, reason = row
         place = (int(partition), int(offset), int(seq))
         try:
-            raw = self._sealer.unseal(bytes.fromhex(sealed), dead_letter_place(*place))
+            raw = open_letter(self._sealer, place, bytes.fromhex(sealed)).raw
         except CannotUnseal:
             raw = b""
         return NamingLetter(place, project, int(received_at), door, reason, field, message, raw)

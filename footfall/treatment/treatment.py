@@ -71,7 +71,7 @@ def treat(header: Header, events: bytes, policy: Policy) -> tuple[Header, bytes]
         header,
         refusals=refusals,
         ip=ip,
-        country=country,
+        country=header.country or country,  # a replay knows it though the address may not have rested
         user_agent=user_agent,
         treated=1,
         masked=[MaskedCount(*done, count) for done, count in sorted(masked.items())] if masked else [],
