@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Final
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -16,7 +16,6 @@ from query_api.identity_words import WordSpec
 from query_api.openapi_answers import (
     AUDIT,
     CATALOGUE,
-    COUNT,
     DECISION_COUNTS,
     DECISIONS,
     ENVELOPE_KEY,
@@ -30,9 +29,6 @@ from query_api.openapi_answers import (
     META,
     PEOPLE,
     PERSON,
-    PRIVACY,
-    PRIVACY_SETTINGS,
-    PRIVACY_TEST,
     PROBLEM,
     PROJECT,
     PROJECTS,
@@ -40,29 +36,24 @@ from query_api.openapi_answers import (
     REPLAYED,
     RESULTS,
     STATUS,
-    TEXT,
-    TEXT_OR_NULL,
     TIMELINE,
     VIRTUAL_EVENT,
     WORD,
-    list_of,
-    object_of,
 )
-from query_api.openapi_plans import PLAN, PLAN_CHANGED, PLAN_PROPOSED, PLAN_VERSIONS, PLAN_VIOLATIONS
+from query_api.openapi_parts import COUNT, TEXT, TEXT_OR_NULL, list_of, object_of, parameter_of, route_of
+from query_api.openapi_plans import (
+    plan_paths,
+)
+from query_api.openapi_privacy import privacy_paths
 from query_api.openapi_rights import BODIES as RIGHTS_BODIES
 from query_api.openapi_rights import rights_paths
-from query_api.plan_violations import FILTERS
 from query_api.plans import PlanChange
 from query_api.privacy import DetokeniseSpec, TryOutSpec
-from query_api.problems import TITLES
 from query_api.remote_config import ApprovalSpec, RemoteConfigSpec, WithdrawalSpec
 from query_api.routes.dead_letters import ReplaySpec
-from query_api.routes.plans import YAML
 from query_api.routes.project_keys import KeySpec
 from query_api.run import ANALYSES
 from query_api.spec.virtual_event import VirtualEvent
-
-_SECRET: Final[list[dict[str, list[str]]]] = [{"secret_key": []}]
 
 
 @cache
@@ -118,97 +109,97 @@ def _query_paths() -> dict[str, Any]:
         )
         spec, users_spec = analysis.spec.__name__, analysis.users_spec.__name__
         url = f"/api/v1/query/{name}"
-        paths[url] = {"post": _operation(f"Ask {name}.", answer, body=spec)}
+        paths[url] = {"post": route_of(f"Ask {name}.", answer, body=spec)}
         paths[f"{url}/users"] = {
-            "post": _operation(f"Who is behind a cell of {name}.", PEOPLE, body=users_spec)
+            "post": route_of(f"Who is behind a cell of {name}.", PEOPLE, body=users_spec)
         }
         paths[f"{url}/explain"] = {
-            "post": _operation(f"The SQL of {name}; nothing is run.", EXPLAINED, body=spec)
+            "post": route_of(f"The SQL of {name}; nothing is run.", EXPLAINED, body=spec)
         }
     return paths
 
 
 def _other_paths() -> dict[str, Any]:
-    project = _parameter("project", "query", "Project name; default: default.")
-    person = _parameter("id", "path", "Any id of the person.")
-    before = _parameter("before", "query", "An instant, or next_before of the page before.")
-    limit = _parameter("limit", "query", "1 to 1000; default 100.", schema=COUNT)
-    name = _parameter("name", "path", "The project's name.")
-    event = _parameter("event", "path", "The virtual event's name.")
-    metrics = _operation("For Prometheus.", TEXT, public=True)
+    project = parameter_of("project", "query", "Project name; default: default.")
+    person = parameter_of("id", "path", "Any id of the person.")
+    before = parameter_of("before", "query", "An instant, or next_before of the page before.")
+    limit = parameter_of("limit", "query", "1 to 1000; default 100.", schema=COUNT)
+    name = parameter_of("name", "path", "The project's name.")
+    event = parameter_of("event", "path", "The virtual event's name.")
+    metrics = route_of("For Prometheus.", TEXT, public=True)
     metrics["responses"]["200"]["content"] = {"text/plain": {"schema": TEXT}}
-    console = _operation("The console: a page for browsers.", TEXT, public=True)
+    console = route_of("The console: a page for browsers.", TEXT, public=True)
     console["responses"]["200"]["content"] = {"text/html": {"schema": TEXT}}
     return {
         "/": {"get": console},
-        "/api/v1/users/{id}": {"get": _operation("A person with the profile.", PERSON, [person, project])},
+        "/api/v1/users/{id}": {"get": route_of("A person with the profile.", PERSON, [person, project])},
         "/api/v1/users/{id}/events": {
-            "get": _operation("A person's events, newest first.", TIMELINE, [person, project, before, limit])
+            "get": route_of("A person's events, newest first.", TIMELINE, [person, project, before, limit])
         },
         "/api/v1/users/{id}/history": {
-            "get": _operation(
+            "get": route_of(
                 "What made a person's profile, newest first.", HISTORY, [person, project, before, limit]
             )
         },
         "/api/v1/projects/{name}/bindings": _binding_paths(),
         "/api/v1/projects/{name}/bindings/counts": {
-            "get": _operation("How many claims on ids stand, and why others do not.", DECISION_COUNTS, [name])
+            "get": route_of("How many claims on ids stand, and why others do not.", DECISION_COUNTS, [name])
         },
-        "/api/v1/catalogue": {"get": _operation("Events and properties seen so far.", CATALOGUE, [project])},
+        "/api/v1/catalogue": {"get": route_of("Events and properties seen so far.", CATALOGUE, [project])},
         "/api/v1/projects": {
-            "get": _operation("The projects that the key opens.", PROJECTS),
-            "post": _operation("Make a project.", KEYS, body="ProjectSpec", status="201"),
+            "get": route_of("The projects that the key opens.", PROJECTS),
+            "post": route_of("Make a project.", KEYS, body="ProjectSpec", status="201"),
         },
         "/api/v1/projects/{name}": {
-            "get": _operation("A project's settings.", PROJECT, [name]),
-            "patch": _operation("Change how long events are kept.", PROJECT, [name], body="ProjectChange"),
+            "get": route_of("A project's settings.", PROJECT, [name]),
+            "patch": route_of("Change how long events are kept.", PROJECT, [name], body="ProjectChange"),
         },
         "/api/v1/projects/{name}/ledger": {
-            "get": _operation("What was received and what became of it.", LEDGER, [name])
+            "get": route_of("What was received and what became of it.", LEDGER, [name])
         },
         **_key_paths(name),
         "/api/v1/projects/{name}/export": {"get": _export(name)},
         "/api/v1/projects/{name}/virtual-events": {
-            "get": _operation(
+            "get": route_of(
                 "The project's virtual events.", object_of({"virtual_events": list_of(VIRTUAL_EVENT)}), [name]
             ),
-            "post": _operation(
+            "post": route_of(
                 "Save a virtual event.", VIRTUAL_EVENT, [name], body="VirtualEvent", status="201"
             ),
         },
         "/api/v1/projects/{name}/virtual-events/{event}": {
-            "delete": _operation("Delete a virtual event.", object_of({"deleted": TEXT}), [name, event])
+            "delete": route_of("Delete a virtual event.", object_of({"deleted": TEXT}), [name, event])
         },
         **_remote_config_paths(name),
-        **_privacy_paths(name),
+        **privacy_paths(name),
         **_envelope_key_paths(name),
-        **_plan_paths(name),
+        **plan_paths(name),
         **_dead_letter_paths(name),
         **_audit_paths(name),
-        **rights_paths(_operation, _parameter),
+        **rights_paths(),
         "/api/v1/snapshots": {
-            "post": _operation("Make a snapshot in the home, for `footfall backup`.", {"type": "object"})
+            "post": route_of("Make a snapshot in the home, for `footfall backup`.", {"type": "object"})
         },
         "/api/v1/verify": {"get": _verify_operation(project)},
-        "/healthz": {"get": _operation("Alive.", STATUS, public=True)},
-        "/readyz": {"get": _operation("Store and workspace can be reached.", STATUS, public=True)},
+        "/healthz": {"get": route_of("Alive.", STATUS, public=True)},
+        "/readyz": {"get": route_of("Store and workspace can be reached.", STATUS, public=True)},
         "/metrics": {"get": metrics},
     }
 
 
 def _binding_paths() -> dict[str, Any]:
-    name = _parameter("name", "path", "The project's name.")
+    name = parameter_of("name", "path", "The project's name.")
     filters = [
-        _parameter("id", "query", "Only claims that name this id."),
-        _parameter("outcome", "query", "accepted or refused."),
-        _parameter("reason", "query", "Why it was refused."),
-        _parameter("kind", "query", "bind, unbind, merge or unmerge."),
-        _parameter("limit", "query", "1 to 1000; default 100.", schema=COUNT),
-        _parameter("cursor", "query", "next_cursor of the page before."),
+        parameter_of("id", "query", "Only claims that name this id."),
+        parameter_of("outcome", "query", "accepted or refused."),
+        parameter_of("reason", "query", "Why it was refused."),
+        parameter_of("kind", "query", "bind, unbind, merge or unmerge."),
+        parameter_of("limit", "query", "1 to 1000; default 100.", schema=COUNT),
+        parameter_of("cursor", "query", "next_cursor of the page before."),
     ]
     return {
-        "get": _operation("The log of decisions on ids, newest first.", DECISIONS, [name, *filters]),
-        "post": _operation(
+        "get": route_of("The log of decisions on ids, newest first.", DECISIONS, [name, *filters]),
+        "post": route_of(
             "What an administrator says about ids.", WORD, [name], body="WordSpec", status="202"
         ),
     }
@@ -218,14 +209,14 @@ def _key_paths(name: dict[str, Any]) -> dict[str, Any]:
     base = "/api/v1/projects/{name}/keys"
     listed = object_of({"keys": list_of(object_of(LISTED_KEY))})
     made = object_of({"key": TEXT, **LISTED_KEY})
-    fingerprint = _parameter("fingerprint", "path", "As the list has it.")
+    fingerprint = parameter_of("fingerprint", "path", "As the list has it.")
     return {
         base: {
-            "get": _operation("The project's keys.", listed, [name]),
-            "post": _operation("Make a key, shown this once.", made, [name], body="KeySpec", status="201"),
+            "get": route_of("The project's keys.", listed, [name]),
+            "post": route_of("Make a key, shown this once.", made, [name], body="KeySpec", status="201"),
         },
         f"{base}/{{fingerprint}}": {
-            "delete": _operation("Revoke a key.", object_of({"revoked": TEXT}), [name, fingerprint])
+            "delete": route_of("Revoke a key.", object_of({"revoked": TEXT}), [name, fingerprint])
         },
     }
 
@@ -234,12 +225,12 @@ def _export(name: dict[str, Any]) -> dict[str, Any]:
     subject = {"enum": list(SUBJECTS)}
     parameters = [
         name,
-        _parameter("subject", "query", "What; default: events.", schema=subject),
-        _parameter("from", "query", "First day, or an instant; goes with to."),
-        _parameter("to", "query", "Last day, or the instant before which it ends."),
-        _parameter("event", "query", "Only events of this name; may be repeated."),
+        parameter_of("subject", "query", "What; default: events.", schema=subject),
+        parameter_of("from", "query", "First day, or an instant; goes with to."),
+        parameter_of("to", "query", "Last day, or the instant before which it ends."),
+        parameter_of("event", "query", "Only events of this name; may be repeated."),
     ]
-    operation = _operation("All of it, as records: a line of JSON each.", TEXT, parameters)
+    operation = route_of("All of it, as records: a line of JSON each.", TEXT, parameters)
     operation["responses"]["200"]["content"] = {"application/x-ndjson": {"schema": TEXT}}
     return operation
 
@@ -249,177 +240,79 @@ def _remote_config_paths(name: dict[str, Any]) -> dict[str, Any]:
     put = "Set what apps are told; the kill switch waits for another key's approval."
     return {
         base: {
-            "get": _operation("What apps are told, and what is proposed.", REMOTE_CONFIG, [name]),
-            "put": _operation(put, REMOTE_CONFIG, [name], body="RemoteConfigSpec"),
+            "get": route_of("What apps are told, and what is proposed.", REMOTE_CONFIG, [name]),
+            "put": route_of(put, REMOTE_CONFIG, [name], body="RemoteConfigSpec"),
         },
         f"{base}/approve": {
-            "post": _operation(
-                "Approve what another key proposed.", REMOTE_CONFIG, [name], body="ApprovalSpec"
-            )
+            "post": route_of("Approve what another key proposed.", REMOTE_CONFIG, [name], body="ApprovalSpec")
         },
         f"{base}/withdraw": {
-            "post": _operation("Take a proposal back.", REMOTE_CONFIG, [name], body="WithdrawalSpec")
+            "post": route_of("Take a proposal back.", REMOTE_CONFIG, [name], body="WithdrawalSpec")
         },
-    }
-
-
-def _privacy_paths(name: dict[str, Any]) -> dict[str, Any]:
-    base = "/api/v1/projects/{name}/privacy"
-    days = _parameter("days", "query", "Counts of so many days; 30 if left out.", COUNT)
-    put = _operation("Set the rules, all of them; what is left out gets its default.", PRIVACY, [name])
-    schema = {"application/json": {"schema": PRIVACY_SETTINGS}}
-    put["requestBody"] = {"required": True, "content": schema}
-    reveal = "Read what tokens stand for; the audit log has who and why."
-    revealed = object_of({"values": list_of(TEXT)})
-    test = "What would rest of a record, and why; nothing is stored."
-    return {
-        base: {
-            "get": _operation("Rules on personal data, and what they did.", PRIVACY, [name, days]),
-            "put": put,
-        },
-        f"{base}/detokenise": {"post": _operation(reveal, revealed, [name], body="DetokeniseSpec")},
-        f"{base}/test": {"post": _operation(test, PRIVACY_TEST, [name], body="TryOutSpec")},
     }
 
 
 def _envelope_key_paths(name: dict[str, Any]) -> dict[str, Any]:
     base = "/api/v1/projects/{name}/envelope-keys"
-    own = [name, _parameter("key", "path", "Its name: sm2-3.")]
+    own = [name, parameter_of("key", "path", "Its name: sm2-3.")]
     shown = object_of({"keys": list_of(ENVELOPE_KEY)})
     make = "Make a key, or keep one that exists."
     return {
         base: {
-            "get": _operation("What encrypted uploads are sealed to.", shown, [name]),
-            "post": _operation(make, ENVELOPE_KEY, [name], body="EnvelopeKeySpec", status="201"),
+            "get": route_of("What encrypted uploads are sealed to.", shown, [name]),
+            "post": route_of(make, ENVELOPE_KEY, [name], body="EnvelopeKeySpec", status="201"),
         },
-        f"{base}/{{key}}/publish": {"post": _operation("Make it current.", ENVELOPE_KEY, own)},
-        f"{base}/{{key}}/retire": {"post": _operation("Destroy its private part.", ENVELOPE_KEY, own)},
+        f"{base}/{{key}}/publish": {"post": route_of("Make it current.", ENVELOPE_KEY, own)},
+        f"{base}/{{key}}/retire": {"post": route_of("Destroy its private part.", ENVELOPE_KEY, own)},
     }
-
-
-def _plan_paths(name: dict[str, Any]) -> dict[str, Any]:
-    base = "/api/v1/projects/{name}/plan"
-    format_ = _parameter("format", "query", "json or yaml; default: by Accept.", {"enum": ["json", "yaml"]})
-    version = _parameter("version", "query", "A version, with YAML: the one that was changed.", COUNT)
-    dry_run = _parameter("dry_run", "query", "Only say what would change.", {"enum": ["true", "false"]})
-    days = _parameter("days", "query", "Of the last so many days; default: all.", COUNT)
-    filters = [
-        _parameter("from", "query", "First day, in the project's time zone; default: a week ago."),
-        _parameter("to", "query", "Last day; default: today."),
-        _parameter("by", "query", "Of day, event, property, kind, lib, app_version, refused; with commas."),
-        *(_parameter(each, "query", f"Only of this {each}.") for each in FILTERS),
-        _parameter("limit", "query", "1 to 1000; default 100.", schema=COUNT),
-    ]
-    operations: dict[str, Any] = {
-        base: {
-            "get": _operation("The tracking plan.", PLAN, [name, version, format_]),
-            "put": _operation(
-                "Replace the tracking plan.",
-                PLAN_CHANGED,
-                [name, version, format_, dry_run],
-                body="PlanChange",
-            ),
-        },
-        f"{base}/versions": {
-            "get": _operation("Versions of the plan, newest first, and who made them.", PLAN_VERSIONS, [name])
-        },
-        f"{base}/violations": {
-            "get": _operation(
-                "How often what was sent did not keep to it.", PLAN_VIOLATIONS, [name, *filters]
-            )
-        },
-        f"{base}/propose": {
-            "post": _operation("A plan made of what was seen.", PLAN_PROPOSED, [name, days, format_])
-        },
-    }
-    operations[base]["put"]["requestBody"]["content"][YAML] = {"schema": TEXT}
-    for operation in (operations[base]["get"], operations[f"{base}/propose"]["post"]):
-        operation["responses"]["200"]["content"][YAML] = {"schema": TEXT}
-    return operations
 
 
 def _dead_letter_paths(name: dict[str, Any]) -> dict[str, Any]:
     base = "/api/v1/projects/{name}/dead-letters"
     filters = [
         name,
-        _parameter("reason", "query", "Only letters of this reason."),
-        _parameter("limit", "query", "1 to 1000; default 100.", schema=COUNT),
-        _parameter("cursor", "query", "next_cursor of the page before."),
+        parameter_of("reason", "query", "Only letters of this reason."),
+        parameter_of("limit", "query", "1 to 1000; default 100.", schema=COUNT),
+        parameter_of("cursor", "query", "next_cursor of the page before."),
     ]
     count = object_of({"reason": TEXT, "count": COUNT, "first": TEXT, "last": TEXT, "replayed": COUNT})
     page = object_of({"letters": list_of(object_of(LETTER)), "next_cursor": TEXT_OR_NULL})
     opened = object_of({**LETTER, "raw": TEXT_OR_NULL, "encoding": TEXT_OR_NULL})
-    letter = _parameter("letter", "path", "Its id.")
+    letter = parameter_of("letter", "path", "Its id.")
     return {
-        base: {"get": _operation("Records that were turned away.", page, filters)},
+        base: {"get": route_of("Records that were turned away.", page, filters)},
         f"{base}/counts": {
-            "get": _operation("How many, by reason.", object_of({"reasons": list_of(count)}), [name])
+            "get": route_of("How many, by reason.", object_of({"reasons": list_of(count)}), [name])
         },
-        f"{base}/{{letter}}": {"get": _operation("One, with the bytes that came.", opened, [name, letter])},
-        f"{base}/replay": {"post": _operation("Mend and send again.", REPLAYED, [name], body="ReplaySpec")},
+        f"{base}/{{letter}}": {"get": route_of("One, with the bytes that came.", opened, [name, letter])},
+        f"{base}/replay": {"post": route_of("Mend and send again.", REPLAYED, [name], body="ReplaySpec")},
     }
 
 
 def _audit_paths(name: dict[str, Any]) -> dict[str, Any]:
     filters = [
-        _parameter("actor", "query", "Only by this one."),
-        _parameter("action", "query", "Only this; with a dot at its end, all that begin so."),
-        _parameter("since", "query", "From this instant on."),
-        _parameter("until", "query", "Before this instant."),
-        _parameter("after", "query", "Only rows behind this number.", schema=COUNT),
-        _parameter("limit", "query", "1 to 1000; default 100.", schema=COUNT),
+        parameter_of("actor", "query", "Only by this one."),
+        parameter_of("action", "query", "Only this; with a dot at its end, all that begin so."),
+        parameter_of("since", "query", "From this instant on."),
+        parameter_of("until", "query", "Before this instant."),
+        parameter_of("after", "query", "Only rows behind this number.", schema=COUNT),
+        parameter_of("limit", "query", "1 to 1000; default 100.", schema=COUNT),
     ]
-    person = _parameter("id", "query", "Only rows about this id of a person.")
+    person = parameter_of("id", "query", "Only rows about this id of a person.")
     summary = "What was done, and by whom; reading it is recorded, too."
     return {
-        "/api/v1/audit": {"get": _operation(summary, AUDIT, filters)},
-        "/api/v1/projects/{name}/audit": {"get": _operation(summary, AUDIT, [name, *filters, person])},
+        "/api/v1/audit": {"get": route_of(summary, AUDIT, filters)},
+        "/api/v1/projects/{name}/audit": {"get": route_of(summary, AUDIT, [name, *filters, person])},
     }
 
 
 def _verify_operation(project: dict[str, Any]) -> dict[str, Any]:
     months = [
-        _parameter("since", "query", "A month, 2026-09: only events of it and later."),
-        _parameter("until", "query", "A month: only events up to it."),
+        parameter_of("since", "query", "A month, 2026-09: only events of it and later."),
+        parameter_of("until", "query", "A month: only events up to it."),
     ]
-    operation = _operation(
+    operation = route_of(
         "Compare counts, outcomes and every stored row; lines of JSON.", LINE, [project, *months]
     )
     operation["responses"]["200"]["content"] = {"application/x-ndjson": {"schema": LINE}}
     return operation
-
-
-def _operation(
-    summary: str,
-    answer: dict[str, Any],
-    parameters: list[dict[str, Any]] | None = None,
-    *,
-    body: str | None = None,
-    status: str = "200",
-    public: bool = False,
-) -> dict[str, Any]:
-    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    operation: dict[str, Any] = {
-        "summary": summary,
-        "security": [] if public else _SECRET,
-        "responses": {status: {"description": summary, "content": {"application/json": {"schema": answer}}}}
-        | {str(code): {"description": title, "content": problem} for code, title in TITLES.items()},
-    }
-    if parameters:
-        operation["parameters"] = parameters
-    if body is not None:
-        schema = {"$ref": f"#/components/schemas/{body}"}
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-    return operation
-
-
-def _parameter(
-    name: str, place: str, description: str, schema: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "in": place,
-        "description": description,
-        "required": place == "path",
-        "schema": schema or TEXT,
-    }

@@ -5,23 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from footfall.events.identity import REASONS
-from footfall.privacy.kinds import ACTIONS, DETECTED
 from query_api.decisions import KINDS, OUTCOMES
-
-NUMBER_OR_NULL: Final = {"type": ["number", "null"]}
-TEXT_OR_NULL: Final = {"type": ["string", "null"]}
-TEXT: Final = {"type": "string"}
-COUNT: Final = {"type": "integer"}
-
-
-def object_of(properties: dict[str, Any]) -> dict[str, Any]:
-    """All of the properties are there in every answer."""
-    return {"type": "object", "properties": properties, "required": list(properties)}
-
-
-def list_of(items: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": items}
-
+from query_api.openapi_parts import COUNT, NUMBER_OR_NULL, TEXT, TEXT_OR_NULL, list_of, object_of
 
 KEY: Final = list_of(
     {"description": "A value for each part of the breakdown, null where missing, or $other."}
@@ -268,54 +253,6 @@ _APP_CONFIG: Final = object_of(
         "support_transport_encrypt": {"type": "boolean"},
     }
 )
-_ACTION: Final = {"type": "string", "enum": list(ACTIONS)}
-PRIVACY_SETTINGS: Final = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        "detect": {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": dict.fromkeys(DETECTED, _ACTION),
-        },
-        "ids": {"type": "string", "enum": ["detected", "all", "keep"]},
-        "ip": {"type": "string", "enum": ["drop", "truncate", "keep"]},
-        "c2": {"type": "string", "enum": ["mask", "tokenise", "hash"]},
-        "suite": {"type": ["string", "null"], "enum": ["intl", "gm", None]},
-        "rules": list_of(
-            {
-                "type": "object",
-                "additionalProperties": False,
-                "required": ["property", "action"],
-                "properties": {
-                    "property": {"type": "string", "minLength": 1, "maxLength": 255},
-                    "action": _ACTION,
-                    "events": list_of(TEXT),
-                    "of": {"type": "string", "enum": ["event", "user", "item"]},
-                },
-            }
-        ),
-    },
-}
-_DONE: Final = {"event": TEXT, "property": TEXT, "kind": TEXT, "action": TEXT, "count": COUNT}
-PRIVACY: Final = object_of(
-    {
-        "settings": PRIVACY_SETTINGS,
-        "changed_at": TEXT_OR_NULL,
-        "changed_by": TEXT_OR_NULL,
-        "never_collected": list_of(TEXT),
-        "counts": list_of(object_of({"day": TEXT, **_DONE})),
-    }
-)
-PRIVACY_TEST: Final = object_of(
-    {
-        "accepted": {"type": "boolean"},
-        "problem": TEXT_OR_NULL,
-        "record": {"type": ["object", "null"]},
-        "done": list_of(object_of(_DONE)),
-    }
-)
-
 REMOTE_CONFIG: Final = object_of(
     {
         "configs": list_of(

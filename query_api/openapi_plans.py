@@ -6,7 +6,9 @@ from typing import Any, Final
 
 from footfall.tracking_plan.judging import KINDS
 from footfall.tracking_plan.plan import GRADES, MODES, PROPERTY_TYPES, UNKNOWN
-from query_api.openapi_answers import COUNT, TEXT, TEXT_OR_NULL, list_of, object_of
+from query_api.openapi_parts import COUNT, TEXT, TEXT_OR_NULL, list_of, object_of, parameter_of, route_of
+from query_api.plan_violations import FILTERS
+from query_api.routes.plans import YAML
 
 _DESCRIPTION = {
     "type": "object",
@@ -97,3 +99,43 @@ PLAN_VIOLATIONS: Final = object_of(
     }
 )
 PLAN_PROPOSED: Final = object_of({"plan": TRACKING_PLAN, "notes": list_of(TEXT)})
+
+
+def plan_paths(name: dict[str, Any]) -> dict[str, Any]:
+    """By URL."""
+    base = "/api/v1/projects/{name}/plan"
+    format_ = parameter_of("format", "query", "json or yaml; default: by Accept.", {"enum": ["json", "yaml"]})
+    version = parameter_of("version", "query", "A version, with YAML: the one that was changed.", COUNT)
+    dry_run = parameter_of("dry_run", "query", "Only say what would change.", {"enum": ["true", "false"]})
+    days = parameter_of("days", "query", "Of the last so many days; default: all.", COUNT)
+    filters = [
+        parameter_of("from", "query", "First day, in the project's time zone; default: a week ago."),
+        parameter_of("to", "query", "Last day; default: today."),
+        parameter_of("by", "query", "Of day, event, property, kind, lib, app_version, refused; with commas."),
+        *(parameter_of(each, "query", f"Only of this {each}.") for each in FILTERS),
+        parameter_of("limit", "query", "1 to 1000; default 100.", schema=COUNT),
+    ]
+    operations: dict[str, Any] = {
+        base: {
+            "get": route_of("The tracking plan.", PLAN, [name, version, format_]),
+            "put": route_of(
+                "Replace the tracking plan.",
+                PLAN_CHANGED,
+                [name, version, format_, dry_run],
+                body="PlanChange",
+            ),
+        },
+        f"{base}/versions": {
+            "get": route_of("Versions of the plan, newest first, and who made them.", PLAN_VERSIONS, [name])
+        },
+        f"{base}/violations": {
+            "get": route_of("How often what was sent did not keep to it.", PLAN_VIOLATIONS, [name, *filters])
+        },
+        f"{base}/propose": {
+            "post": route_of("A plan made of what was seen.", PLAN_PROPOSED, [name, days, format_])
+        },
+    }
+    operations[base]["put"]["requestBody"]["content"][YAML] = {"schema": TEXT}
+    for operation in (operations[base]["get"], operations[f"{base}/propose"]["post"]):
+        operation["responses"]["200"]["content"][YAML] = {"schema": TEXT}
+    return operations

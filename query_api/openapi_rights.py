@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from pydantic import BaseModel
 
-from query_api.openapi_answers import COUNT, TEXT, list_of, object_of
+from query_api.openapi_parts import COUNT, TEXT, list_of, object_of, parameter_of, route_of
 from query_api.routes.keep_rules import KeepRulesSpec
 from query_api.routes.rights import EraseSpec, HoldSpec, PersonExportSpec
 
@@ -47,40 +46,40 @@ _RULES: Final = object_of(
 )
 
 
-def rights_paths(operation: Callable[..., dict[str, Any]], parameter: Callable[..., Any]) -> dict[str, Any]:
-    """The paths; both arguments are those that make the other routes' descriptions."""
+def rights_paths() -> dict[str, Any]:
+    """By URL."""
     base = "/api/v1/projects/{name}"
-    name = parameter("name", "path", "The project's name.")
-    erasure = parameter("erasure", "path", "Its id.")
+    name = parameter_of("name", "path", "The project's name.")
+    erasure = parameter_of("erasure", "path", "Its id.")
     about = "Everything of a person, lines of JSON. / 导出一个人的全部数据。"
-    export = operation(about, TEXT, [name], body="PersonExportSpec")
+    export = route_of(about, TEXT, [name], body="PersonExportSpec")
     export["responses"]["200"]["content"] = {"application/x-ndjson": {"schema": TEXT}}
     erase = "Erase a person, or count what would go. / 删除一个人的全部数据，或仅统计。"
     released = object_of({"released": {"type": "boolean"}})
     return {
         f"{base}/persons/export": {"post": export},
         f"{base}/persons/erase": {
-            "post": operation(erase, {"oneOf": [_ERASURE, _COUNTS]}, [name], body="EraseSpec", status="202")
+            "post": route_of(erase, {"oneOf": [_ERASURE, _COUNTS]}, [name], body="EraseSpec", status="202")
         },
         f"{base}/erasures": {
-            "get": operation(
+            "get": route_of(
                 "Erasures, the newest first. / 删除请求，新的在前。",
                 object_of({"erasures": list_of(_ERASURE)}),
                 [name],
             )
         },
         f"{base}/erasures/{{erasure}}": {
-            "get": operation("How far one is. / 一个删除请求的进度。", _ERASURE, [name, erasure])
+            "get": route_of("How far one is. / 一个删除请求的进度。", _ERASURE, [name, erasure])
         },
         f"{base}/holds": {
-            "get": operation("Legal holds. / 法律保全。", object_of({"holds": list_of(_HOLD)}), [name]),
-            "post": operation("Place one. / 设置法律保全。", _HOLD, [name], body="HoldSpec", status="201"),
+            "get": route_of("Legal holds. / 法律保全。", object_of({"holds": list_of(_HOLD)}), [name]),
+            "post": route_of("Place one. / 设置法律保全。", _HOLD, [name], body="HoldSpec", status="201"),
         },
         f"{base}/holds/release": {
-            "post": operation("Release one. / 解除法律保全。", released, [name], body="HoldSpec")
+            "post": route_of("Release one. / 解除法律保全。", released, [name], body="HoldSpec")
         },
         f"{base}/keep-rules": {
-            "get": operation("How long single events and grades are kept. / 保留期规则。", _RULES, [name]),
-            "put": operation("Give it these rules. / 设置保留期规则。", _RULES, [name], body="KeepRulesSpec"),
+            "get": route_of("How long single events and grades are kept. / 保留期规则。", _RULES, [name]),
+            "put": route_of("Give it these rules. / 设置保留期规则。", _RULES, [name], body="KeepRulesSpec"),
         },
     }
