@@ -8,7 +8,7 @@ property came with several types, or rests otherwise than it was sent), it is le
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
@@ -19,13 +19,17 @@ from footfall.tracking_plan.plan import SOURCES, Plan, PlannedEvent, PlannedProp
 from footfall.tracking_plan.presets import PRESET_EVENTS, is_preset_property
 from footfall.tracking_plan.writing import plan_as_json
 from query_api.catalogue import Catalogue, Source
+from query_api.sql.events import PERSON
 from query_api.store_reader import StoreReader
 
 FEW: Final = 12
 """So many different values at most become the allowed ones,"""
 
 OFTEN: Final = 10
-"""if each came so often on average."""
+"""if each came so often on average,"""
+
+PERSONS: Final = 3
+"""and from so many persons at least: what only one has may be a name, a number, an address."""
 
 _LONGEST_VALUE: Final = 40
 _COMMON_FROM: Final = 3  # events that all have a property, for it to be common
@@ -36,7 +40,7 @@ class Seen(NamedTuple):
     """A property of an event: how often it came, and its values if they are few."""
 
     count: int  # type: ignore[assignment]  # what it counts, not tuple.count
-    values: Sequence[str]  # [] where there are more than FEW, or long ones
+    values: Sequence[str]  # [] where there are more than FEW, long ones, or such as few persons have
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +192,7 @@ def _are_few(seen: Seen) -> bool:
 
 _SINCE = "project = {project:String} AND time >= fromUnixTimestamp64Milli({since:Int64})"
 _TOTALS = f"SELECT event, count() FROM events WHERE {_SINCE} GROUP BY event"
+_ENTRIES: Final = "Array(Tuple(String, Nullable(String)))"
 _IN_MAP = f"""
 SELECT event, entry.1 AS name, count(), groupUniqArray({FEW + 1})(substring(entry.2, 1, {4 * _LONGEST_VALUE}))
 FROM (
@@ -204,9 +209,40 @@ def _seen(reader: StoreReader, parameters: Mapping[str, Parameter]) -> Iterator[
     for name, event, count, values in _in_columns(reader, parameters):
         before, known = found.get((event, name), (0, set()))
         found[event, name] = (before + count, known | set(values))
-    for (event, name), (count, texts) in found.items():
-        few = len(texts) <= FEW and all(len(text) <= _LONGEST_VALUE for text in texts)
-        yield event, name, Seen(count, sorted(texts) if few else [])
+    few = {
+        place: texts
+        for place, (_, texts) in found.items()
+        if len(texts) <= FEW and all(len(text) <= _LONGEST_VALUE for text in texts)
+    }
+    telling = _of_single_persons(reader, parameters, few.keys()) if few else set()
+    for (event, name), (count, _) in found.items():
+        texts = few.get((event, name), set())
+        yield event, name, Seen(count, [] if (event, name) in telling else sorted(texts))
+
+
+def _of_single_persons(
+    reader: StoreReader, parameters: Mapping[str, Parameter], places: Collection[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Those of these (event, property) that have a value of fewer than PERSONS persons."""
+    names = {name for _, name in places}
+    columns = ", ".join(
+        f"('{name}', toString(`{column.column}`))"
+        for name, column in PROPERTY_COLUMNS.items()
+        if name in names
+    )
+    sql = f"""
+SELECT DISTINCT event, name FROM (
+    SELECT event, entry.1 AS name, entry.2 AS value FROM (
+        SELECT event, {PERSON} AS person, arrayJoin(arrayFilter(
+            entry -> has({{places:Array(String)}}, concat(event, '\n', entry.1)),
+            arrayConcat(CAST(properties, '{_ENTRIES}'), CAST([{columns}], '{_ENTRIES}'))
+        )) AS entry
+        FROM events WHERE {_SINCE}
+    )
+    WHERE value IS NOT NULL GROUP BY event, name, value HAVING uniqUpTo({PERSONS})(person) < {PERSONS}
+)"""
+    wanted = [f"{event}\n{name}" for event, name in sorted(places)]
+    return {(event, name) for event, name in _rows(reader, sql, {**parameters, "places": wanted})}
 
 
 def _in_columns(

@@ -387,17 +387,22 @@ async def test_what_is_proposed_accepts_all_that_was_seen(system: System) -> Non
 
 async def test_small_sets_of_values_and_what_is_always_there_are_proposed(system: System) -> None:
     records = [
-        {"event": "buy", "distinct_id": "a", "time": NOON - number, "properties": properties}
+        {"event": "buy", "distinct_id": f"u{number % 6}", "time": NOON - number, "properties": properties}
         for number in range(40)
         for properties in [
-            {"side": ("in", "out")[number % 2], "masked": "138****8000"} | ({"x": 1} if number else {})
+            {"side": ("in", "out")[number % 2], "masked": "138****8000"}
+            | ({"x": 1} if number else {})
+            # Of two persons each, as names of a few customers are; one of them in a column.
+            | {"who": ("lin", "wang", "zhao")[number % 3], "channel": ("ann", "bob", "cui")[number % 3]}
         ]
     ]
     await system.send(*records)
     await system.settle()
     plan = (await system.query_api.post(f"{URL}/propose")).json()["plan"]
     assert plan["events"]["buy"]["properties"] == {
+        "channel": {"type": "string", "required": True},
         "masked": {"type": "string", "required": True},
+        "who": {"type": "string", "required": True},
         "side": {"type": "string", "required": True, "allowed": ["in", "out"]},
         "x": {"type": "number"},
     }
@@ -419,7 +424,7 @@ async def test_a_proposal_keeps_what_people_wrote_and_what_privacy_hides(system:
     system.workspace.privacy.save("default", hashed, by="ann", now=NOON)
     properties = {"who": "lin", "branch": "east", "side": "in"}
     records: list[dict[str, Any]] = [
-        {"event": "buy", "distinct_id": "a", "time": NOON - each, "properties": properties}
+        {"event": "buy", "distinct_id": f"u{each % 3}", "time": NOON - each, "properties": properties}
         for each in range(20)
     ]
     profile = {
