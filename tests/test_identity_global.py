@@ -4,6 +4,7 @@ tests/reference/identity_graph.py, and what each case comes to.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from tests.processor_world import ADMINISTRATOR, NOON, World, new_event_id, prof
 from tests.reference.identity import Word
 from tests.reference.identity_graph import Key, Model, Told
 
+EXAMPLES = int(os.environ.get("IDENTITY_EXAMPLES", "8"))  # through the real stack: most of a second each
 MOBILE, CARD, COOKIE, UNION, OPEN = "mobile", "card", "cookie", "union", "open"
 KEYS = (
     IdentityKey(LOGIN, "one"),
@@ -255,7 +257,7 @@ merges = st.builds(
     st.lists(st.sampled_from(["", "process", "restart"]), min_size=8, max_size=8),
     st.booleans(),
 )
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_order_of_arrival_and_any_split_in_blocks_gives_the_models_persons(
     store: Store,
     new_name: Callable[[str], str],
