@@ -1,5 +1,5 @@
-"""Answers that count persons, under the strategy `global`: random words on ids through both ports, against the
-slow models of persons and of funnels.
+"""Answers that count persons, under the strategy `global`: random words on ids through both ports, against
+the slow models of persons and of funnels.
 """
 
 from __future__ import annotations
