@@ -23,6 +23,7 @@ from collector.answers import (
     send_answer,
     with_cors,
 )
+from collector.aside import Aside, Pace, at_once
 from collector.bodies import ClientGone, Room, read_body
 from collector.budgets import Turnstile
 from collector.counts import Counts, Judged
@@ -31,6 +32,9 @@ from collector.key_use import KeyUses
 from collector.keys import Keys
 from collector.options import CollectorOptions
 from collector.proxies import TrustedProxies
+from footfall.events.names import KnownNames
+from footfall.events.verdicts import Door as Records
+from footfall.events.verdicts import Judge
 
 _USER_AGENT_LENGTH: Final = 1_024
 _HOLD_LOOK_SECONDS: Final = 0.1
@@ -59,6 +63,7 @@ class Collaborators:
         self.room = Room(options.bytes_at_once)
         self.proxies = TrustedProxies(options.trusted_proxies)
         self.turnstile = Turnstile(options)
+        self.aside = Aside(options.heavy_at_once)
 
 
 NOTHING: Final = Judged({}, 0)
@@ -82,7 +87,7 @@ class Door(ABC):
     holds: ClassVar[bool] = False
     """Whether a request waits a while for room on the disk, since its client would not send it again."""
 
-    def __init__(self, collaborators: Collaborators) -> None:
+    def __init__(self, collaborators: Collaborators, reads: Records, known: KnownNames) -> None:
         self.options = collaborators.options
         self.keys = collaborators.keys
         self.intake = collaborators.intake
@@ -92,6 +97,9 @@ class Door(ABC):
         self.room = collaborators.room
         self.proxies = collaborators.proxies
         self.turnstile = collaborators.turnstile
+        self._aside = collaborators.aside
+        self._light = Pace(Judge(reads, known), at_once, patient=False)
+        self._heavy = Pace(Judge(reads, known), self._aside.run, patient=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()

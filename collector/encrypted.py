@@ -9,12 +9,23 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from typing import Final, NamedTuple
 
+from collector.aside import LIGHT_BYTES, LIGHT_COMMAS, LIGHT_RECORDS, Pace
 from collector.intake import NO_PROJECT
 from collector.keys import Keys
 from collector.session_keys import SessionKeys
 from footfall.envelopes.forms import EnvelopeFault
-from footfall.envelopes.opening import CANNOT_OPEN, Element, Inner, Room, read_element, unwrap, wanted
-from footfall.events.batch import TooManyRecords, split_batch
+from footfall.envelopes.keys import KeyRing
+from footfall.envelopes.opening import (
+    CANNOT_OPEN,
+    Element,
+    Inner,
+    Room,
+    Sessions,
+    read_element,
+    unwrap,
+    wanted,
+)
+from footfall.events.batch import TakesLong, TooManyRecords, split_batch
 from footfall.events.limits import BATCH_RECORDS, SESSION_KEYS
 from footfall.events.log_record import Refusal
 from footfall.events.reasons import Reason
@@ -70,33 +81,49 @@ class Envelopes:
         self._sessions = sessions
         self._limit = decompressed_bytes
 
-    async def open(self, body: bytes, project: str, judge: Judge, received_at: int) -> OpenedBatch:
+    async def open(self, body: bytes, project: str, received_at: int, pace: Pace) -> OpenedBatch:
         """The verdicts on all records in a batch; `project`: whose keys open it, NO_PROJECT for a stranger's.
 
-        Raises Unreadable, TooManyRecords, TooManySessionKeys, and Overloaded before anything was stored.
+        Raises Unreadable, TooManyRecords, TooManySessionKeys, and Overloaded before anything was stored, as
+        TakesLong if there is too much of it for the event loop's thread.
         """
-        elements = [read_element(element) for element in split_batch(body)]
+        if not pace.patient and body.count(b",") > LIGHT_COMMAS:
+            raise TakesLong
+        elements = await pace.run(_read_all, body)
         if project == NO_PROJECT:
             inner = [_of_stranger(element) for element in elements]
         else:
-            inner = await self._unwrap(elements, project)
+            inner = await self._unwrap(elements, project, pace)
         if len(inner) > BATCH_RECORDS:
             raise TooManyRecords(len(inner))
-        return judge_inner(inner, judge, received_at)
+        if not pace.patient and len(inner) > LIGHT_RECORDS:
+            raise TakesLong
+        return await pace.run(judge_inner, inner, pace.judge, received_at)
 
-    async def _unwrap(self, elements: Sequence[Element], project: str) -> list[Inner]:
+    async def _unwrap(self, elements: Sequence[Element], project: str, pace: Pace) -> list[Inner]:
         ring = await self._keys.ring(project)
         asked = wanted(elements, ring)
         if len(asked) > SESSION_KEYS:
             raise TooManySessionKeys(len(asked))
         sessions = await self._sessions.open(project, asked) if asked else {}
-        room = Room(self._limit)
-        inner: list[Inner] = []
-        for element in elements:
-            inner += unwrap(element, ring, sessions, room)
-            if len(inner) > BATCH_RECORDS:
-                raise TooManyRecords(len(inner))
+        room = Room(self._limit if pace.patient else min(self._limit, LIGHT_BYTES))
+        inner = await pace.run(_unwrap_all, elements, ring, sessions, room)
+        if not pace.patient and not room.left:
+            raise TakesLong
         return inner
+
+
+def _read_all(body: bytes) -> list[Element]:
+    return [read_element(element) for element in split_batch(body)]
+
+
+def _unwrap_all(elements: Sequence[Element], ring: KeyRing, sessions: Sessions, room: Room) -> list[Inner]:
+    inner: list[Inner] = []
+    for element in elements:
+        inner += unwrap(element, ring, sessions, room)
+        if len(inner) > BATCH_RECORDS:
+            raise TooManyRecords(len(inner))
+    return inner
 
 
 def _of_stranger(element: Element) -> Inner:

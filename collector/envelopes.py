@@ -15,6 +15,7 @@ import pybase64
 
 from collector.answers import UnreadableBody
 from collector.bodies import gunzip
+from footfall.events.limits import FORM_FIELDS
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _BASE64_REPAIR: Final = bytes.maketrans(b" -_", b"++/")
@@ -34,9 +35,11 @@ class Envelope(NamedTuple):
 
 
 def read_fields(form: bytes) -> Fields:
-    """The fields of a urlencoded form or query; the last of a name counts."""
+    """The fields of a urlencoded form or query; the last of a name counts, and what is behind FORM_FIELDS
+    others belongs to the last: a body of separators must not become millions of fields.
+    """
     fields: Fields = {}
-    for pair in form.split(b"&"):
+    for pair in form.split(b"&", FORM_FIELDS):
         name, equals, value = pair.partition(b"=")
         if equals:
             fields[name.strip()] = value

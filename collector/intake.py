@@ -7,7 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from collector.answers import Overloaded
+from collector.aside import Run, at_once
 from collector.budgets import Shares
 from collector.counts import Counts, Judged
 from collector.keys import Keys
@@ -15,7 +18,6 @@ from footfall.eventlog.log import LogClosed, LogError, LogFull, LogWriter, Tally
 from footfall.events.event_ids import event_ids
 from footfall.events.keys import KeyedHash
 from footfall.events.log_record import Header, Refusal, write_log_record
-from footfall.events.reasons import Reason
 from footfall.events.record import split_array
 from footfall.events.verdicts import Verdicts, wrap_raw
 from footfall.tracking_plan.batches import Judgement
@@ -87,49 +89,71 @@ class Intake:
         return self._last
 
     async def admit(
-        self, verdicts: Verdicts, places: Place | Sequence[Place], *, tell: bool = False
+        self,
+        verdicts: Verdicts,
+        places: Place | Sequence[Place],
+        run: Run = at_once,
+        *,
+        tell: bool = False,
     ) -> list[Admitted]:
         """The last word on records: their projects may refuse some, which changes `verdicts` in place.
 
         `places`: one for all, or one each. `tell`: judgements are in words, too, for `violations`. Overloaded
-        while a project's rules cannot be known.
+        while a project's rules cannot be known. `run`: where the work is done.
         """
         if isinstance(places, Place):
             policy = await self._keys.policy(places.project)
-            judgement = judge(verdicts, policy, tell=tell)
+            if run is at_once:
+                judgement = judge(verdicts, policy, tell=tell)
+            else:
+                judgement = await run(judge, verdicts, policy, tell=tell)
             refuse(verdicts, judgement.refusals)
             return [Admitted(verdicts, places, policy, judgement)]
         by_place: dict[Place, list[int]] = {}
         for index, place in enumerate(places):
             by_place.setdefault(place, []).append(index)
-        elements = split_array(verdicts.events)
+        elements = await run(split_array, verdicts.events)
         admitted = []
         for place, indexes in by_place.items():
             policy = await self._keys.policy(place.project)
-            part = _part(verdicts, elements, indexes)
-            judgement = judge(part, policy, tell=tell)
+            part = await run(_part, verdicts, elements, indexes)
+            judgement = await run(judge, part, policy, tell=tell)
             refuse(part, judgement.refusals)
             refuse(verdicts, [_at(indexes[refusal.index], refusal) for refusal in judgement.refusals])
             admitted.append(Admitted(part, place, policy, judgement, indexes))
         return admitted
 
-    def append(self, admitted: Sequence[Admitted], origin: Origin, received_at: int) -> Appended:
+    async def append(
+        self, admitted: Sequence[Admitted], origin: Origin, received_at: int, run: Run = at_once
+    ) -> Appended:
         """Hands records to the log; `wait` for what comes back."""
         received_at = max(received_at, self._last)
-        if len(admitted) == 1:
-            return self._append(admitted[0], origin, received_at)
-        return asyncio.gather(*[self._append(each, origin, received_at) for each in admitted])
+        if run is at_once and len(admitted) == 1:  # as nearly all are: no hop that is none
+            return self._append(*self._treated(admitted[0], origin, received_at), received_at)
+        treated = [await run(self._treated, each, origin, received_at) for each in admitted]
+        # From here on at once: nothing that came later is in the log before, with an earlier moment.
+        received_at = max(received_at, self._last)
+        if len(treated) == 1:
+            return self._append(*treated[0], received_at)
+        return asyncio.gather(*[self._append(*each, received_at) for each in treated])
 
     async def quarantine(
-        self, raw: bytes, reason: Reason, message: str, place: Place, origin: Origin
+        self,
+        raw: bytes,
+        refusal: Refusal,
+        place: Place,
+        origin: Origin,
+        run: Run = at_once,
     ) -> Appended:
-        """Hands a body to the log that no record can be found in: it becomes one dead letter."""
-        verdicts = Verdicts(
-            b"[" + wrap_raw(raw) + b"]", [None], [Refusal(0, reason.value, "", message)], {}, 0
-        )
-        return self.append(await self.admit(verdicts, place), origin, self.now())
+        """Hands a body to the log that no record can be found in: it becomes one dead letter.
 
-    def _append(self, admitted: Admitted, origin: Origin, received_at: int) -> Appended:
+        `refusal` is that of the first of its records, which is all of it.
+        """
+        verdicts = Verdicts(b"[" + wrap_raw(raw) + b"]", [None], [refusal], {}, 0)
+        return await self.append(await self.admit(verdicts, place), origin, self.now(), run)
+
+    def _treated(self, admitted: Admitted, origin: Origin, received_at: int) -> tuple[Header, bytes]:
+        """What goes into the log. In any thread."""
         verdicts, (project, trusted), policy, judgement, indexes = admitted
         events = verdicts.events
         header = Header(
@@ -146,8 +170,13 @@ class Intake:
             plan=judgement.version,
             violations=list(judgement.violations),
         )
-        tally = Tally(project, origin.door, received_at // 60_000, header.count)
-        header, events = treat(header, events, policy)
+        return treat(header, events, policy)
+
+    def _append(self, header: Header, events: bytes, received_at: int) -> Appended:
+        project = header.project
+        if header.received_at != received_at:
+            header = replace(header, received_at=received_at)
+        tally = Tally(project, header.door, received_at // 60_000, header.count)
         for each in header.masked:
             self._counts.masked[project, each.kind, each.action] += each.count
         record = write_log_record(header, events)

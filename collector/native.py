@@ -22,15 +22,16 @@ from collector.answers import (
     WrongProject,
     json_answer,
 )
+from collector.aside import Pace, Run, at_once, check_light, opened
 from collector.bodies import KEPT_BYTES, decompress
 from collector.budgets import Visitor, neighbourhood
 from collector.doors import Collaborators, Door, Taken, query_of
 from collector.intake import Origin, Place, judged, refuse, violations
-from footfall.events.batch import TooManyRecords, Unreadable, read_batch
+from footfall.events.batch import TakesLong, TooManyRecords, Unreadable, read_batch
 from footfall.events.log_record import Refusal
 from footfall.events.names import KnownNames
 from footfall.events.reasons import Reason
-from footfall.events.verdicts import NATIVE, Judge, Verdicts
+from footfall.events.verdicts import NATIVE, Verdicts
 from footfall.workspace.projects import DEFAULT_PROJECT
 from footfall.workspace.workspace import Grant
 
@@ -64,8 +65,7 @@ class NativeDoor(Door):
     name = "native"
 
     def __init__(self, collaborators: Collaborators, known: KnownNames) -> None:
-        super().__init__(collaborators)
-        self._judge = Judge(NATIVE, known)
+        super().__init__(collaborators, NATIVE, known)
         self._usual: dict[bytes, tuple[str, Grant, Place]] = {}  # by Authorization header
 
     async def take(self, scope: Scope, headers: Headers, receive: Receive) -> Taken:
@@ -90,46 +90,66 @@ class NativeDoor(Door):
         try:
             body = await self.read(headers, receive)
         except BodyTooLarge as error:
-            await self._keep(Reason.BODY_TOO_LARGE, error.kept, str(error), visit)
+            await self._keep(Reason.BODY_TOO_LARGE, error.kept, str(error), visit, at_once)
             raise
         try:
             self.turnstile.pay(visit.visitor, size=len(body))
-            return await self._take(visit, body)
+            received_at = self.intake.now()
+            try:
+                return await self._take(visit, body, received_at, self._light)
+            except TakesLong:
+                pass
+            async with self._aside.turn(visit.base.project):
+                return await self._take(visit, body, received_at, self._heavy)
         finally:
             self.room.give_back(len(body))
 
-    async def _take(self, visit: Visit, body: bytes) -> Taken:
-        received_at = self.intake.now()
+    async def _take(self, visit: Visit, body: bytes, received_at: int, pace: Pace) -> Taken:
+        check_light(body, pace)
         try:
-            encoding = visit.encoding.strip().lower()
-            text = decompress(body, encoding, self.options.limits.decompressed_bytes)
-            verdicts = read_batch(text, self._judge, received_at)
+            verdicts = (
+                await pace.run(self._read, visit, body, received_at, pace)
+                if pace.patient
+                else self._read(visit, body, received_at, pace)
+            )
             self.turnstile.pay(visit.visitor, records=len(verdicts.records))
         except TooManyRecords as error:
-            await self._keep(Reason.TOO_MANY_RECORDS, body[:KEPT_BYTES], str(error), visit)
+            await self._keep(Reason.TOO_MANY_RECORDS, body[:KEPT_BYTES], str(error), visit, pace.run)
             raise BodyTooLarge(str(error)) from None
         except BodyTooLarge as error:
-            await self._keep(Reason.BODY_TOO_LARGE, error.kept, str(error), visit)
+            await self._keep(Reason.BODY_TOO_LARGE, error.kept, str(error), visit, pace.run)
             raise
         except (Unreadable, UnreadableBody) as error:
             if body:
-                await self._keep(Reason.UNREADABLE, body, str(error), visit)
+                await self._keep(Reason.UNREADABLE, body, str(error), visit, pace.run)
             raise UnreadableBody(str(error)) from None
         places: Place | list[Place] = visit.base
         if verdicts.claims:
             places = await self._places(verdicts, visit)
-        admitted = await self.intake.admit(verdicts, places, tell=not visit.stores)
-        answer = _answer(verdicts, [] if visit.stores else violations(admitted))
+        admitted = await self.intake.admit(verdicts, places, pace.run, tell=not visit.stores)
+        told = [] if visit.stores else violations(admitted)
+        answer = await pace.run(_answer, verdicts, told) if pace.patient else _answer(verdicts, told)
         if not visit.stores or not verdicts.records:
             return Taken(answer)
-        appended = self.intake.append(admitted, visit.origin, received_at)
+        appended = await self.intake.append(admitted, visit.origin, received_at, pace.run)
         return Taken(answer, appended, judged(verdicts))
 
-    async def _keep(self, reason: Reason, raw: bytes, message: str, visit: Visit) -> None:
+    def _read(self, visit: Visit, body: bytes, received_at: int, pace: Pace) -> Verdicts:
+        text = body
+        encoding = visit.encoding.strip().lower()
+        if encoding:
+            limit = self.options.limits.decompressed_bytes
+            text = opened(lambda most: decompress(body, encoding, most), limit, pace)
+            check_light(text, pace)
+        return read_batch(text, pace.judge, received_at, patient=pace.patient)
+
+    async def _keep(self, reason: Reason, raw: bytes, message: str, visit: Visit, run: Run) -> None:
         """A body without records becomes one dead letter."""
         if not visit.stores:
             return
-        appended = await self.intake.quarantine(raw, reason, message, visit.base, visit.origin)
+        appended = await self.intake.quarantine(
+            raw, Refusal(0, reason.value, "", message), visit.base, visit.origin, run
+        )
         await self.intake.wait(appended)
         self.counts.records[self.name, reason.value] += 1
 

@@ -43,6 +43,11 @@ class CollectorOptions:
     gets its share where others need theirs.
     """
 
+    heavy_at_once: int = 32
+    """Requests that are too heavy for the event loop's thread (aside.py), waiting and in work; beyond it 503.
+    A project gets its share where others need theirs.
+    """
+
     bytes_at_once: int = 256 * 1024 * 1024
     """Body bytes held at once; beyond it 503."""
 

@@ -27,6 +27,7 @@ from collector.answers import (
     UnreadableBody,
     json_answer,
 )
+from collector.aside import Pace, Run, at_once, check_light, opened
 from collector.budgets import Visitor, neighbourhood
 from collector.counts import Judged
 from collector.doors import Collaborators, Door, Taken
@@ -34,12 +35,12 @@ from collector.encrypted import ENCRYPTED_CODES, Envelopes, OpenedBatch, TooMany
 from collector.envelopes import Envelope, Fields, open_envelope, plain, read_fields
 from collector.intake import NO_PROJECT, STRANGERS_BYTES, Origin, Place, judged, refuse, violations
 from collector.session_keys import SessionKeys
-from footfall.events.batch import TooManyRecords, Unreadable, read_batch
+from footfall.events.batch import TakesLong, TooManyRecords, Unreadable, read_batch
 from footfall.events.log_record import Refusal
 from footfall.events.names import KnownNames
 from footfall.events.reasons import Reason
 from footfall.events.surrogates import join_surrogates
-from footfall.events.verdicts import SENSORS, Claim, Judge, Verdicts
+from footfall.events.verdicts import SENSORS, Claim, Verdicts
 from footfall.workspace.projects import DEFAULT_PROJECT
 from footfall.workspace.workspace import fingerprint
 
@@ -79,8 +80,7 @@ class SensorsDoor(Door):
     holds = True
 
     def __init__(self, collaborators: Collaborators, known: KnownNames) -> None:
-        super().__init__(collaborators)
-        self._judge = Judge(SENSORS, known)
+        super().__init__(collaborators, SENSORS, known)
         self._allowance = _Allowance(self.options.quarantine_bytes_per_second)
         limits = self.options.limits
         sessions = SessionKeys(self.options, self.counts, self.key_uses)
@@ -96,7 +96,7 @@ class SensorsDoor(Door):
         try:
             if method != "POST":
                 self.turnstile.pay(visit.visitor, size=len(scope["query_string"]))
-                return await self._take(visit, query, b"")
+                return await self._taken(visit, query, b"")
             return await self._receive(visit, query, headers, receive)
         finally:
             self.turnstile.leave(visit.visitor)
@@ -105,10 +105,10 @@ class SensorsDoor(Door):
         try:
             body = await self.read(headers, receive)
         except BodyTooLarge as error:
-            return await self._keep(visit, _Fault(Reason.BODY_TOO_LARGE, str(error), error.kept))
+            return await self._keep(visit, _Fault(Reason.BODY_TOO_LARGE, str(error), error.kept), at_once)
         try:
             self.turnstile.pay(visit.visitor, size=len(body))
-            return await self._take(visit, query | read_fields(body), body)
+            return await self._taken(visit, query | read_fields(body), body)
         finally:
             self.room.give_back(len(body))
 
@@ -137,21 +137,41 @@ class SensorsDoor(Door):
             visitor=Visitor(key, target, neighbourhood(origin.ip)),
         )
 
-    async def _take(self, visit: Visit, fields: Fields, body: bytes) -> Taken:
+    async def _taken(self, visit: Visit, fields: Fields, body: bytes) -> Taken:
         if visit.debug and b"info_id" in fields and not (fields.get(b"data") or fields.get(b"data_list")):
             return Taken(EMPTY)  # a developer's phone says that it was chosen for debugging: no records
         received_at = self.intake.now()
+        project = NO_PROJECT if visit.base is None else visit.base.project
+        try:
+            return await self._take(visit, fields, body, received_at, self._light)
+        except TakesLong:
+            pass
+        async with self._aside.turn(project):
+            return await self._take(visit, fields, body, received_at, self._heavy)
+
+    async def _take(self, visit: Visit, fields: Fields, body: bytes, received_at: int, pace: Pace) -> Taken:
+        check_light(body, pace)
         raw = body or fields.get(b"data_list") or fields.get(b"data", b"")
         try:
-            envelope = open_envelope(fields, self.options.limits.decompressed_bytes)
+            limit = self.options.limits.decompressed_bytes
+            envelope = (
+                await pace.run(open_envelope, fields, limit)
+                if pace.patient
+                else opened(lambda most: open_envelope(fields, most), limit, pace)
+            )
             if envelope is None:
                 if not body.strip():
                     return Taken(
                         self._stored(visit)
                     )  # a probe, or a client that was redirected: nothing came
                 raise UnreadableBody("no field data or data_list in the body")
+            check_light(envelope.text, pace)
             self._count_envelope(envelope)
-            batch = await self._read(visit, envelope, received_at)
+            try:
+                batch = await self._read(visit, envelope, received_at, pace)
+            except TakesLong:
+                self._count_envelope(envelope, -1)  # it comes again
+                raise
             self.turnstile.pay(visit.visitor, records=len(batch.verdicts.records))
         except (UnreadableBody, Unreadable) as error:
             fault = _Fault(Reason.UNREADABLE, str(error), raw)
@@ -160,23 +180,27 @@ class SensorsDoor(Door):
         except BodyTooLarge as error:
             fault = _Fault(Reason.BODY_TOO_LARGE, str(error), raw)
         else:
-            return await self._store(visit, batch, received_at)
-        return await self._keep(visit, fault)
+            return await self._store(visit, batch, received_at, pace.run)
+        return await self._keep(visit, fault, pace.run)
 
-    async def _read(self, visit: Visit, envelope: Envelope, received_at: int) -> OpenedBatch:
+    async def _read(self, visit: Visit, envelope: Envelope, received_at: int, pace: Pace) -> OpenedBatch:
         """Some plugins do not say that they encrypt: then the envelope shows it."""
         if envelope.gzip_code not in ENCRYPTED_CODES:
-            verdicts = read_batch(join_surrogates(envelope.text), self._judge, received_at)
+            verdicts = (
+                await pace.run(_read_plain, envelope.text, received_at, pace)
+                if pace.patient
+                else _read_plain(envelope.text, received_at, pace)
+            )
             if all(refusal.reason != Reason.ENCRYPTED for refusal in verdicts.refusals):
                 return OpenedBatch(verdicts)
         project = NO_PROJECT if visit.base is None else visit.base.project
-        return await self._envelopes.open(envelope.text, project, self._judge, received_at)
+        return await self._envelopes.open(envelope.text, project, received_at, pace)
 
-    def _count_envelope(self, envelope: Envelope) -> None:
-        self.counts.crc[envelope.crc] += 1
-        self.counts.gzip_code[envelope.gzip_code] += 1
+    def _count_envelope(self, envelope: Envelope, times: int = 1) -> None:
+        self.counts.crc[envelope.crc] += times
+        self.counts.gzip_code[envelope.gzip_code] += times
 
-    async def _store(self, visit: Visit, batch: OpenedBatch, received_at: int) -> Taken:
+    async def _store(self, visit: Visit, batch: OpenedBatch, received_at: int, run: Run) -> Taken:
         verdicts = batch.verdicts
         places: Place | Sequence[Place]
         if visit.base is not None and not verdicts.claims:
@@ -186,18 +210,18 @@ class SensorsDoor(Door):
             lost = sum(place.project == NO_PROJECT for place in places)
             if lost and not visit.dry_run:
                 self._allowance.spend(len(verdicts.events))
-        admitted = await self.intake.admit(verdicts, places, tell=visit.dry_run)
+        admitted = await self.intake.admit(verdicts, places, run, tell=visit.dry_run)
         answer = self._stored(visit)
         if visit.debug:
             # What is inside an envelope is not told: someone else may have written it.
             told = [each for each in violations(admitted) if each.index not in batch.sealed]
-            answer = _debug_answer(batch.told(), told)
+            answer = await run(_debug_answer, batch.told(), told)
         if not verdicts.records or visit.dry_run:
             return Taken(answer)
-        appended = self.intake.append(admitted, visit.origin, received_at)
+        appended = await self.intake.append(admitted, visit.origin, received_at, run)
         return Taken(answer, appended, judged(verdicts))
 
-    async def _keep(self, visit: Visit, fault: _Fault) -> Taken:
+    async def _keep(self, visit: Visit, fault: _Fault, run: Run) -> Taken:
         """A body without records becomes one dead letter."""
         appended = None
         place = visit.base or Place(NO_PROJECT, trusted=False)
@@ -206,10 +230,10 @@ class SensorsDoor(Door):
             if place.project == NO_PROJECT:
                 raw = raw[:STRANGERS_BYTES]
                 self._allowance.spend(len(raw))
-            appended = await self.intake.quarantine(raw, fault.reason, fault.message, place, visit.origin)
+            appended = await self.intake.quarantine(raw, _told_whole(fault), place, visit.origin, run)
         answer = self._stored(visit)
         if visit.debug or self.options.strict_sensors:
-            answer = _debug_answer([Refusal(0, fault.reason.value, "", fault.message)])
+            answer = _debug_answer([_told_whole(fault)])
         return Taken(answer, appended, Judged({fault.reason.value: 1}, 0))
 
     def _stored(self, visit: Visit) -> Answer:
@@ -249,6 +273,14 @@ class SensorsDoor(Door):
                 refused.append(_refusal_of_place(index, claim, visit))
         refuse(verdicts, refused)
         return places
+
+
+def _told_whole(fault: _Fault) -> Refusal:
+    return Refusal(0, fault.reason.value, "", fault.message)
+
+
+def _read_plain(text: bytes, received_at: int, pace: Pace) -> Verdicts:
+    return read_batch(join_surrogates(text), pace.judge, received_at, patient=pace.patient)
 
 
 def _refusal_of_place(index: int, claim: Claim, visit: Visit) -> Refusal:

@@ -27,6 +27,15 @@ class TooManyRecords(ValueError):  # noqa: N818
         super().__init__(f"{count} records in one request, at most {limits.BATCH_RECORDS} are allowed")
 
 
+class TakesLong(Exception):  # noqa: N818
+    """A body for which whoever reads it has no patience: it needs the slow way, and much of it."""
+
+
+QUICK_RECORDS = 150
+QUICK_BYTES = 128 * 1024
+"""So many records, in a body of so many bytes, go the slow way whoever waits."""
+
+
 class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
     events: msgspec.Raw
 
@@ -38,10 +47,11 @@ _MANY_COMMAS = 400_000
 _UNPARSABLE = (msgspec.MsgspecError, RecursionError)
 
 
-def read_batch(body: bytes, judge: Judge, received_at: int) -> Verdicts:
+def read_batch(body: bytes, judge: Judge, received_at: int, *, patient: bool = True) -> Verdicts:
     """The verdicts on every record of a body. Raises Unreadable and TooManyRecords.
 
-    `received_at` is epoch ms.
+    `received_at` is epoch ms. Without patience it raises TakesLong rather than take many records, or large
+    ones, the slow way.
     """
     start = body[:1]
     if start not in (b"[", b"{"):
@@ -57,7 +67,11 @@ def read_batch(body: bytes, judge: Judge, received_at: int) -> Verdicts:
     verdicts = judge.judge_array(body if start == b"[" else b"[" + body + b"]", received_at)
     if verdicts is not None and (start == b"[" or len(verdicts.records) == 1):
         return verdicts
+    if not patient and len(body) > QUICK_BYTES:
+        raise TakesLong
     elements = _elements_of_array(body) if start == b"[" else _elements_of_objects(body)
+    if not patient and len(elements) > QUICK_RECORDS:
+        raise TakesLong
     if len(elements) > limits.BATCH_RECORDS:
         raise TooManyRecords(len(elements))
     if start != b"[" and len(elements) > 1:

@@ -55,6 +55,9 @@ BATCH_RECORDS: Final = 10_000
 SESSION_KEYS: Final = 100
 """Different session keys that the encrypted envelopes of a request may need."""
 
+FORM_FIELDS: Final = 1_000
+"""Fields of a form, where records come in forms."""
+
 BATCH_COMMAS: Final = 2_000_000
 """Commas in a body: more than any batch needs, so that no body costs seconds to take apart."""
 
