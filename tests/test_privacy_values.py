@@ -45,6 +45,11 @@ def test_finds_what_is_somebodys(secret: str) -> None:
     assert secret not in PRIVACY.text(f"call {secret}, please")
 
 
+def test_what_looks_like_a_phone_in_a_uuid_is_none() -> None:
+    assert not find("order 0a1b2c3d-1111-4222-8333-a13800138000 is paid")
+    assert find("0a1b2c3d-1111-4222-8333-a1380013800, 13800138000")
+
+
 @given(st.one_of(TEXTS, PLAIN_TEXTS))
 def test_masking_twice_is_masking_once(text: str) -> None:
     once = PRIVACY.text(text)

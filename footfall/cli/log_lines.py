@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Final
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from footfall.privacy.hiding import hidden
 
 
 def set_up_logging() -> None:
@@ -35,6 +38,19 @@ def set_up_logging() -> None:
 
 def _rendering() -> list[Processor]:
     drop_marks = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    if sys.stderr.isatty():
-        return [drop_marks, structlog.dev.ConsoleRenderer()]
-    return [drop_marks, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    before = [drop_marks, structlog.processors.format_exc_info, _without_personal_data]
+    if sys.stderr.isatty():  # plain: the usual one would show the variables of every function, records too
+        plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        return [*before, plain]
+    return [*before, structlog.processors.JSONRenderer()]
+
+
+def _without_personal_data(_logger: WrappedLogger, _method: str, entry: EventDict) -> EventDict:
+    """Errors quote what was wrong: a value, the path of a request."""
+    for name, value in entry.items():
+        if isinstance(value, str) and name not in _OURS:
+            entry[name] = hidden(value)
+    return entry
+
+
+_OURS: Final = frozenset({"timestamp", "level", "logger"})

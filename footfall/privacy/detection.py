@@ -1,8 +1,8 @@
 """Where a text holds an identity card, a phone, a bank card, an e-mail address or a secret.
 
 A number counts where no further digit touches it; letters and Chinese characters may. What is part of a
-fraction (0.13800138000) or of a long hexadecimal id is none. Phones and cards may be written in groups, with
-one space or hyphen between them.
+fraction (0.13800138000), of a long hexadecimal id or of a UUID is none. Phones and cards may be written in
+groups, with one space or hyphen between them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from footfall.privacy.numbers import is_bank_card, is_id_card, is_mobile
 _RUN: Final = re.compile(r"[0-9]+(?:[ -][0-9]+)*[Xx]?")
 _GROUP: Final = re.compile(r"[0-9]+")
 _HEX_ID: Final = re.compile(r"(?<![0-9A-Za-z])(?=(?:[0-9]*[A-Fa-f]){3})[0-9A-Fa-f]{14,}(?![0-9A-Za-z])")
+_UUID: Final = re.compile(
+    r"(?<![0-9A-Za-z-])(?=[0-9-]*[A-Fa-f])[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}(?![0-9A-Za-z-])"
+)
 _FRACTION_BEHIND: Final = re.compile(r"\.(?!0+(?![0-9]))[0-9]")
 _EMAIL: Final = re.compile(
     r"(?<![A-Za-z0-9._%+'-])[A-Za-z0-9._%+'-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?\.)+([A-Za-z]{2,24})"
@@ -76,7 +79,7 @@ def _look_at(seen: Normal) -> Iterator[Match]:
         if run.end() - run.start() < 11:
             continue
         if ids is None:
-            ids = [match.span() for match in _HEX_ID.finditer(text)]
+            ids = [match.span() for each in (_HEX_ID, _UUID) for match in each.finditer(text)]
         for kind, start, end in numbers_in(text, run.start(), run.end()):
             if not any(first <= start and end <= last for first, last in ids):
                 yield _match(kind, seen, start, end)
