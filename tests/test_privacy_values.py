@@ -14,7 +14,7 @@ from footfall.events.keys import KeyedHash
 from footfall.events.record import read_records, split_array
 from footfall.privacy.detection import find
 from footfall.privacy.privacy import Privacy
-from footfall.privacy.settings import PrivacySettings, Rule, read_settings
+from footfall.privacy.settings import InvalidPrivacy, PrivacySettings, Rule, read_settings
 from footfall.privacy.stand_ins import NoToken, StandIns
 from footfall.privacy.suites import SUITES, SuiteName
 from footfall.privacy.values import Masked
@@ -140,6 +140,35 @@ def test_ids_that_say_nobody_stay_and_keys_before_an_id_too() -> None:
     everything = Privacy("p", PrivacySettings(ids="all"), KEY)
     assert everything.id("u1").startswith("pid_")
     assert everything.id("guest") == "guest"
+
+
+def test_rules_for_identities_count_for_keys_before_an_id_too() -> None:
+    rules = (Rule("identities.$identity_mobile", "keep"), Rule("identities.wechat", "hash"))
+    privacy = Privacy("p", PrivacySettings(rules=rules), KEY, id_keys=("wechat",))
+    for key, value in (
+        ("$identity_mobile", "13800138000"),
+        ("wechat", "abc"),
+        ("$identity_x", "13800138000"),
+    ):
+        sent = array_of([{"event": "e", "distinct_id": f"{key}+{value}", "identities": {key: value}}])
+        [rests] = json.loads(privacy.array(sent, (), Masked()))
+        assert rests["distinct_id"] == f"{key}+{rests['identities'][key]}" == privacy.id(f"{key}+{value}")
+        assert (rests["identities"][key] == value) is (key == "$identity_mobile")
+
+
+def test_patterns_for_properties_never_reach_identities_nor_lib() -> None:
+    privacy = Privacy("p", PrivacySettings(rules=(Rule("*mobile", "mask"), Rule("*", "drop"))), KEY)
+    sent = {"event": "e", "distinct_id": "u1", "identities": {"$identity_mobile": "13800138000"}}
+    [rests] = json.loads(privacy.array(array_of([sent | {"lib": {"$lib": "js"}}]), (), Masked()))
+    assert rests["identities"] == {"$identity_mobile": privacy.id("13800138000")}
+    assert rests["lib"] == {"$lib": "js"}
+
+
+def test_a_rule_for_identities_of_some_events_is_refused() -> None:
+    for narrow in ({"events": ["pay"]}, {"of": "user"}):
+        rule = {"property": "identities.wechat", "action": "hash", **narrow}
+        with pytest.raises(InvalidPrivacy):
+            read_settings({"rules": [rule]})
 
 
 def test_either_suite_seals_and_both_open() -> None:

@@ -38,7 +38,7 @@ def set_up_logging() -> None:
 
 def _rendering() -> list[Processor]:
     drop_marks = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    before = [drop_marks, structlog.processors.format_exc_info, _without_personal_data]
+    before: list[Processor] = [drop_marks, structlog.processors.format_exc_info, _without_personal_data]
     if sys.stderr.isatty():  # plain: the usual one would show the variables of every function, records too
         plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         return [*before, plain]

@@ -44,14 +44,13 @@ class Privacy:
         """`suite`: the installation's. `grades`, `money` (what is declared decimal): the tracking plan's."""
         self.settings = settings
         self.stand_ins = StandIns(installation_key, project, settings.suite or suite)
-        self._values = Values(settings, self.stand_ins, is_nobody, id_keys)
-        rulebook = Rulebook(settings, grades)
-        self._rulebook = rulebook
+        self._rulebook = rulebook = Rulebook(settings, grades)
+        self._values = Values(settings, self.stand_ins, is_nobody, id_keys, rulebook.identity)
         self._records = Records(self._values, rulebook, settings.ip, money)
         names = rulebook.names() | {plain_name("$ip")} if settings.ip != "keep" else rulebook.names()
         self._may_hold, entries_of = scanners_for(names)
         self._splicer = Splicer(self._records, entries_of)
-        self._looks_at_all = settings.ids == "all" or rulebook.concerns_any_name
+        self._looks_at_all = self._values.looks_at_all_ids or rulebook.concerns_any_name
         self._clean_agents: set[str] = set()
 
     def array(self, events: bytes, sealed: Collection[int], masked: Masked) -> bytes:

@@ -56,7 +56,7 @@ class Records:
         self._ip = ip
         self._money = MONEY | money
         self.keeps_ip = ip == "keep"
-        self.hides_all_ids = values.hides_all_ids
+        self.looks_at_all_ids = values.looks_at_all_ids
         self._clean_names: set[str] = set()  # usual names need no second look
 
     def rewritten(self, element: bytes, masked: Masked) -> bytes:

@@ -59,17 +59,32 @@ class Rulebook:
             self._known[key] = verdict = self._find(source, event, name)
             return verdict
 
+    def identity(self, key: str) -> Action | None:
+        """What a rule says of the identities of a key, wherever they stand."""
+        verdict = self.verdict("event", "", f"identities.{key}")
+        return verdict.action if verdict is not None and verdict.why == "rule" else None
+
     def _find(self, source: str, event: str, name: str) -> Verdict | None:
         if is_never_collected(name.rpartition(".")[2]):
             return Verdict("drop", "never_collect")
         for rule in self._rules:
             if rule.of not in (None, source) or (rule.events and (source, event) not in _events(rule)):
                 continue
+            if _object_of(rule.name) != _object_of(name):
+                continue  # `*phone*` is for properties: an identity that it masked would merge people
             pattern = self._patterns.get(rule)
             if rule.name == name if pattern is None else pattern.match(name):
                 return Verdict(rule.action, "rule")
         grade = self._grades.get(source, {}).get(name)
         return None if grade is None or grade == "C1" else Verdict(self._of_grade[grade], "grade")
+
+
+def _object_of(name: str) -> str:
+    """lib., identities. or nothing: where what is called so stands."""
+    return next((each for each in _OBJECTS if name.startswith(each)), "")
+
+
+_OBJECTS: Final = ("lib.", "identities.")
 
 
 def _events(rule: Rule) -> set[tuple[str, str]]:

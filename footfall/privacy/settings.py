@@ -183,6 +183,12 @@ class _Reader:
         elif name.startswith("identities.") and rule.action not in ("keep", "hash"):
             message = "an id is kept, or hashed (which keeps people apart): anything else would merge people"
             self._fault(f"{place}.action", "invalid_value", message, rule.action, ["keep", "hash"])
+        elif name.startswith("identities.") and (rule.events or rule.of):
+            message = (
+                "an identity is the same in every record, or people fall apart: its rule is for all of them"
+            )
+            field = "events" if rule.events else "of"
+            self._fault(f"{place}.{field}", "invalid_value", message)
         elif rule.events and rule.of not in (None, "event"):
             message = "a rule for some events is one for properties of events"
             self._fault(f"{place}.of", "invalid_value", message, rule.of, ["event"])

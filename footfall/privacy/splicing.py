@@ -119,13 +119,13 @@ class Splicer:
         if object_ == _RECORD:
             if name in _OBJECTS or (name not in FIELD_TYPES and is_never_collected(name)):
                 return None  # what is no object under their names
-            return _Asked(name in ID_FIELDS and records.hides_all_ids, name, Place(told.event, name), None)
+            return _Asked(name in ID_FIELDS and records.looks_at_all_ids, name, Place(told.event, name), None)
         if name == "$ip" and object_ == _PROPERTIES:
             return _Asked(False, name, Place(told.event, name), _KEPT) if records.keeps_ip else None
         path = name if object_ == _PROPERTIES else f"{_OBJECTS[object_]}.{name}"
         verdict = records.verdict(told, path)
         is_id = _OBJECTS[object_] == "identities"
-        always = (verdict is not None and verdict.action != "keep") or (is_id and records.hides_all_ids)
+        always = (verdict is not None and verdict.action != "keep") or (is_id and records.looks_at_all_ids)
         return _Asked(always, name, Place(told.event, path), verdict)
 
     def _changed(self, object_: int, asked: _Asked, value: Raw, told: Told) -> Raw | None:

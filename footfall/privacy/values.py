@@ -59,12 +59,19 @@ class Values:
         stand_ins: StandIns,
         is_nobody: Callable[[str], bool],
         id_keys: Collection[str] = (),
+        rule_of: Callable[[str], Action | None] = lambda _key: None,
     ) -> None:
-        """`id_keys`: names of identities that may stand before an id, `member+13800138000`."""
+        """`id_keys`: names of identities that may stand before an id, `member+13800138000`; `rule_of`: what a
+        rule says of the identities of such a name.
+        """
+        self._rule_of = rule_of
         self._id_keys = frozenset(id_keys)
         self._detect: dict[str, Action] = dict(settings.detect.items())
         self._ids = settings.ids
-        self.hides_all_ids = settings.ids == "all"
+        hashes_some = any(
+            rule.name.startswith("identities.") and rule.action == "hash" for rule in settings.rules
+        )
+        self.looks_at_all_ids = settings.ids == "all" or hashes_some
         self._stand_ins = stand_ins
         self._is_nobody = is_nobody
 
@@ -118,6 +125,10 @@ class Values:
         """The id, or its pseudonym where it holds something of a person, or (`always`) a rule wants one."""
         key, plus, value = id_.partition("+")
         if plus and (key in self._id_keys or key.startswith("$identity_")):
+            rule = self._rule_of(key)
+            if rule == "keep":
+                return id_
+            always = always or rule == "hash"
             return f"{key}+{self.id(value, place, masked, always=always)}"  # as `identities` has it
         if not id_ or self._is_nobody(id_) or (self._ids == "keep" and not always):
             return id_
