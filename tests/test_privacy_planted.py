@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import apsw
+import httpx
 import pytest
 import structlog
 import zstandard
@@ -108,12 +109,42 @@ async def send_everything(system: System) -> None:
         await collector.post(f"/sa?token={WRITE_KEY}", content=b"data=" + body, headers=headers)
         await collector.post("/sa?project=nobody", content=body, headers=headers)
         await collector.post("/v1/validate", content=body, headers=headers)
+    await ask_everything(collector)
     fields = {"extractor": {"a": PHONE, "n": int(CARD)}, f"e{PHONE}": EMAIL, "_track_id": int(PHONE)}
     for each in RECORDS:
         sensors = {**each, **fields, "event_id": None, "time": None}
         await collector.post(
             f"/sa?token={WRITE_KEY}", content=b"data_list=" + wrapped([sensors]), headers=headers
         )
+
+
+async def ask_everything(collector: httpx.AsyncClient) -> None:
+    """Secrets in questions, of which nothing is to be stored; and in an envelope that waits for its key."""
+    asked = {
+        "project": "default",
+        "app_id": PHONE,
+        "v": EMAIL,
+        "code": PASSWORD,
+        "info_id": CARD,
+        "token": PHONE,
+    }
+    for path in (
+        "/config/Android.conf", "/config/iOS.conf", "/config/visualized/Web.conf", "/mp_login", "/debug",
+        f"/{PHONE}", f"/sa/{PASSWORD}",
+    ):  # fmt: skip
+        await collector.get(path, params=asked)
+    for about in ({"Dry-Run": "true"}, {"Dry-Run": "false"}, {"Dry-Run": PHONE}):
+        body = b"data=" + wrapped(record(type="track"))
+        await collector.post(f"/debug?token={WRITE_KEY}&phone={PHONE}", content=body, headers=about)
+    scanned = {"info_id": PHONE, "distinct_id": PHONE, "mail": EMAIL}
+    await collector.post(f"/debug?token={WRITE_KEY}&info_id={PHONE}", json=scanned)
+    envelope = {
+        "pkv": 77, "ekey": f"{PHONE}{EMAIL}", "payloads": f"{CARD} {PASSWORD}", "flush_time": int(PHONE),
+        "distinct_id": PHONE,
+    }  # fmt: skip
+    for sealed in ([envelope], envelope, [envelope | {"pkv": PHONE}]):
+        await collector.post(f"/sa?token={WRITE_KEY}", content=b"gzip=9&data_list=" + wrapped(sealed))
+        await collector.post(f"/sa?token={WRITE_KEY}&gzip=9", content=b"data_list=" + wrapped(sealed))
 
 
 def readable_of(path: Path) -> Iterator[bytes]:
