@@ -144,6 +144,20 @@ def test_names_the_place_the_kind_and_what_was_meant(plan: Any, where: tuple[str
     assert fault_of(plan) == where
 
 
+def test_a_type_that_is_none_is_told_once_and_nothing_is_held_against_it() -> None:
+    wrong, right = {"type": "decimel"}, {"type": "decimal"}
+    plan = {
+        "events": {
+            "a": {"properties": {"amount": wrong, "rate": wrong}},
+            "b": {"properties": {"rate": right}},
+        }
+    }
+    with pytest.raises(InvalidPlan) as caught:
+        read_plan(plan)
+    told = [(fault.field, fault.nearest) for fault in caught.value.faults]
+    assert told == [(f"events.a.properties.{name}.type", "decimal") for name in ("amount", "rate")]
+
+
 def test_all_faults_are_told_at_once() -> None:
     plan = {
         "mode": "of",

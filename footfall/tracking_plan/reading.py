@@ -86,9 +86,9 @@ class _Reader:
     ) -> Mapping[str, PlannedProperty]:
         def read(place: Path, value: Any) -> PlannedProperty:
             planned = self._property(place, value)
-            if of_events:
-                self._check_type(place, planned.type)
-            elif planned.required:
+            if of_events and isinstance(value, Mapping) and value.get("type") in PROPERTY_TYPES:
+                self._check_type(place, planned.type)  # else it is a fault already, and nobody's type
+            if not of_events and planned.required:
                 self._fault((*place, "required"), "invalid_value", "only properties of events are required")
             return planned
 
