@@ -19,7 +19,7 @@ from collector.key_use import KeyUses
 from collector.options import CollectorOptions
 from footfall.envelopes.opening import Asked, Sessions
 
-_Name = tuple[str, str, bytes]  # project, key, hash of the ekey
+_Name = tuple[str, bytes, bytes]  # project, mark of the key, hash of the ekey
 _Opened = dict[_Name, bytes | None]
 _MOST_PROJECTS: Final = 10_000
 
@@ -117,7 +117,7 @@ class SessionKeys:
 
 
 def _name(project: str, asked: Asked) -> _Name:
-    return project, asked.key.name, blake2b(asked.ekey, digest_size=32).digest()
+    return project, asked.key.mark, blake2b(asked.ekey, digest_size=32).digest()
 
 
 def _open_all(project: str, asked: Sequence[Asked]) -> _Opened:

@@ -365,7 +365,7 @@ async def test_a_session_key_is_opened_once_however_many_requests_carry_it() -> 
 class CountedKey:
     """Opens everything at once."""
 
-    name = "sm2-3"
+    name, mark = "sm2-3", b"only"
     algorithm = Algorithm.SM2
 
     def __init__(self) -> None:
@@ -381,6 +381,24 @@ class CountedKey:
 
 def asked(key: HeldKey, *numbers: int) -> list[Asked]:
     return [Asked(key, b"%016d" % number) for number in numbers]
+
+
+@pytest.mark.parametrize("algorithm", Algorithm)
+async def test_another_key_under_a_name_that_was_used_opens_what_the_first_did_not(
+    algorithm: Algorithm,
+) -> None:
+    wrong, right = generate(algorithm), generate(algorithm)
+    rings = [ring_of(("1", wrong))]
+    worker = Worker(CollectorOptions(project_seconds=0), ring_of=lambda _: rings[0])
+    sealed = (
+        shared(right.private, 1, [FIRST], single=False)
+        if algorithm is Algorithm.AES
+        else Device(right, pkv=1).events(FIRST)
+    )
+    await worker.post("/sa?project=open", form(sealed))
+    rings[0] = ring_of(("1", right))
+    await worker.post("/sa?project=open", form(sealed))
+    assert [each.reasons for each in worker.stored()] == [["encrypted"], []]
 
 
 async def test_new_session_keys_are_bounded_by_rate_and_no_project_takes_all() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -23,8 +24,9 @@ from footfall.envelopes import sm2
 from footfall.envelopes.keys import Algorithm, InvalidKey, KeyPair, generate, hold, read_key
 from footfall.envelopes.vault import Vault, VaultClosed
 from footfall.workspace import Workspace, open_workspace
-from footfall.workspace.envelope_keys import EnvelopeKeyRefused, EnvelopeKeys
+from footfall.workspace.envelope_keys import EnvelopeKeyRefused, EnvelopeKeys, KeyRings
 from tests.captured import FIXTURES
+from tests.envelopes import Device
 
 VAULT = Vault(b"an installation key of 32 bytes!")
 SESSION = b"0123456789abcdef"
@@ -137,6 +139,24 @@ def test_a_key_is_kept_published_and_retired(keys: EnvelopeKeys) -> None:
     assert [sealed.version for sealed in keys.sealed("default")] == ["2", "3"]
     assert keys.add("default", generate(Algorithm.SM2), None, VAULT, 11).name == "sm2-4"
     assert keys.projects() == {"default": 11}
+
+
+def test_a_key_that_was_the_wrong_one_is_replaced_under_its_number(keys: EnvelopeKeys) -> None:
+    wrong, right = generate(Algorithm.SM2), generate(Algorithm.SM2)
+    keys.add("default", wrong, "7", VAULT, 1)
+    with pytest.raises(EnvelopeKeyRefused, match="retire that first"):
+        keys.add("default", right, "7", VAULT, 2)
+    keys.retire("default", "sm2-7", 3)
+    assert keys.projects() == {}
+    assert keys.add("default", right, "7", VAULT, 4).retired_at is None
+    rings = KeyRings(keys, VAULT)
+    ekey = b64decode(Device(right, pkv=7, session=SESSION).events({})["ekey"])
+    (key,) = rings("default").candidates("7", ekey)
+    assert key.open_session(ekey) == SESSION
+    assert keys.projects() == {"default": 4}, "what waits is tried again"
+    assert [each.name for each in keys.all("default")] == ["sm2-7"]
+    keys.retire("default", "sm2-7", 5)
+    assert keys.add("default", wrong, None, VAULT, 6).name == "sm2-8"
 
 
 def test_numbers_that_cannot_be_are_refused(keys: EnvelopeKeys) -> None:

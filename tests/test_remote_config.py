@@ -87,6 +87,9 @@ async def test_the_kill_switch_takes_two_keys(world: World) -> None:
     assert after["proposals"] == []
     assert told(world) == {"": RemoteConfig(effect_mode=1, disable_sdk=True)}
     assert actions(world) == ["remote_config.change", "remote_config.propose", "remote_config.approve"]
+    rows = list(world.workspace.audit.rows(AuditFilter(action="remote_config.")))
+    assert rows[1].actor != rows[2].actor, "each key's own word"
+    assert (rows[2].as_json()["detail"]["proposed_by"], rows[2].subject) == (rows[1].actor, "every app")
 
 
 async def test_turning_it_off_takes_one(world: World) -> None:

@@ -7,6 +7,7 @@ import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Final, NamedTuple, Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -56,6 +57,10 @@ class HeldKey(Protocol):
     @property
     def name(self) -> str:
         """`sm2-3`: the algorithm and the number that envelopes name."""
+
+    @property
+    def mark(self) -> bytes:
+        """Another for every private key: a name may be given again."""
 
     @property
     def algorithm(self) -> Algorithm: ...
@@ -164,7 +169,7 @@ class _RsaKey:
     algorithm = Algorithm.RSA
 
     def __init__(self, name: str, private: bytes) -> None:
-        self.name = name
+        self.name, self.mark = name, _mark(private)
         # Checked when it came in; checking costs a hundred times as much as reading.
         key = load_der_private_key(private, password=None, unsafe_skip_rsa_key_validation=True)
         assert isinstance(key, rsa.RSAPrivateKey)
@@ -184,7 +189,7 @@ class _Sm2Key:
     algorithm = Algorithm.SM2
 
     def __init__(self, name: str, private: bytes) -> None:
-        self.name = name
+        self.name, self.mark = name, _mark(private)
         self._scalar = int.from_bytes(private, "big")
 
     def fits(self, ekey: bytes) -> bool:
@@ -205,7 +210,7 @@ class _AesKey:
     algorithm = Algorithm.AES
 
     def __init__(self, name: str, private: bytes) -> None:
-        self.name = name
+        self.name, self.mark = name, _mark(private)
         self._key = private
 
     def fits(self, ekey: bytes) -> bool:
@@ -225,6 +230,10 @@ _HELD: Final[dict[Algorithm, Callable[[str, bytes], HeldKey]]] = {
 def hold(algorithm: Algorithm, version: str, private: bytes) -> HeldKey:
     """The key in use, from its `KeyPair.private`."""
     return _HELD[algorithm](key_name(algorithm, version), private)
+
+
+def _mark(private: bytes) -> bytes:
+    return blake2b(private, digest_size=16, person=b"footfall.mark").digest()
 
 
 def _session(opened: bytes) -> bytes | None:

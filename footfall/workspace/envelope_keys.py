@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, Engine, Row, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from footfall.envelopes.keys import NO_KEYS, Algorithm, HeldKey, KeyPair, KeyRing, hold, key_name
@@ -107,7 +107,10 @@ class EnvelopeKeys:
         return {row[0]: row[1] for row in rows}
 
     def add(self, project: str, pair: KeyPair, version: str | None, vault: Vault, now: int) -> EnvelopeKey:
-        """Keeps a key; `version` None: the next free number. It is not current yet. EnvelopeKeyRefused."""
+        """Keeps a key; `version` None: the next free number. It is not current yet. EnvelopeKeyRefused.
+
+        A retired key gives way to one of the same number: it may have been the wrong one for what apps say.
+        """
         try:
             with self._engine.begin() as connection:
                 version = _free_version(connection, project, pair.algorithm, version)
@@ -122,9 +125,14 @@ class EnvelopeKeys:
                     "current": False,
                     "created_at": now,
                 }
-                connection.execute(insert(envelope_keys).values(values))
+                table = envelope_keys
+                mine = (table.c.project == project) & (table.c.name == name) & table.c.sealed.is_(None)
+                connection.execute(delete(table).where(mine))
+                connection.execute(insert(table).values(values))
         except IntegrityError as error:
-            raise EnvelopeKeyRefused("version", f"the project has a key {name!r} already") from error
+            raise EnvelopeKeyRefused(
+                "version", f"the project has a key {name!r} already: retire that first"
+            ) from error
         return self._found(project, name)
 
     def publish(self, project: str, name: str, now: int) -> EnvelopeKey:
@@ -196,7 +204,7 @@ def _place(project: str, name: str) -> str:
 
 
 def _free_version(connection: Connection, project: str, algorithm: Algorithm, wanted: str | None) -> str:
-    """Checks the wanted one, or finds the number after the highest. Retired numbers are never given again."""
+    """Checks the wanted one, or finds the number after the highest. No retired number is."""
     if wanted is not None:
         _check_version(algorithm, wanted)
     table = envelope_keys
