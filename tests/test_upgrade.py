@@ -127,7 +127,7 @@ def answers(store: Store) -> list[Any]:
 def asking(store: Store, directory: Path) -> Iterator[Callable[[], list[Any]]]:
     """Asks every analysis, a person and the catalogue of a store, through the query API."""
     memory = MemoryLog(max_bytes=1 << 20)
-    with closing(open_workspace(f"sqlite:///{directory}/workspace.db")) as workspace:
+    with closing(open_workspace(f"sqlite:///{directory}/workspace.db", lambda: bytes(32))) as workspace:
         workspace.bootstrap(None, "ff_sk_of_the_test")
         app = build_app(
             store,
