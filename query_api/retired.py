@@ -63,8 +63,8 @@ class Retired:
                 return
             rows = self._store.rows(Query(_RETIRED)).rows
             self._until = {project: month_end(str(part)) for project, part, _ in rows}
-            removed = int(self._store.rows(Query(_REMOVED)).rows[0][0])
-            self._version = max((removed, *(int(at) for *_, at in rows)))
+            removed = self._store.rows(Query(_REMOVED)).rows
+            self._version = max((int(at) for *_, at in (*rows, *removed)), default=0)
             self._thinned = {
                 str(about): month_end(str(part)) for about, part in self._store.rows(Query(_THINNED)).rows
             }
