@@ -21,9 +21,9 @@ META: Final = object_of(
         "sample": NUMBER_OR_NULL,
         "timezone": TEXT,
         "warnings": list_of(TEXT),
-        "min_cell": {"type": ["integer", "null"]},
     }
 )
+META["properties"]["min_cell"] = {"type": "integer"}  # only to a key that has one
 ENVELOPE_KEY: Final = object_of(
     {
         "name": TEXT,

@@ -266,7 +266,7 @@ class Queries:
             "sample": None if sample is None else float(sample),
             "timezone": prepared.spec.timezone or prepared.project.timezone,
             "warnings": [*computed.warnings, *([] if k is None else [warning(k)])],
-            "min_cell": k,
+            **({} if k is None else {"min_cell": k}),
         }
 
     def _version(self) -> tuple[tuple[int, int], ...]:
