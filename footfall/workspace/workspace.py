@@ -137,6 +137,7 @@ class Workspace:
         The write key opens `default`, the secret key every project. A given key replaces the one before it.
         """
         with self._engine.begin() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # processes that start together look one by one
             if not _has(connection, DEFAULT_PROJECT):
                 _insert_project(connection, Project(DEFAULT_PROJECT))
             write, write_is_new = _put_bootstrap_key(connection, "write", write_key, DEFAULT_PROJECT)
