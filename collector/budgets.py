@@ -149,4 +149,8 @@ def neighbourhood(address: str) -> str:
         found = ip_address(address.partition("%")[0])
     except ValueError:
         return address
-    return str(IPv6Address(int(found) >> 64 << 64)) if isinstance(found, IPv6Address) else address
+    if not isinstance(found, IPv6Address):
+        return address
+    if found.ipv4_mapped is not None:  # an IPv4 client, where the server listens on both
+        return str(found.ipv4_mapped)
+    return str(IPv6Address(int(found) >> 64 << 64))

@@ -120,6 +120,7 @@ def test_something_larger_than_a_share_comes_alone() -> None:
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
         ("2001:db8:1:2::9", "2001:db8:1:2::"),
         ("fe80::1%eth0", "fe80::"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
         ("testclient:", "testclient:"),
         ("", ""),
     ],
