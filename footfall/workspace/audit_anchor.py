@@ -57,7 +57,7 @@ class Anchor:
                 os.pwrite(descriptor, self._write(head), 0)
                 os.fdatasync(descriptor)
         if is_new:
-            _sync_directory(self.file.parent)
+            sync_directory(self.file.parent)
 
     def _write(self, head: Head) -> bytes:
         code = self._key.anchor(head.sequence, head.mac)
@@ -82,7 +82,8 @@ def _locked(descriptor: int, how: int) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """The names of its files are durable on return. OSError."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from footfall.workspace.audit_anchor import sync_directory
 from footfall.workspace.audit_chain import AuditRow
 
 
@@ -47,6 +48,7 @@ def write_rows(file: Path, rows: Iterable[AuditRow]) -> Written | None:
     if first is None or last is None:
         file.unlink()
         return None
+    sync_directory(file.parent)  # the rows are deleted next: the file must be found after a power cut
     return Written(first, last, count, digest.hexdigest())
 
 
