@@ -97,11 +97,11 @@ def running(worker: Restamper | Eraser, name: str = "restamper") -> Iterator[thr
         thread.join()
 
 
-def elsewhere_of(settings: Settings) -> Elsewhere:
+def elsewhere_of(settings: Settings, sealer: Sealer) -> Elsewhere:
     """What an erasure must reach beside log and store."""
     register = BackupRegister(settings.home)
     return Elsewhere(
-        clean_files=partial(clean_files, settings.home),
+        clean_files=partial(clean_files, settings.home, sealer=sealer),
         backups=lambda: [backup.as_json() for backup in register.all(wall_clock())],
         note_tombstone=lambda erasure: register.note_tombstone(erasure, wall_clock()),
     )
@@ -185,7 +185,7 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
             partial(forms, policies),
             partial(inside, rings),
         )
-        eraser = Eraser(opened, elsewhere_of(settings))
+        eraser = Eraser(opened, elsewhere_of(settings, sealer))
         eraser.recover()
         eraser.erase_restored()
         data_until = processor.data_until

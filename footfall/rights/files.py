@@ -6,21 +6,26 @@ import re
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import apsw
 
+from footfall.sealing import CannotUnseal, Sealer
+
 _OLD_SECONDS: Final = 600.0
 _OLD_SNAPSHOT_SECONDS: Final = 86_400.0
+_SEALED_AS: Final = "import"  # as footfall/importing/journal.py seals rows
 
 
-def clean_files(home: Path, project: str, ids: Sequence[str]) -> None:
+def clean_files(home: Path, project: str, ids: Sequence[str], sealer: Sealer) -> None:
     """Takes rejected rows that name one of the ids out of the journals of imports into the project, and
-    removes temporary files and snapshots that nobody works with any more. OSError, apsw.Error.
+    removes temporary files and snapshots that nobody works with any more. `sealer` opens the rows. OSError,
+    apsw.Error.
     """
     for journal in sorted((home / "imports").glob("*.db")):
-        _clean_journal(journal, project, ids)
+        _clean_journal(journal, project, ids, sealer)
     for file in (home / "scratch").glob("*"):
         if _age(file) > _OLD_SECONDS:
             _remove(file)
@@ -29,7 +34,7 @@ def clean_files(home: Path, project: str, ids: Sequence[str]) -> None:
             _remove(place)
 
 
-def _clean_journal(journal: Path, project: str, ids: Sequence[str]) -> None:
+def _clean_journal(journal: Path, project: str, ids: Sequence[str], sealer: Sealer) -> None:
     named = re.compile("|".join(rf"(?<!\w){re.escape(each)}(?!\w)" for each in ids) or r"(?!)")
     connection = apsw.Connection(str(journal), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
@@ -41,7 +46,7 @@ def _clean_journal(journal: Path, project: str, ids: Sequence[str]) -> None:
         lines = [
             line
             for line, message, raw in connection.execute("SELECT line, message, raw FROM rejected")
-            if named.search(message) or named.search(bytes(raw).decode(errors="replace"))
+            if named.search(message) or named.search(_opened(sealer, raw))
         ]
         connection.executemany("DELETE FROM rejected WHERE line = ?", [(line,) for line in lines])
         if lines:
@@ -50,6 +55,13 @@ def _clean_journal(journal: Path, project: str, ids: Sequence[str]) -> None:
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     finally:
         connection.close()
+
+
+def _opened(sealer: Sealer, raw: bytes) -> str:
+    """Rows of an import that was begun before they were sealed are as they are."""
+    with suppress(CannotUnseal):
+        raw = sealer.unseal(raw, _SEALED_AS)
+    return bytes(raw).decode(errors="replace")
 
 
 def _age(path: Path) -> float:
