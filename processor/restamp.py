@@ -104,16 +104,19 @@ class Restamper:
         self._pass: _Pass | None = None
         self._reload_is_due = False
         self._turns = threading.Lock()
+        self._is_unsure = False
 
     @contextmanager
     def kept_away(self) -> Iterator[None]:
         """Nothing is copied or replaced within, and no copy is left: what is taken out of `events` then does
-        not come back with one.
+        not come back with one. StoreError while the copy may be needed to finish a replacement.
         """
         with self._turns:
-            if self._pass is not None:
-                self.give_up()
-                self._store.command("DROP TABLE IF EXISTS events_restamped SYNC")
+            if self._is_unsure:
+                raise StoreError("a month of events may be half replaced by its copy: start the engine again")
+            self.give_up()
+            # Also where no pass is under way: one that was given up after an error leaves its copy.
+            self._store.command("DROP TABLE IF EXISTS events_restamped SYNC")
             yield
 
     def recover(self) -> None:
@@ -290,6 +293,7 @@ class Restamper:
                     raise
                 continue
             return
+        self._is_unsure = True
         raise Unsure(f"partition {plan.partition_id} of events is in an unknown state: {problem}")
 
     def _replace(self, plan: RestampRow) -> None:
