@@ -8,8 +8,8 @@ may be repeated, since nothing that comes later fits its condition.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -38,6 +38,8 @@ _POLL_SECONDS: Final = 0.02
 _LONGEST: Final = QueryLimits(seconds=3600.0, memory_bytes=2 << 30)
 _PLACES_AT_ONCE: Final = 50_000
 _LARGEST: Final = (1 << 64) - 1
+_NO_OFFSET: Final = (1 << 62) - 1
+_PARTITIONS: Final = "SELECT DISTINCT log_partition FROM ingest_blocks"
 
 _PLANNED = """
 SELECT `table`, part, argMin(kind, state), argMin(statement, state), argMin(about, state), max(state) = 'done'
@@ -96,6 +98,22 @@ class Removals:
         self._clock = clock
         self._alone = alone
         self._one_at_a_time = threading.RLock()
+
+    @contextmanager
+    def reserved(self) -> Iterator[None]:
+        """No other thread takes anything out within. Whoever stops the processor for a removal enters this
+        first: else it would stand for as long as another removal takes, or for ever, if that one waits for
+        the restamper, which waits for the processor.
+        """
+        with self._one_at_a_time:
+            yield
+
+    def all_ends(self, next_offsets: Mapping[int, int]) -> dict[int, int]:
+        """With the partitions of which the store has blocks and the log knows nothing any more: all of their
+        rows. A partition that appears later is in none, so what it brings is not taken out. StoreError.
+        """
+        known = self._store.rows(Query(_PARTITIONS)).rows
+        return {int(partition): _NO_OFFSET for (partition,) in known} | dict(next_offsets)
 
     def take_out(self, removal: Removal, stop: threading.Event | None = None) -> None:
         """All rows that meet the condition go, or get the new values. StoreError, Stopped."""
@@ -224,16 +242,17 @@ class Removals:
         return found
 
 
-def stored_before(next_offsets: Mapping[int, int]) -> str:
-    """Of rows of the blocks before these offsets, and of log partitions that are not named (any more):
-    nothing is added to those.
+def stored_before(next_offsets: Mapping[int, int], *, others: bool = True) -> str:
+    """Of rows of the blocks before these offsets. `others`: and of log partitions that are not named (any
+    more), which is right where nothing is added to those, or what comes is compared afterwards.
     """
     partitions = sorted(next_offsets)
+    rest = _LARGEST if others else 0
     if not partitions:
-        return "(1)"
+        return f"({int(others)})"
     listed = ", ".join(str(int(partition)) for partition in partitions)
     ends = ", ".join(f"toUInt64({int(next_offsets[partition])})" for partition in partitions)
-    return f"(log_offset < transform(log_partition, [{listed}], [{ends}], toUInt64({_LARGEST})))"
+    return f"(log_offset < transform(log_partition, [{listed}], [{ends}], toUInt64({rest})))"
 
 
 def place_condition(removal: str, table: str) -> str:

@@ -91,7 +91,7 @@ class Thinning:
     def _apply(self, rule: Thinned, held: Held, stop: threading.Event) -> int:
         until = _month_begin(self._clock() - rule.keep_days * _DAY_MS)
         with self._at_rest() as ends:
-            stored = stored_before(ends)
+            stored = stored_before(self._removals.all_ends(ends), others=False)
         within = (
             f"project = {_text(rule.project)} AND time < toDateTime64({until // 1000}, 3, 'UTC') "
             f"AND {held.excluded(rule.project)} AND {stored}"

@@ -146,15 +146,22 @@ def _ids_of(value: Any, depth: int) -> Iterator[str]:
     if not isinstance(value, dict):
         return
     for name in _FIELDS:
-        if isinstance(told := value.get(name), str):
-            yield told
+        yield from _written(value.get(name))
     identities = value.get("identities")
     if isinstance(identities, dict):
         for name, told in identities.items():
-            for text in _flat([told]):
-                yield from (text, f"{name}+{text}")
+            for each in told if isinstance(told, list) else [told]:
+                for text in _written(each):
+                    yield from (text, f"{name}+{text}")
     if depth and "events" in value:
         yield from _ids_of(value["events"], depth - 1)
+
+
+def _written(told: Any) -> tuple[str, ...]:
+    """An id as text: some clients send numbers."""
+    if isinstance(told, str):
+        return (told,)
+    return (str(told),) if isinstance(told, int) and not isinstance(told, bool) else ()
 
 
 def _texts(record: Record) -> Iterator[tuple[str, ...]]:

@@ -21,7 +21,7 @@ from typing import Any, Final
 import structlog
 
 from footfall.crash_points import reach
-from footfall.eventlog.log import Log, LogError
+from footfall.eventlog.log import Log
 from footfall.events.keys import NOBODY, KeyedHash
 from footfall.rights.person import (
     LONGEST,
@@ -70,6 +70,13 @@ _LEFT: Final = {
     "identity_links": f"one_id IN {_TEXTS} OR other_id IN {_TEXTS}",
     "profile_operations": f"id_key IN {_KEYS}",
 }
+
+_KNOWN: Final = f"""
+SELECT DISTINCT {OWN_KEY} FROM events WHERE project = {{project:String}} AND {OWN_KEY} IN {_KEYS}
+UNION DISTINCT SELECT id_key FROM profile_operations WHERE project = {{project:String}} AND id_key IN {_KEYS}
+UNION DISTINCT SELECT one_key FROM identity_links WHERE project = {{project:String}} AND one_key IN {_KEYS}
+UNION DISTINCT SELECT other_key FROM identity_links
+    WHERE project = {{project:String}} AND other_key IN {_KEYS}"""  # noqa: S608 - ours
 
 
 class UnknownPerson(LookupError):  # noqa: N818 - reads as what it is
@@ -142,6 +149,8 @@ class Eraser:
         self._elsewhere = elsewhere or Elsewhere()
         self._options = options or ErasureOptions()
         self._working = threading.Lock()
+        self.deciding = threading.Lock()
+        """Held while a job begins or a hold is placed: which of both was first is certain."""
 
     # Asked by others ----------------------------------------------------------------------------------------
 
@@ -207,7 +216,7 @@ class Eraser:
         """Finishes a cut that a kill interrupted. Before the processor goes on. StoreError, LogError."""
         for erasure in self._workspace.erasures.open():
             if erasure.state == "cutting":
-                with self._processor.at_rest():
+                with self._removals.reserved(), self._processor.at_rest():
                     self._finish_cut(erasure)
 
     def erase_restored(self) -> int:
@@ -236,7 +245,9 @@ class Eraser:
             stop.wait(self._options.poll_seconds)
 
     def run_open(self, stop: threading.Event | None = None) -> int:
-        """Does what can be done now; how many jobs it finished. StoreError, LogError, Stopped."""
+        """Does what can be done now; how many jobs it finished. StoreError, LogError, Stopped, OSError and
+        apsw.Error of files; all but Stopped are told in `waits_for`.
+        """
         stop = stop or threading.Event()
         finished = 0
         with self._working:
@@ -245,7 +256,9 @@ class Eraser:
                     break
                 try:
                     finished += self._advance(job, stop)
-                except (StoreError, LogError) as error:
+                except Stopped:
+                    raise
+                except Exception as error:
                     known = self._workspace.erasures.find(job.id) or job
                     self._tell(
                         known, f"{type(error).__name__}: it is tried again, see the engine's log lines"
@@ -260,14 +273,16 @@ class Eraser:
                 self._tell(job, why)
                 return False
             job = self._cut(job)
+            if job.state == "asked":
+                return False
         elif job.state == "cutting":
-            with self._processor.at_rest():
+            with self._removals.reserved(), self._processor.at_rest():
                 job = self._finish_cut(job)
         return self._remove(job, stop)
 
     def _cut(self, job: Erasure) -> Erasure:
         project = self._project(job)
-        with self._processor.at_rest() as ends:
+        with self._removals.reserved(), self._processor.at_rest() as ends:
             person = self._whole_person(job, project)
             texts = {*self._unsealed(job), *texts_of(self._store, person, self._hash)}
             cutting = replace(
@@ -277,12 +292,16 @@ class Eraser:
                 sealed=self._seal(job.id, sorted(texts)),
                 keys=person.keys,
                 erased_at=job.erased_at or self._clock(),
-                ends=dict(ends),
+                ends=self._removals.all_ends(ends),
                 removed=self._counts(person),
                 awaited={each: self._log.position(each).end for each in self._log.partitions()},
             )
-            reach("E1")
-            self._workspace.erasures.save(cutting)
+            with self.deciding:
+                if why := self.held(job):  # it was placed since the job was looked at
+                    self._tell(job, why)
+                    return job
+                reach("E1")
+                self._workspace.erasures.save(cutting)
             reach("E2")
             return self._finish_cut(cutting)
 
@@ -309,11 +328,13 @@ class Eraser:
         if why := self._unprocessed(job, stop):
             self._tell(job, why)
             return False
-        texts = self._unsealed(job)
+        told = self._unsealed(job)
+        values = self._also_others(job, told)
+        texts = [text for text in told if text not in values]
         keys = _listed(job.keys)
-        condition = f"{OWN_KEY} IN ({keys}) AND {stored_before(job.ends)}"
+        condition = f"{OWN_KEY} IN ({keys}) AND {stored_before(job.ends, others=False)}"
         self._removals.take_out(Removal(job.removal, KIND, "events", condition), stop)
-        self._blank_mentions(job, texts, stop)
+        self._blank_mentions(job, texts, values, stop)
         self._remove_letters(job, texts, stop)
         reach("E7")
         if why := self._clean_log():
@@ -345,9 +366,21 @@ class Eraser:
         self._workspace.erasures.save(finished)
         _log.info("erasure.finished", erasure=job.id, project=job.project, removed=finished.removed)
 
-    def _blank_mentions(self, job: Erasure, texts: Sequence[str], stop: threading.Event) -> None:
+    def _also_others(self, job: Erasure, texts: Sequence[str]) -> set[str]:
+        """Values of declared ids (a mobile's number) that are by themselves an id of somebody else."""
+        by_key = {self._hash.id_key(job.project, text): text for text in texts}
+        own: dict[str, Parameter] = {"project": job.project, "keys": [*by_key.keys() - {*job.keys}]}
+        if not own["keys"]:
+            return set()
+        rows = self._store.rows(asked(_KNOWN, own), LONGEST).rows
+        return {by_key[int(key)] for (key,) in rows}
+
+    def _blank_mentions(
+        self, job: Erasure, texts: Sequence[str], values: Collection[str], stop: threading.Event
+    ) -> None:
         """In events of others: the id of a device that several used, an identity that was told beside."""
-        found = mentions(self._store, job.project, job.keys, texts, stored_before(job.ends))
+        stored = stored_before(job.ends, others=False)
+        found = mentions(self._store, job.project, job.keys, texts, stored, values=values)
         for column, places in sorted(found.items()):
             of, name = f"events.{column}", f"{job.removal}.{column}"
             self._removals.note_places(job.removal, of, places)
@@ -392,7 +425,9 @@ class Eraser:
         own: dict[str, Parameter] = {"project": job.project, "keys": list(job.keys), "texts": list(texts)}
         counts = {}
         for table, condition in _LEFT.items():
-            where = f"project = {{project:String}} AND ({condition}) AND {stored_before(job.ends)}"
+            where = (
+                f"project = {{project:String}} AND ({condition}) AND {stored_before(job.ends, others=False)}"
+            )
             query = asked(f"SELECT count() FROM {table} WHERE {where}", own)  # noqa: S608 - ours
             counts[table] = int(self._store.rows(query, LONGEST).rows[0][0])
         return {table: count for table, count in counts.items() if count}
@@ -437,7 +472,7 @@ def _at_the_cut(job: Erasure) -> list[Removal]:
     """What the processor looks at. A binding of somebody else's id to the person's login stays without its
     text: what it tells of that id (that several logins used it) must not change.
     """
-    name, keys, stored = job.removal, _listed(job.keys), stored_before(job.ends)
+    name, keys, stored = job.removal, _listed(job.keys), stored_before(job.ends, others=False)
     both = f"(subject_key IN ({keys}) OR login_key IN ({keys}))"
     blanked = f"login_key IN ({keys}) AND login_id != '' AND {stored}"
     within = f"one_key IN (0, {keys}) AND other_key IN (0, {keys}) AND one_key + other_key != 0"

@@ -73,17 +73,18 @@ class Rights:
         ErasureBegun if the person's erasure cannot be stopped any more, UnknownPerson for an id of nobody.
         """
         keys = self._keys(project, distinct_id)
-        for job in self._opened.workspace.erasures.open():
-            begun = job.project == project.name and job.state != "asked"
-            if begun and (0 in keys or keys & {*job.keys}):
-                raise ErasureBegun(
-                    f"erasure {job.id} has begun and cannot be stopped any more: ask for the hold again when "
-                    "it has finished"
-                )
-        now = self._opened.clock()
-        holds = [Hold(project.name, key, reason, actor, now) for key in sorted(keys)]
-        for hold in holds:
-            self._opened.workspace.holds.put(hold)
+        with self._eraser.deciding:
+            for job in self._opened.workspace.erasures.open():
+                begun = job.project == project.name and job.state != "asked"
+                if begun and (0 in keys or keys & {*job.keys}):
+                    raise ErasureBegun(
+                        f"erasure {job.id} has begun and cannot be stopped any more: ask for the hold again "
+                        "when it has finished"
+                    )
+            now = self._opened.clock()
+            holds = [Hold(project.name, key, reason, actor, now) for key in sorted(keys)]
+            for hold in holds:
+                self._opened.workspace.holds.put(hold)
         self._record(actor, "hold.place", project, distinct_id, {"reason": reason})
         return holds[-1].as_json()
 

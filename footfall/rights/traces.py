@@ -19,7 +19,7 @@ _AT_ONCE: Final = 2_000
 _IDENTITY: Final = re.compile(r"\$identity_[A-Za-z0-9_]{1,200}")
 _TOLD: Final = (
     "startsWith(k, '$identity_') AND arrayExists(t -> v = t OR position(v, concat('\"', t, '\"')) > 0, "
-    "{texts:Array(String)})"
+    "{values:Array(String)})"
 )
 _MENTIONS: Final = f"""
 SELECT log_partition, log_offset, seq, anonymous_id IN {{texts:Array(String)}},
@@ -58,15 +58,23 @@ class NamingLetter:
 
 
 def mentions(
-    store: Store, project: str, keys: Collection[int], texts: Collection[str], stored: str
+    store: Store,
+    project: str,
+    keys: Collection[int],
+    texts: Collection[str],
+    stored: str,
+    *,
+    values: Collection[str] = (),
 ) -> dict[str, set[Place]]:
     """Events of others that name one of the ids: by the column or the identity property, where.
 
-    `stored` is SQL that says which rows are looked at.
+    `stored` is SQL that says which rows are looked at; `values` are looked for in identity properties only.
     """
-    if not texts:
+    if not texts and not values:
         return {}
-    own: dict[str, Parameter] = {"project": project, "texts": list(texts), "keys": list(keys)}
+    own: dict[str, Parameter] = {
+        "project": project, "texts": list(texts), "values": [*texts, *values], "keys": list(keys),
+    }  # fmt: skip
     found: dict[str, set[Place]] = {}
     rows = store.rows(Query(_MENTIONS.replace("{stored}", stored), own), LONGEST).rows
     for partition, offset, seq, anonymous, distinct, names in rows:
