@@ -124,7 +124,13 @@ async def test_envelopes_that_wait_are_opened_for_an_erasure(
     pair = generate(algorithm)
     await system.send(visit("customer-7"), visit("bob"))
     for who in ("customer-7", "bob"):
-        record = {"type": "track", "event": "view", "distinct_id": who, "time": NOW - 9, "properties": {}}
+        record: dict[str, Any] = {
+            "type": "track",
+            "event": "view",
+            "distinct_id": who,
+            "time": NOW - 9,
+            "properties": {},
+        }
         sealed = Device(pair, pkv=1).events(record, flush_time=NOW)
         await system.collector.post(f"/sa?token={WRITE_KEY}", content=form([sealed]))
     await system.settle()
