@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
+from footfall.cli.asking import say
 from footfall.cli.counted import counted
 from footfall.cli.fail import fail
 from footfall.settings import InvalidSettings, Settings, read_settings
@@ -80,7 +80,7 @@ def show(  # noqa: PLR0917 - each is an option
     for row in rows:
         detail = " ".join(f"{name}={_short(value)}" for name, value in row.as_json()["detail"].items())
         about = " ".join(filter(None, (row.project, row.subject, detail)))
-        _say(f"{row.sequence:>7}  {_instant(row.time)}  {row.actor}  {row.action}  {about}".rstrip())
+        say(f"{row.sequence:>7}  {_instant(row.time)}  {row.actor}  {row.action}  {about}".rstrip())
 
 
 @app.command()
@@ -120,10 +120,10 @@ def archive(
         except (CannotArchive, ArchiveUnusable) as error:
             fail(str(error))
     if written is None:
-        _say(f"no row is from before {before}")
+        say(f"no row is from before {before}")
         return
     first, last = written.first.sequence, written.last.sequence
-    _say(f"{file}: {counted(written.rows, 'rows')}, {first} to {last}, SHA-256 {written.sha256}")
+    say(f"{file}: {counted(written.rows, 'rows')}, {first} to {last}, SHA-256 {written.sha256}")
 
 
 def _report(verified: Verified, *, as_json: bool) -> None:
@@ -133,12 +133,12 @@ def _report(verified: Verified, *, as_json: bool) -> None:
         sys.stdout.write(json.dumps({"rows": verified.rows, "head": head, "findings": findings}) + "\n")
         return
     for finding in verified.findings:
-        _say(f"row {finding.sequence}: {finding.message}" if finding.sequence else finding.message)
+        say(f"row {finding.sequence}: {finding.message}" if finding.sequence else finding.message)
     if verified.findings:
-        _say(f"{counted(len(verified.findings), 'findings')} in {counted(verified.rows, 'rows')}")
+        say(f"{counted(len(verified.findings), 'findings')} in {counted(verified.rows, 'rows')}")
     else:
-        _say(f"{counted(verified.rows, 'rows')}, none altered, none missing; head {head}")
-        _say("Keep the head elsewhere: with --expect it proves that no older copy was put back.")
+        say(f"{counted(verified.rows, 'rows')}, none altered, none missing; head {head}")
+        say("Keep the head elsewhere: with --expect it proves that no older copy was put back.")
 
 
 @contextmanager
@@ -213,7 +213,3 @@ def _instant(milliseconds: int) -> str:
 
 def _short(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _say(text: str) -> None:
-    Console(highlight=False, soft_wrap=True).print(text, markup=False)

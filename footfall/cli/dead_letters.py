@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from footfall.cli.fail import fail
-from footfall.cli.local_engine import EngineRefused, EngineUnreachable, LocalEngine
-from footfall.settings import InvalidSettings, read_settings
+from footfall.cli.asking import ask_engine, print_json, say
 
 app = typer.Typer(
     help="Records that were turned away: list, count, show, mend and send them again. Footfall must run.",
@@ -33,16 +28,16 @@ def list_letters(
     asked = {"reason": reason, "limit": str(limit), "cursor": cursor}
     answer = _ask("GET", project, "", {name: value for name, value in asked.items() if value is not None})
     if as_json:
-        _print_json(answer)
+        print_json(answer)
         return
     for letter in answer["letters"]:
         became = "".join(f" [{replay['outcome']}]" for replay in letter["replays"])
         where = f" {letter['field']}" if letter["field"] else ""
-        _say(
+        say(
             f"{letter['id']}  {letter['received_at']}  {letter['reason']}{where}: {letter['message']}{became}"
         )
     if answer["next_cursor"]:
-        _say(f"more: --cursor {answer['next_cursor']}")
+        say(f"more: --cursor {answer['next_cursor']}")
 
 
 @app.command()
@@ -50,13 +45,13 @@ def count(project: _Project = "default", as_json: _Json = False) -> None:
     """Count them by reason."""
     answer = _ask("GET", project, "/counts")
     if as_json:
-        _print_json(answer)
+        print_json(answer)
         return
     for line in answer["reasons"]:
         replayed = f", {line['replayed']} replayed" if line["replayed"] else ""
-        _say(f"{line['count']:>10,}  {line['reason']}  ({line['first']} to {line['last']}{replayed})")
+        say(f"{line['count']:>10,}  {line['reason']}  ({line['first']} to {line['last']}{replayed})")
     if not answer["reasons"]:
-        _say("none")
+        say("none")
 
 
 @app.command()
@@ -65,7 +60,7 @@ def show(
     project: _Project = "default",
 ) -> None:
     """Show one with the bytes that came."""
-    _print_json(_ask("GET", project, f"/{letter}"))
+    print_json(_ask("GET", project, f"/{letter}"))
 
 
 @app.command()
@@ -91,9 +86,9 @@ def replay(  # noqa: PLR0917 - each is an option
         body["all"] = True
     answer = _ask("POST", project, "/replay", body=body)
     for letter in answer["letters"]:
-        _say(f"{letter['id']}  {letter['problem']}")
+        say(f"{letter['id']}  {letter['problem']}")
     refused = sum(answer["refused"].values())
-    _say(
+    say(
         f"{'would replay' if dry_run else 'replayed'} {answer['replayed']}; stored before "
         f"{answer['stored_before']}, replayed before {answer['replayed_before']}, refused {refused}"
     )
@@ -104,16 +99,4 @@ def replay(  # noqa: PLR0917 - each is an option
 def _ask(
     method: str, project: str, path: str, query: dict[str, str] | None = None, body: Any = None
 ) -> dict[str, Any]:
-    try:
-        engine = LocalEngine.of(read_settings().home)
-        return engine.ask(method, f"/api/v1/projects/{project}/dead-letters{path}", query, body)
-    except (EngineUnreachable, EngineRefused, InvalidSettings) as error:
-        fail(str(error))
-
-
-def _print_json(answer: Any) -> None:
-    sys.stdout.write(json.dumps(answer, ensure_ascii=False, indent=2) + "\n")
-
-
-def _say(text: str) -> None:
-    Console(highlight=False, soft_wrap=True).print(text, markup=False)
+    return ask_engine(method, f"/api/v1/projects/{project}/dead-letters{path}", query, body)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from footfall.cli.asking import ask_engine, print_json, say
 from footfall.cli.fail import fail
-from footfall.cli.local_engine import EngineRefused, EngineUnreachable, LocalEngine
-from footfall.settings import InvalidSettings, read_settings
 
 app = typer.Typer(
     help="Keys that apps with Sensors Analytics' SDKs encrypt their uploads with. Footfall must run. "
@@ -35,12 +32,12 @@ def list_keys(project: _Project = "default", as_json: _Json = False) -> None:
     """List all there ever were, oldest first. Private keys are never shown."""
     answer = _ask("GET", project, "")
     if as_json:
-        _print_json(answer)
+        print_json(answer)
         return
     for key in answer["keys"]:
         _tell(key)
     if not answer["keys"]:
-        _say("none: encrypted uploads wait as dead letters with the reason 'encrypted'")
+        say("none: encrypted uploads wait as dead letters with the reason 'encrypted'")
 
 
 @app.command()
@@ -93,32 +90,20 @@ def _add(project: str, body: dict[str, Any], *, as_json: bool) -> None:
 
 def _show(key: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        _print_json(key)
+        print_json(key)
         return
     _tell(key)
     if key["public_key"]:
-        _say(f"public key: {key['public_key']}")
+        say(f"public key: {key['public_key']}")
     if "secret" in key:
-        _say(f"secret, shown only now: {key['secret']}")
+        say(f"secret, shown only now: {key['secret']}")
 
 
 def _tell(key: dict[str, Any]) -> None:
     state = "retired" if key["retired_at"] else "current" if key["current"] else "opens, not published"
     number = "key_id" if key["algorithm"] == "AES" else "pkv"
-    _say(f"{key['name']:<12} {number} {key['version']}  {state}  (since {key['created_at']})")
+    say(f"{key['name']:<12} {number} {key['version']}  {state}  (since {key['created_at']})")
 
 
 def _ask(method: str, project: str, path: str, body: Any = None) -> dict[str, Any]:
-    try:
-        engine = LocalEngine.of(read_settings().home)
-        return engine.ask(method, f"/api/v1/projects/{project}/envelope-keys{path}", None, body)
-    except (EngineUnreachable, EngineRefused, InvalidSettings) as error:
-        fail(str(error))
-
-
-def _print_json(answer: Any) -> None:
-    sys.stdout.write(json.dumps(answer, ensure_ascii=False, indent=2) + "\n")
-
-
-def _say(text: str) -> None:
-    Console(highlight=False, soft_wrap=True).print(text, markup=False)
+    return ask_engine(method, f"/api/v1/projects/{project}/envelope-keys{path}", None, body)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from footfall.cli.asking import ask_engine, say
 from footfall.cli.fail import fail
 from footfall.cli.local_engine import EngineRefused, EngineUnreachable, LocalEngine
 from footfall.settings import InvalidSettings, Settings, read_settings
@@ -49,7 +49,7 @@ def export(
         fail("the engine ended before the export did: run it again")
     if draft is not None and output is not None:
         draft.replace(output)
-        _say(f"{output}: {last['lines']} lines")
+        say(f"{output}: {last['lines']} lines")
 
 
 @app.command()
@@ -73,12 +73,12 @@ def erase(  # noqa: PLR0917 - each is an option
     if dry_run:
         _tell_counts("would remove", job["removed"])
         return
-    _say(f"erasure {job['id']}")
+    say(f"erasure {job['id']}")
     told = ""
     while wait and job["state"] != "finished":
         if job["waits_for"] != told:
             told = job["waits_for"]
-            _say(f"waits for {told}" if told else "goes on")
+            say(f"waits for {told}" if told else "goes on")
         if "legal hold" in told:
             raise typer.Exit(3)
         time.sleep(_POLL_SECONDS)
@@ -87,7 +87,7 @@ def erase(  # noqa: PLR0917 - each is an option
         _tell_counts("removed", job["removed"])
         for backup in job["backups"]:
             until = backup["expires_at"] or "for ever: delete it yourself"
-            _say(f"still in the backup {backup['path']} until {until}")
+            say(f"still in the backup {backup['path']} until {until}")
 
 
 @app.command()
@@ -107,7 +107,7 @@ def hold(
 ) -> None:
     """Place a legal hold / 法律保全: nothing of them is dropped or erased while it stands."""
     placed = _ask("POST", project, "holds", {"id": _read(distinct_id), "reason": reason})
-    _say(f"held: {'the project' if placed['id_key'] is None else placed['id_key']}")
+    say(f"held: {'the project' if placed['id_key'] is None else placed['id_key']}")
 
 
 @app.command()
@@ -118,7 +118,7 @@ def release(
 ) -> None:
     """Release a legal hold / 解除法律保全: what waited for it goes on."""
     _ask("POST", project, "holds/release", {"id": _read(distinct_id), "reason": reason})
-    _say("released")
+    say("released")
 
 
 @app.command()
@@ -143,7 +143,7 @@ def tombstones() -> None:
 
 def _tell_counts(verb: str, removed: dict[str, int]) -> None:
     told = ", ".join(f"{count} of {table}" for table, count in sorted(removed.items()) if count)
-    _say(f"{verb}: {told or 'nothing'}")
+    say(f"{verb}: {told or 'nothing'}")
 
 
 def _read(distinct_id: str | None) -> str | None:
@@ -151,10 +151,7 @@ def _read(distinct_id: str | None) -> str | None:
 
 
 def _ask(method: str, project: str, path: str, body: Any = None) -> dict[str, Any]:
-    try:
-        return _engine().ask(method, f"/api/v1/projects/{project}/{path}", body=body)
-    except (EngineUnreachable, EngineRefused) as error:
-        fail(str(error))
+    return ask_engine(method, f"/api/v1/projects/{project}/{path}", body=body)
 
 
 def _engine() -> LocalEngine:
@@ -169,7 +166,3 @@ def _settings() -> Settings:
         return read_settings()
     except InvalidSettings as error:
         fail(str(error))
-
-
-def _say(text: str) -> None:
-    Console(highlight=False, soft_wrap=True, stderr=False).print(text, markup=False)

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from footfall.cli.asking import ask_engine, print_json, say
 from footfall.cli.fail import fail
-from footfall.cli.local_engine import EngineRefused, EngineUnreachable, LocalEngine
-from footfall.settings import InvalidSettings, read_settings
 from footfall.tracking_plan.faults import InvalidPlan
 from footfall.tracking_plan.plan import Plan
 from footfall.tracking_plan.reading import read_plan
@@ -40,21 +38,21 @@ def show(
     if history:
         answer = _ask("GET", project, "/versions", {"limit": "1000"})
         if as_json:
-            _print_json(answer)
+            print_json(answer)
             return
         for each in answer["versions"]:
-            _say(f"version {each['version']}  {each['changed_at']}  by {each['changed_by']}")
+            say(f"version {each['version']}  {each['changed_at']}  by {each['changed_by']}")
         if not answer["versions"]:
-            _say("there is no plan")
+            say("there is no plan")
         return
     answer = _ask("GET", project, "")
     if as_json:
-        _print_json(answer)
+        print_json(answer)
         return
     if not answer["version"]:
-        _say("there is no plan: make one with `footfall plan propose`, or write one (docs/tracking-plan.md)")
+        say("there is no plan: make one with `footfall plan propose`, or write one (docs/tracking-plan.md)")
         return
-    _say(f"version {answer['version']}, {answer['changed_at']} by {answer['changed_by']}")
+    say(f"version {answer['version']}, {answer['changed_at']} by {answer['changed_by']}")
     _outline(_plan_of(answer["plan"]))
 
 
@@ -86,18 +84,18 @@ def import_(
     body = {"version": base, "plan": plan_as_json(plan)}
     answer = _ask("PUT", project, "", {"dry_run": "true"} if dry_run else {}, body)
     if as_json:
-        _print_json(answer)
+        print_json(answer)
         return
     for change in answer["changes"]:
-        _say(_in_words(change))
+        say(_in_words(change))
     for warning in answer["warnings"]:
-        _say(f"note: {warning}")
+        say(f"note: {warning}")
     if not answer["changed"]:
-        _say(f"nothing changes: version {answer['version']} is the same")
+        say(f"nothing changes: version {answer['version']} is the same")
     elif dry_run:
-        _say(f"version {answer['version']} would be replaced")
+        say(f"version {answer['version']} would be replaced")
     else:
-        _say(f"version {answer['version']} counts now; the collector follows within two seconds")
+        say(f"version {answer['version']} counts now; the collector follows within two seconds")
 
 
 @app.command()
@@ -120,7 +118,7 @@ def check(file: _File) -> None:
     """Read a file and say what is wrong with it, line by line; ends with 1 if something is."""
     plan = _checked(file)
     events, properties = len(plan.events), sum(1 for _ in plan.declarations("event"))
-    _say(f"{file}: {events} events, {properties} declarations of their properties, mode {plan.mode}")
+    say(f"{file}: {events} events, {properties} declarations of their properties, mode {plan.mode}")
 
 
 @app.command()
@@ -143,18 +141,18 @@ def violations(  # noqa: PLR0917 - each is an option
     query = {name: value for name, value in asked.items() if value is not None}
     answer = _ask("GET", project, "/violations", query)
     if as_json:
-        _print_json(answer)
+        print_json(answer)
         return
     for row in answer["rows"]:
-        _say(f"{row['count']:>10,}  " + "  ".join(str(row[name]) or "-" for name in answer["by"]))
+        say(f"{row['count']:>10,}  " + "  ".join(str(row[name]) or "-" for name in answer["by"]))
     more = "; there are more lines" if answer["truncated"] else ""
     span = f"{answer['from']} to {answer['to']}"
-    _say(f"{answer['total']:>10,}  in all, {answer['refused']:,} of records that were refused, {span}{more}")
+    say(f"{answer['total']:>10,}  in all, {answer['refused']:,} of records that were refused, {span}{more}")
 
 
 def _outline(plan: Plan) -> None:
     """A line an event; what is required has an exclamation mark."""
-    _say(f"mode {plan.mode}; unknown events: {plan.unknown_events}, properties: {plan.unknown_properties}")
+    say(f"mode {plan.mode}; unknown events: {plan.unknown_events}, properties: {plan.unknown_properties}")
     lines = {event: planned.properties for event, planned in plan.events.items()}
     owned = {
         "[all events]": plan.common_properties,
@@ -164,7 +162,7 @@ def _outline(plan: Plan) -> None:
     lines |= {title: properties for title, properties in owned.items() if properties}
     for title, properties in lines.items():
         words = ", ".join(name + ("!" if each.required else "") for name, each in properties.items())
-        _say(f"  {title}: {words or 'no properties of its own'}")
+        say(f"  {title}: {words or 'no properties of its own'}")
 
 
 def _checked(file: Path) -> Plan:
@@ -214,16 +212,4 @@ def _write(text: str, output: Path | None) -> None:
 def _ask(
     method: str, project: str, path: str, query: dict[str, str] | None = None, body: Any = None
 ) -> dict[str, Any]:
-    try:
-        engine = LocalEngine.of(read_settings().home)
-        return engine.ask(method, f"/api/v1/projects/{project}/plan{path}", query, body)
-    except (EngineUnreachable, EngineRefused, InvalidSettings) as error:
-        fail(str(error))
-
-
-def _print_json(answer: Any) -> None:
-    sys.stdout.write(json.dumps(answer, ensure_ascii=False, indent=2) + "\n")
-
-
-def _say(text: str) -> None:
-    Console(highlight=False, soft_wrap=True).print(text, markup=False)
+    return ask_engine(method, f"/api/v1/projects/{project}/plan{path}", query, body)

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from footfall.cli.asking import ask_engine, print_json, say
 from footfall.cli.fail import fail
-from footfall.cli.local_engine import EngineRefused, EngineUnreachable, LocalEngine
-from footfall.settings import InvalidSettings, read_settings
 
 app = typer.Typer(
     help="What is done to personal data before it is stored: rules, what they did, tokens. "
@@ -52,15 +50,14 @@ def try_out(
     if as_json:
         _write(told)
         return
-    say = Console(highlight=False, soft_wrap=True).print
     if not told["accepted"]:
-        say(f"it would be turned away: {told['problem']}", markup=False)
+        say(f"it would be turned away: {told['problem']}")
         raise typer.Exit(1)
-    say(json.dumps(told["record"], ensure_ascii=False, indent=2), markup=False)
+    say(json.dumps(told["record"], ensure_ascii=False, indent=2))
     for each in told["done"]:
-        say(f"{each['property']}: {each['kind']} -> {each['action']} ({each['count']})", markup=False)
+        say(f"{each['property']}: {each['kind']} -> {each['action']} ({each['count']})")
     if not told["done"]:
-        say("nothing of it would be hidden", markup=False)
+        say("nothing of it would be hidden")
 
 
 @app.command()
@@ -89,24 +86,19 @@ def _tell(shown: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         _write(shown)
         return
-    say = Console(highlight=False, soft_wrap=True).print
     if shown["changed_at"] is None:
-        say("nothing was set: the defaults hold", markup=False)
+        say("nothing was set: the defaults hold")
     else:
-        say(f"set {shown['changed_at']} by {shown['changed_by']}", markup=False)
-    say(json.dumps(shown["settings"], ensure_ascii=False, indent=2), markup=False)
+        say(f"set {shown['changed_at']} by {shown['changed_by']}")
+    say(json.dumps(shown["settings"], ensure_ascii=False, indent=2))
     for each in shown["counts"]:
         where = f"{each['event'] or '(users, items, requests)'}  {each['property']}"
-        say(f"{each['day']}  {where}  {each['kind']} -> {each['action']}: {each['count']}", markup=False)
+        say(f"{each['day']}  {where}  {each['kind']} -> {each['action']}: {each['count']}")
 
 
 def _write(told: Any) -> None:
-    sys.stdout.write(json.dumps(told, ensure_ascii=False, indent=2) + "\n")
+    print_json(told)
 
 
 def _ask(method: str, project: str, path: str, body: Any = None) -> dict[str, Any]:
-    try:
-        engine = LocalEngine.of(read_settings().home)
-        return engine.ask(method, f"/api/v1/projects/{project}/privacy{path}", None, body)
-    except (EngineUnreachable, EngineRefused, InvalidSettings) as error:
-        fail(str(error))
+    return ask_engine(method, f"/api/v1/projects/{project}/privacy{path}", None, body)

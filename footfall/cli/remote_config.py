@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from footfall.cli.fail import fail
-from footfall.cli.local_engine import EngineRefused, EngineUnreachable, LocalEngine
-from footfall.settings import InvalidSettings, read_settings
+from footfall.cli.asking import ask_engine, print_json, say
 
 app = typer.Typer(
     help="What apps with Sensors Analytics' SDKs are told when they ask for their configuration. "
@@ -101,23 +97,21 @@ def _config_of(shown: dict[str, Any], app_id: str) -> dict[str, Any]:
 
 def _tell(shown: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps(shown, ensure_ascii=False, indent=2) + "\n")
+        print_json(shown)
         return
-    say = Console(highlight=False, soft_wrap=True).print
     if not shown["configs"]:
-        say("nothing is set: apps keep what they have", markup=False)
+        say("nothing is set: apps keep what they have")
     for each in shown["configs"]:
-        say(f"{_name(each)}  v={each['version']}  {each['changed_at']} by {each['changed_by']}", markup=False)
-        say(f"    {json.dumps(each['config'], ensure_ascii=False)}", markup=False)
+        say(f"{_name(each)}  v={each['version']}  {each['changed_at']} by {each['changed_by']}")
+        say(f"    {json.dumps(each['config'], ensure_ascii=False)}")
     for each in shown["proposals"]:
         say(
             f"proposed for {_name(each)}: {each['proposal']} by {each['proposed_by']}; waits for another "
             f"key's approval until {each['expires_at']}",
-            markup=False,
         )
-        say(f"    {json.dumps(each['config'], ensure_ascii=False)}", markup=False)
+        say(f"    {json.dumps(each['config'], ensure_ascii=False)}")
     for entry in shown["keys"].values():
-        say(f"key for encrypted uploads: pkv {entry['pkv']} {entry.get('type', 'RSA')}", markup=False)
+        say(f"key for encrypted uploads: pkv {entry['pkv']} {entry.get('type', 'RSA')}")
 
 
 def _name(each: dict[str, Any]) -> str:
@@ -125,8 +119,4 @@ def _name(each: dict[str, Any]) -> str:
 
 
 def _ask(method: str, project: str, path: str, body: Any = None) -> dict[str, Any]:
-    try:
-        engine = LocalEngine.of(read_settings().home)
-        return engine.ask(method, f"/api/v1/projects/{project}/remote-config{path}", None, body)
-    except (EngineUnreachable, EngineRefused, InvalidSettings) as error:
-        fail(str(error))
+    return ask_engine(method, f"/api/v1/projects/{project}/remote-config{path}", None, body)
