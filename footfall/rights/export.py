@@ -27,7 +27,8 @@ README: Final = {
         "本文件每行是一个 JSON 对象，kind 说明其类别：about（本行）、event（事件）、"
         "profile（用户属性的当前值）、"
         "profile_operation（对用户属性的每次修改）、binding（标识之间的关联）、"
-        "ruling（管理员对标识的决定）、decision（关联是否被采纳及原因）、dead_letter（被拒收的记录及原文）、"
+        "ruling（管理员对标识的决定）、decision（关联是否被采纳及原因）、dead_letter（被拒收的记录及原文；"
+        "含有他人标识时原文为 null）、"
         "end（最后一行，lines 为其余行数；没有这一行说明文件不完整）。"
         "时间为 UTC。物品（item）不是个人信息，不在其中。"
     ),
@@ -35,8 +36,9 @@ README: Final = {
         "Each line is a JSON object; kind says what it is: about (this line), event, profile (the values "
         "now), profile_operation (each change of them), binding (a link between ids), ruling (what an "
         "administrator said of ids), decision (whether a link was accepted, and why not), dead_letter (a "
-        "record that was turned away, as it came), end (the last line: lines counts the others; without it "
-        "the file is not whole). Times are UTC. Items are not personal and are not here."
+        "record that was turned away, as it came; raw is null where it tells ids of others, too), end (the "
+        "last line: lines counts the others; without it the file is not whole). Times are UTC. Items are not "
+        "personal and are not here."
     ),
 }
 _COLUMNS: Final = ", ".join(f"`{column.column}`" for column in PROPERTY_COLUMNS.values())
@@ -175,7 +177,10 @@ def _lines(store: Store, person: Person, letters: Letters, ids: Sequence[str]) -
             "reason": letter.reason,
             "field": letter.field,
             "message": letter.message,
-            "raw": letter.raw.decode(errors="backslashreplace"),
+            # What others did is not theirs to read: such a letter is told, and not shown.
+            "raw": letter.raw.decode(errors="backslashreplace")
+            if letters.is_of(letter, person.project, person.keys)
+            else None,
         }
 
 

@@ -115,6 +115,12 @@ class Letters:
             ):
                 yield letter
 
+    def is_of(self, letter: NamingLetter, project: str, keys: Collection[int]) -> bool:
+        """Whether its records are theirs alone: it tells ids, and nobody else's."""
+        bodies = [letter.raw, *self._inside(project, letter.raw)]
+        told = {self._hash.id_key(project, text) for body in bodies for text in ids_in(body)}
+        return bool(told) and told <= set(keys)
+
     def _all(self, project: str) -> Iterator[Any]:
         first: Place = (0, 0, 0)
         while True:
