@@ -311,6 +311,7 @@ def test_without_its_scanner_the_engine_does_not_start(
 ) -> None:
     native.load_library.cache_clear()
     monkeypatch.setattr(native, "__file__", str(tmp_path / "native.py"))
+    monkeypatch.setattr("footfall.cli.engine.set_up_logging", lambda: None)  # this process keeps its own
     with socket.socket() as listener, pytest.raises(native.ScannerMissing, match="pip install"):
         run_engine(read_settings(), listener, SupervisorLink(None, None))
     looked = CliRunner().invoke(app, ["doctor"])

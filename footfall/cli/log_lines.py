@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Final
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from footfall.privacy.hiding import hidden
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
+_log = structlog.get_logger(__name__)
 
 
 def set_up_logging() -> None:
@@ -34,6 +41,35 @@ def set_up_logging() -> None:
     root.setLevel(logging.INFO)
     for chatty in ("uvicorn.access", "uvicorn.error", "clickhouse_connect", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    _log_what_nobody_catches()
+
+
+def _log_what_nobody_catches() -> None:
+    """Python itself would print it as it is, with what the error quotes. (asyncio logs already.)"""
+    sys.excepthook = _log_exception
+    threading.excepthook = _log_exception_of_thread
+    sys.unraisablehook = _log_unraisable
+
+
+def _log_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+    else:
+        _log.critical("process.failed", exc_info=(kind, error, trace))
+
+
+def _log_exception_of_thread(args: threading.ExceptHookArgs) -> None:
+    if not issubclass(args.exc_type, SystemExit):  # Python lets those pass in silence, too
+        name = args.thread.name if args.thread else None
+        _log.error("thread.failed", thread=name, exc_info=(args.exc_type, args.exc_value, args.exc_traceback))
+
+
+def _log_unraisable(args: UnraisableHookArgs) -> None:
+    _log.error(
+        "finalizer.failed",
+        of=repr(args.object),
+        exc_info=(args.exc_type, args.exc_value, args.exc_traceback),
+    )
 
 
 def _rendering() -> list[Processor]:
