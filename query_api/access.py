@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Any, Final
 
+from starlette.requests import Request
+
 from footfall.workspace.projects import Project
 from footfall.workspace.workspace import Grant, Workspace
 from query_api.problems import Forbidden, NotFound, Unauthorised
@@ -51,6 +53,14 @@ class Access:
                 code="min_cell",
             )
         return grant
+
+    def opened(
+        self, request: Request, name: str, *, hides_small_cells: bool = False
+    ) -> tuple[Grant, Project]:
+        """The grant of the request's key, and the project that it opens. Raises as `grant` and `project`."""
+        authorization = request.headers.get("authorization")
+        grant = self.grant(authorization, hides_small_cells=hides_small_cells)
+        return grant, self.project(grant, name)
 
     def project(self, grant: Grant, name: str) -> Project:
         """The project, if the key opens it. Raises Forbidden or NotFound."""

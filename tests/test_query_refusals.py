@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import closing
 from decimal import Decimal
 from typing import Any
@@ -310,3 +310,34 @@ def test_every_status_has_a_title() -> None:
 async def test_the_bootstrap_secret_is_never_in_an_answer(world: World) -> None:
     response = await world.client.get("/openapi.json")
     assert SECRET not in response.text
+
+
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [("/api/v1/query/trends", "query/trends"), ("/api/v1/projects/refusals/keys", "projects/keys")],
+)
+async def test_a_client_that_leaves_while_it_sends_is_counted_and_no_failure(
+    world: World, path: str, route: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    coming = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+    said: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return next(coming)
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        said.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": []}
+    await world.app(scope, receive, send)
+    assert said[0]["status"] == 499
+    metrics = (await world.client.get("/metrics")).text
+    assert f'footfall_query_requests_total{{route="{route}",status="499"}} 1.0' in metrics
+    assert "a query failed" not in capsys.readouterr().out
+
+
+async def test_a_body_that_is_too_large_is_counted(world: World) -> None:
+    response = await world.client.post("/api/v1/projects/refusals/keys", content=b" " * 1_100_000)
+    assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
+    metrics = (await world.client.get("/metrics")).text
+    assert 'footfall_query_requests_total{route="projects/keys",status="413"} 1.0' in metrics

@@ -35,9 +35,8 @@ def build_audit_routes(front: Front, access: Access) -> APIRouter:
     @router.get("/projects/{name}/audit")
     async def of_project(request: Request, name: str) -> Response:
         def work() -> dict[str, Any]:
-            grant = access.grant(request.headers.get("authorization"))
-            project = access.project(grant, name).name
-            return _page(access, grant, project, read_parameters(request, *FILTERS, "id"))
+            grant, project = access.opened(request, name)
+            return _page(access, grant, project.name, read_parameters(request, *FILTERS, "id"))
 
         return await front.answer("projects/audit", work)
 

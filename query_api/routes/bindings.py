@@ -16,7 +16,7 @@ from query_api.decisions import count_decisions, read_decisions
 from query_api.identity_words import AdministratorsDoor, WordSpec
 from query_api.ids_at_rest import IdAtRest, either_id
 from query_api.options import QueryOptions
-from query_api.routes.front import Front, problem_response, read_body
+from query_api.routes.front import Front
 from query_api.routes.parameters import read_limit, read_parameters
 from query_api.store_reader import StoreReader
 
@@ -37,8 +37,7 @@ def build_binding_routes(
     @router.get("")
     async def decisions(request: Request, name: str) -> Response:
         def work() -> dict[str, Any]:
-            grant = access.grant(request.headers.get("authorization"))
-            project = access.project(grant, name)
+            grant, project = access.opened(request, name)
             given = read_parameters(request, "id", "outcome", "reason", "kind", "limit", "cursor")
             limit = read_limit(given.get("limit"))
             ids = either_id(given["id"], at_rest(name, given["id"])) if "id" in given else ()
@@ -53,7 +52,7 @@ def build_binding_routes(
     @router.get("/counts")
     async def counts(request: Request, name: str) -> Response:
         def work() -> dict[str, Any]:
-            project = access.project(access.grant(request.headers.get("authorization")), name)
+            _, project = access.opened(request, name)
             read_parameters(request)
             return count_decisions(StoreReader(store, options.limits), project)
 
@@ -61,20 +60,14 @@ def build_binding_routes(
 
     @router.post("")
     async def say(request: Request, name: str) -> Response:
-        try:
-            body = await read_body(request)
-        except Exception as error:  # noqa: BLE001 - becomes an answer
-            return problem_response(error)
-
-        def work() -> dict[str, Any]:
-            grant = access.grant(request.headers.get("authorization"))
-            project = access.project(grant, name)
+        def work(body: bytes) -> dict[str, Any]:
+            grant, project = access.opened(request, name)
             spec = WordSpec.model_validate(read_json(body))
             said = door.say(StoreReader(store, options.limits), project, spec)
             access.record(grant, f"bindings.{spec.action}", name, **_hashed_ids(access, name, spec))
             return said
 
-        return await front.answer("projects/bindings", work, status=202)
+        return await front.answer_body(request, "projects/bindings", work, status=202)
 
     return router
 

@@ -10,14 +10,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from footfall.events.reasons import Reason
-from footfall.workspace import Grant
 from query_api.access import Access
 from query_api.body import read_json
 from query_api.dead_letters import Letters, Place, read_place
 from query_api.fixes import LONGEST, InvalidFix, parse_fix
 from query_api.problems import Fault, NotFound, refused
 from query_api.replays import Replay, Replays
-from query_api.routes.front import Front, problem_response, read_body
+from query_api.routes.front import Front
 from query_api.routes.parameters import read_limit, read_parameters
 from query_api.spec.conditions import MAX_TEXT
 from query_api.spec.spellings import nearest
@@ -66,18 +65,14 @@ def build_dead_letter_routes(front: Front, access: Access, letters: Letters, rep
     """All with a secret key: a letter's bytes are what the privacy rules never saw."""
     router = APIRouter(prefix="/api/v1/projects/{name}/dead-letters", include_in_schema=False)
 
-    def opened(request: Request, name: str) -> tuple[Grant, str]:
-        grant = access.grant(request.headers.get("authorization"))
-        return grant, access.project(grant, name).name
-
     @router.get("")
     async def page(request: Request, name: str) -> Response:
         def work() -> dict[str, Any]:
-            grant, project = opened(request, name)
+            grant, project = access.opened(request, name)
             given = read_parameters(request, "reason", "limit", "cursor")
             limit = read_limit(given.get("limit"))
-            found, following = letters.page(project, _reason(given), limit, _cursor(given))
-            access.record(grant, "dead_letters.list", project, rows=len(found))
+            found, following = letters.page(project.name, _reason(given), limit, _cursor(given))
+            access.record(grant, "dead_letters.list", project.name, rows=len(found))
             return {"letters": found, "next_cursor": following}
 
         return await front.answer("dead-letters", work)
@@ -85,39 +80,36 @@ def build_dead_letter_routes(front: Front, access: Access, letters: Letters, rep
     @router.get("/counts")
     async def counts(request: Request, name: str) -> Response:
         def work() -> dict[str, Any]:
-            _, project = opened(request, name)
+            _, project = access.opened(request, name)
             read_parameters(request)
-            return {"reasons": letters.counts(project)}
+            return {"reasons": letters.counts(project.name)}
 
         return await front.answer("dead-letters/counts", work)
 
     @router.post("/replay")
     async def replay(request: Request, name: str) -> Response:
-        try:
-            body = await read_body(request)
-        except Exception as error:  # noqa: BLE001 - becomes an answer
-            return problem_response(error)
-
-        def work() -> dict[str, Any]:
-            grant, project = opened(request, name)
+        def work(body: bytes) -> dict[str, Any]:
+            grant, project = access.opened(request, name)
             wanted = ReplaySpec.model_validate(read_json(body)).replay()
-            done = replays.replay(project, wanted)
+            done = replays.replay(project.name, wanted)
             if not wanted.dry_run:
                 refused = sum(done["refused"].values())
-                access.record(grant, "dead_letters.replay", project, rows=done["replayed"], refused=refused)
+                access.record(
+                    grant, "dead_letters.replay", project.name, rows=done["replayed"], refused=refused
+                )
             return done
 
-        return await front.answer("dead-letters/replay", work)
+        return await front.answer_body(request, "dead-letters/replay", work)
 
     @router.get("/{letter}")
     async def show(request: Request, name: str, letter: str) -> Response:
         def work() -> dict[str, Any]:
-            grant, project = opened(request, name)
+            grant, project = access.opened(request, name)
             place = read_place(letter)
-            found = None if place is None else letters.show(project, place)
+            found = None if place is None else letters.show(project.name, place)
             if found is None:
                 raise NotFound(f"there is no dead letter {letter[:50]!r}: ids are partition:offset:seq")
-            access.record(grant, "dead_letters.show", project, letter)
+            access.record(grant, "dead_letters.show", project.name, letter)
             return found
 
         return await front.answer("dead-letters/one", work)

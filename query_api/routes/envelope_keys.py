@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from footfall.envelopes.vault import Vault
-from footfall.workspace.workspace import Grant
 from query_api.access import Access
 from query_api.body import read_json
 from query_api.envelope_keys import (
@@ -20,7 +19,7 @@ from query_api.envelope_keys import (
     retire_envelope_key,
     show_envelope_keys,
 )
-from query_api.routes.front import Front, problem_response, read_body
+from query_api.routes.front import Front
 from query_api.routes.parameters import read_parameters
 
 _ROUTE = "projects/envelope-keys"
@@ -32,45 +31,40 @@ def build_envelope_key_routes(
     """What encrypted uploads are sealed to; `clock` gives epoch milliseconds."""
     router = APIRouter(prefix="/api/v1/projects/{name}/envelope-keys", include_in_schema=False)
 
-    def opened(request: Request, name: str) -> tuple[Grant, str]:
-        grant = access.grant(request.headers.get("authorization"))
-        read_parameters(request)
-        return grant, access.project(grant, name).name
-
     @router.get("")
     async def show(request: Request, name: str) -> Response:
         def work() -> dict[str, Any]:
-            return show_envelope_keys(access.workspace, opened(request, name)[1])
+            _, project = access.opened(request, name)
+            read_parameters(request)
+            return show_envelope_keys(access.workspace, project.name)
 
         return await front.answer(_ROUTE, work)
 
     @router.post("")
     async def make(request: Request, name: str) -> Response:
-        try:
-            body = await read_body(request)
-        except Exception as error:  # noqa: BLE001 - becomes an answer
-            return problem_response(error)
-
-        def work() -> dict[str, Any]:
-            grant, project = opened(request, name)
+        def work(body: bytes) -> dict[str, Any]:
+            grant, project = access.opened(request, name)
+            read_parameters(request)
             spec = EnvelopeKeySpec.model_validate(read_json(body))
-            return make_envelope_key(access.workspace, vault, project, spec, grant=grant, now=clock())
+            return make_envelope_key(access.workspace, vault, project.name, spec, grant=grant, now=clock())
 
-        return await front.answer(_ROUTE, work, status=201)
+        return await front.answer_body(request, _ROUTE, work, status=201)
 
     @router.post("/{key}/publish")
     async def publish(request: Request, name: str, key: str) -> Response:
         def work() -> dict[str, Any]:
-            grant, project = opened(request, name)
-            return publish_envelope_key(access.workspace, project, key, grant=grant, now=clock())
+            grant, project = access.opened(request, name)
+            read_parameters(request)
+            return publish_envelope_key(access.workspace, project.name, key, grant=grant, now=clock())
 
         return await front.answer(_ROUTE, work)
 
     @router.post("/{key}/retire")
     async def retire(request: Request, name: str, key: str) -> Response:
         def work() -> dict[str, Any]:
-            grant, project = opened(request, name)
-            return retire_envelope_key(access.workspace, project, key, grant=grant, now=clock())
+            grant, project = access.opened(request, name)
+            read_parameters(request)
+            return retire_envelope_key(access.workspace, project.name, key, grant=grant, now=clock())
 
         return await front.answer(_ROUTE, work)
 

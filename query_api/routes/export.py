@@ -58,8 +58,7 @@ def build_export_routes(
         return LinesResponse(body(), headers={ROWS_HEADER: str(rows)})
 
     def begin(request: Request, name: str) -> tuple[int, Generator[bytes, None, None]]:
-        grant = access.grant(request.headers.get("authorization"))
-        project = access.project(grant, name)
+        grant, project = access.opened(request, name)
         wanted = read_export(request.query_params, project, clock())
         catalogue = read_catalogue(store, project.name)
         rows = count_rows(store, wanted)

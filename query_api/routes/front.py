@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -46,6 +46,17 @@ class Front:
 
         return await self.respond(route, ask, status=status)
 
+    async def answer_body(
+        self, request: Request, route: str, work: Callable[[bytes], Any], *, status: int = 200
+    ) -> Response:
+        """As `answer`, with the body that was sent for `work` to read: who may not ask is told so first."""
+
+        async def ask() -> bytes:
+            body = await read_body(request)
+            return await self.gate.at_counter(lambda: write_json(work(body)))
+
+        return await self.respond(route, ask, status=status)
+
     async def respond(
         self, route: str, ask: Callable[[], Awaitable[bytes]], *, status: int = 200
     ) -> Response:
@@ -53,8 +64,6 @@ class Front:
         started = time.perf_counter()
         try:
             response = Response(await ask(), status, media_type="application/json")
-        except ClientLeft:
-            response = Response(status_code=CLIENT_LEFT)
         except Exception as error:  # noqa: BLE001 - the one place where every failure becomes an answer
             response = problem_response(error)
         self.meters.requests.labels(route, str(response.status_code)).inc()
@@ -80,13 +89,16 @@ class LinesResponse(StreamingResponse):
 
 
 async def read_body(request: Request) -> bytes:
-    """The whole body. Raises BodyTooLarge before more than that is held."""
+    """The whole body. Raises BodyTooLarge before more than that is held, ClientLeft where no more comes."""
     chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > MAX_BODY_BYTES:
-            raise BodyTooLarge(f"a body has at most {MAX_BODY_BYTES} bytes")
-        chunks.append(chunk)
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > MAX_BODY_BYTES:
+                raise BodyTooLarge(f"a body has at most {MAX_BODY_BYTES} bytes")
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise ClientLeft("the client went away") from None
     return b"".join(chunks)
 
 
@@ -112,6 +124,8 @@ async def _until_left(request: Request) -> None:
 
 def problem_response(error: Exception) -> Response:
     """application/problem+json for any failure; bugs are logged with their trace."""
+    if isinstance(error, ClientLeft):
+        return Response(status_code=CLIENT_LEFT)
     problem: Problem = problem_of(error)
     if problem.status == 500:
         _logger.error("a query failed", exc_info=error)

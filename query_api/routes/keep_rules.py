@@ -14,7 +14,7 @@ from footfall.workspace.keep_rules import InvalidKeepRule, KeepRule
 from query_api.access import Access
 from query_api.body import read_json
 from query_api.problems import Fault, refused
-from query_api.routes.front import Front, problem_response, read_body
+from query_api.routes.front import Front
 from query_api.spec.conditions import MAX_TEXT
 from query_api.spec.strict import Strict
 
@@ -45,31 +45,25 @@ def build_keep_rule_routes(front: Front, access: Access) -> APIRouter:
     @router.get("")
     async def show(request: Request, name: str) -> Response:
         def work() -> dict[str, Any]:
-            grant = access.grant(request.headers.get("authorization"))
-            return shown(access.project(grant, name).name)
+            _, project = access.opened(request, name)
+            return shown(project.name)
 
         return await front.answer("keep-rules", work)
 
     @router.put("")
     async def put(request: Request, name: str) -> Response:
-        try:
-            body = await read_body(request)
-        except Exception as error:  # noqa: BLE001 - becomes an answer
-            return problem_response(error)
-
-        def work() -> dict[str, Any]:
-            grant = access.grant(request.headers.get("authorization"))
-            project = access.project(grant, name).name
+        def work(body: bytes) -> dict[str, Any]:
+            grant, project = access.opened(request, name)
             spec = KeepRulesSpec.model_validate(read_json(body))
             rules = [KeepRule(rule.kind, rule.name, rule.keep_days) for rule in spec.rules]
             try:
-                access.workspace.keep_rules.replace(project, rules)
+                access.workspace.keep_rules.replace(project.name, rules)
             except InvalidKeepRule as error:
                 raise refused([Fault(error.field, "invalid_value", error.message)]) from None
-            detail = shown(project)
-            access.workspace.audit.record(grant.actor, "keep_rules.change", project, "", detail)
+            detail = shown(project.name)
+            access.record(grant, "keep_rules.change", project.name, **detail)
             return detail
 
-        return await front.answer("keep-rules", work)
+        return await front.answer_body(request, "keep-rules", work)
 
     return router

@@ -111,5 +111,4 @@ def _read_path(request: Request, rest: str) -> _Wanted:
 def _project(
     access: Access, request: Request, given: dict[str, str], *, hides_small_cells: bool = False
 ) -> tuple[Grant, Project]:
-    grant = access.grant(request.headers.get("authorization"), hides_small_cells=hides_small_cells)
-    return grant, access.project(grant, given.get("project", "default"))
+    return access.opened(request, given.get("project", "default"), hides_small_cells=hides_small_cells)

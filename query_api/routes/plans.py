@@ -13,8 +13,7 @@ from footfall.privacy.rulebook import Grades, Rulebook
 from footfall.storage.store import Store
 from footfall.tracking_plan.plan import SOURCES, Plan, Source
 from footfall.tracking_plan.yaml_form import write_yaml
-from footfall.workspace.projects import Project
-from footfall.workspace.workspace import Grant, Workspace
+from footfall.workspace.workspace import Workspace
 from query_api.access import Access
 from query_api.answers import write_json
 from query_api.body import read_json
@@ -24,7 +23,7 @@ from query_api.plan_proposal import Known, propose_plan
 from query_api.plan_violations import FILTERS, read_violations
 from query_api.plans import change_of_json, change_plan, list_versions, plan_of_yaml, saved_plan, show_plan
 from query_api.problems import Fault, refused
-from query_api.routes.front import Front, problem_response, read_body
+from query_api.routes.front import Front
 from query_api.routes.parameters import read_limit, read_parameters
 from query_api.spec.spellings import nearest
 from query_api.store_reader import StoreReader
@@ -41,14 +40,10 @@ def build_plan_routes(
     """A project's tracking plan; `clock` gives epoch milliseconds."""
     router = APIRouter(prefix="/api/v1/projects/{name}/plan", include_in_schema=False)
 
-    def opened(request: Request, name: str) -> tuple[Grant, Project]:
-        grant = access.grant(request.headers.get("authorization"))
-        return grant, access.project(grant, name)
-
     @router.get("")
     async def show(request: Request, name: str) -> Response:
         def work() -> bytes:
-            _, project = opened(request, name)
+            _, project = access.opened(request, name)
             asked = read_parameters(request, "version", "format")
             version = _number("version", asked["version"]) if "version" in asked else None
             saved = saved_plan(access.workspace, project.name, version)
@@ -59,13 +54,8 @@ def build_plan_routes(
 
     @router.put("")
     async def change(request: Request, name: str) -> Response:
-        try:
-            body = await read_body(request)
-        except Exception as error:  # noqa: BLE001 - becomes an answer
-            return problem_response(error)
-
-        def work() -> dict[str, Any]:
-            grant, project = opened(request, name)
+        def work(body: bytes) -> dict[str, Any]:
+            grant, project = access.opened(request, name)
             asked = read_parameters(request, "version", "format", "dry_run")
             base, plan = _change(request, asked, body)
             return change_plan(
@@ -79,12 +69,12 @@ def build_plan_routes(
                 dry_run=_flag("dry_run", asked.get("dry_run", "false")),
             )
 
-        return await front.answer("projects/plan", work)
+        return await front.answer_body(request, "projects/plan", work)
 
     @router.get("/versions")
     async def versions(request: Request, name: str) -> Response:
         def work() -> dict[str, Any]:
-            _, project = opened(request, name)
+            _, project = access.opened(request, name)
             limit = read_limit(read_parameters(request, "limit").get("limit"))
             return list_versions(access.workspace, project.name, limit)
 
@@ -93,7 +83,7 @@ def build_plan_routes(
     @router.get("/violations")
     async def violations(request: Request, name: str) -> Response:
         def work() -> dict[str, Any]:
-            _, project = opened(request, name)
+            _, project = access.opened(request, name)
             asked = read_parameters(request, "from", "to", "by", "limit", *FILTERS)
             reader = StoreReader(store, options.limits)
             limit = read_limit(asked.get("limit"))
@@ -104,7 +94,7 @@ def build_plan_routes(
     @router.post("/propose")
     async def propose(request: Request, name: str) -> Response:
         def permitted() -> tuple[str, int | None]:
-            grant, project = opened(request, name)
+            grant, project = access.opened(request, name)
             asked = read_parameters(request, "days", "format")
             _wants_yaml(request)
             days = _number("days", asked["days"]) if "days" in asked else None

@@ -18,7 +18,7 @@ from query_api.access import Access
 from query_api.body import read_json
 from query_api.privacy import DetokeniseSpec, TryOutSpec, detokenise, set_privacy, show_privacy, try_out
 from query_api.problems import Fault, refused
-from query_api.routes.front import Front, problem_response, read_body
+from query_api.routes.front import Front
 from query_api.routes.parameters import read_parameters
 
 _ROUTE = "projects/privacy"
@@ -32,10 +32,6 @@ def build_privacy_routes(
     """What is done to a project's personal data; `clock` gives epoch milliseconds."""
     router = APIRouter(prefix="/api/v1/projects/{name}/privacy", include_in_schema=False)
 
-    def opened(request: Request, name: str) -> tuple[Grant, Project]:
-        grant = access.grant(request.headers.get("authorization"))
-        return grant, access.project(grant, name)
-
     def privacy_of(project: Project) -> Privacy:
         privacy = policy_of(project.name).privacy
         assert privacy is not None, "every project has one"
@@ -44,16 +40,14 @@ def build_privacy_routes(
     async def act(
         request: Request, name: str, work: Callable[[Grant, Project, Any], dict[str, Any]]
     ) -> Response:
-        try:
-            body = await read_body(request)
-        except Exception as error:  # noqa: BLE001 - becomes an answer
-            return problem_response(error)
-        return await front.answer(_ROUTE, lambda: work(*opened(request, name), read_json(body)))
+        return await front.answer_body(
+            request, _ROUTE, lambda body: work(*access.opened(request, name), read_json(body))
+        )
 
     @router.get("")
     async def show(request: Request, name: str) -> Response:
         def work() -> dict[str, Any]:
-            _, project = opened(request, name)
+            _, project = access.opened(request, name)
             days = _read_days(read_parameters(request, "days").get("days"))
             return show_privacy(access.workspace, store, project.name, days)
 

@@ -12,12 +12,12 @@ from pydantic import Field, StrictInt, StrictStr, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
-from footfall.workspace import Grant, KeyTerms, ListedKey, TooManyKeys
+from footfall.workspace import KeyTerms, ListedKey, TooManyKeys
 from query_api.access import Access
 from query_api.answers import instant
 from query_api.body import read_json
 from query_api.problems import Conflict, NotFound
-from query_api.routes.front import Front, problem_response, read_body
+from query_api.routes.front import Front
 from query_api.spec.strict import Strict, refuse
 
 MAX_MIN_CELL = 1_000
@@ -57,50 +57,41 @@ def build_key_routes(front: Front, access: Access, clock: Callable[[], int]) -> 
     """Further keys of a project; `clock` gives epoch milliseconds."""
     router = APIRouter(prefix="/api/v1/projects/{name}/keys", include_in_schema=False)
 
-    def opened(request: Request, name: str) -> tuple[Grant, str]:
-        grant = access.grant(request.headers.get("authorization"))
-        return grant, access.project(grant, name).name
-
     @router.get("")
     async def show(request: Request, name: str) -> Response:
         def work() -> dict[str, Any]:
-            _, project = opened(request, name)
-            return {"keys": [_listed(key) for key in access.workspace.keys.of_project(project)]}
+            _, project = access.opened(request, name)
+            return {"keys": [_listed(key) for key in access.workspace.keys.of_project(project.name)]}
 
         return await front.answer("projects/keys", work)
 
     @router.post("")
     async def create(request: Request, name: str) -> Response:
-        try:
-            body = await read_body(request)
-        except Exception as error:  # noqa: BLE001 - becomes an answer
-            return problem_response(error)
-
-        def work() -> dict[str, Any]:
-            grant, project = opened(request, name)
+        def work(body: bytes) -> dict[str, Any]:
+            grant, project = access.opened(request, name)
             spec = KeySpec.model_validate(read_json(body))
             if spec.expires_ms is not None and spec.expires_ms <= clock():
                 refuse("invalid_value", "it is past already", field="expires_at", given=spec.expires_at)
             terms = KeyTerms(spec.name, spec.expires_ms, spec.min_cell)
             try:
-                key, made = access.workspace.create_key(project, spec.kind, terms)
+                key, made = access.workspace.create_key(project.name, spec.kind, terms)
             except TooManyKeys as error:
                 raise Conflict(str(error)) from None
             shown = _listed(made)
             about = {name: shown[name] for name in ("kind", "name", "expires_at", "min_cell")}
-            access.record(grant, "keys.create", project, f"key {made.fingerprint}", **about)
+            access.record(grant, "keys.create", project.name, f"key {made.fingerprint}", **about)
             return {"key": key, **shown}
 
-        return await front.answer("projects/keys", work, status=201)
+        return await front.answer_body(request, "projects/keys", work, status=201)
 
     @router.delete("/{fingerprint}")
     async def revoke(request: Request, name: str, fingerprint: str) -> Response:
         def work() -> dict[str, Any]:
-            grant, project = opened(request, name)
+            grant, project = access.opened(request, name)
             is_one = _FINGERPRINT.fullmatch(fingerprint)
-            if not is_one or not access.workspace.keys.revoke(project, fingerprint):
+            if not is_one or not access.workspace.keys.revoke(project.name, fingerprint):
                 raise NotFound(f"the project has no key {fingerprint[:50]!r}: take a fingerprint of the list")
-            access.record(grant, "keys.revoke", project, f"key {fingerprint}")
+            access.record(grant, "keys.revoke", project.name, f"key {fingerprint}")
             return {"revoked": fingerprint}
 
         return await front.answer("projects/keys", work)

@@ -22,7 +22,7 @@ from query_api.control import (
     list_projects,
 )
 from query_api.ledger import read_ledger
-from query_api.routes.front import Front, problem_response, read_body
+from query_api.routes.front import Front
 
 
 def _settings(spec: ProjectSpec | ProjectChange) -> dict[str, Any]:
@@ -51,12 +51,7 @@ def build_project_routes(
 
     @router.post("")
     async def create(request: Request) -> Response:
-        try:
-            body = await read_body(request)
-        except Exception as error:  # noqa: BLE001 - becomes an answer
-            return problem_response(error)
-
-        def work() -> dict[str, Any]:
+        def work(body: bytes) -> dict[str, Any]:
             grant = access.grant(request.headers.get("authorization"))
             access.everywhere(grant)
             spec = ProjectSpec.model_validate(read_json(body))
@@ -64,39 +59,32 @@ def build_project_routes(
             access.record(grant, "project.create", spec.name, **_settings(spec))
             return made
 
-        return await front.answer("projects", work, status=201)
+        return await front.answer_body(request, "projects", work, status=201)
 
     @router.get("/{name}")
     async def describe(request: Request, name: str) -> Response:
         def work() -> dict[str, Any]:
-            grant = access.grant(request.headers.get("authorization"))
-            return describe_project(access.project(grant, name))
+            _, project = access.opened(request, name)
+            return describe_project(project)
 
         return await front.answer("projects/describe", work)
 
     @router.patch("/{name}")
     async def change(request: Request, name: str) -> Response:
-        try:
-            body = await read_body(request)
-        except Exception as error:  # noqa: BLE001 - becomes an answer
-            return problem_response(error)
-
-        def work() -> dict[str, Any]:
-            grant = access.grant(request.headers.get("authorization"))
-            project = access.project(grant, name)
+        def work(body: bytes) -> dict[str, Any]:
+            grant, project = access.opened(request, name)
             change = ProjectChange.model_validate(read_json(body))
             change_project(access.workspace, project.name, change)
             access.record(grant, "project.change", project.name, **_settings(change))
             return describe_project(access.project(grant, name))
 
-        return await front.answer("projects/change", work)
+        return await front.answer_body(request, "projects/change", work)
 
     @router.get("/{name}/ledger")
     async def ledger(request: Request, name: str) -> Response:
         def work() -> dict[str, Any]:
-            grant = access.grant(request.headers.get("authorization"))
-            until = data_until()
-            return read_ledger(store, log, access.project(grant, name).name, until)
+            _, project = access.opened(request, name)
+            return read_ledger(store, log, project.name, data_until())
 
         return await front.answer("projects/ledger", work)
 

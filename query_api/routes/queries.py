@@ -34,12 +34,12 @@ def build_query_routes(front: Front, queries: Queries) -> APIRouter:
     ) -> Response:
         try:
             _check_analysis(analysis)
-            body = await read_body(request)
         except Exception as error:  # noqa: BLE001 - becomes an answer
             return problem_response(error)
         authorization = request.headers.get("authorization")
 
         async def ask() -> bytes:
+            body = await read_body(request)
             prepared = await gate.at_desk(lambda: queries.prepare(analysis, body, authorization, users=users))
             return await while_wanted(request, act(prepared))
 

@@ -9,8 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from footfall.workspace.projects import Project
-from footfall.workspace.workspace import Grant, Workspace
+from footfall.workspace.workspace import Workspace
 from query_api.access import Access
 from query_api.body import read_json
 from query_api.remote_config import (
@@ -22,7 +21,7 @@ from query_api.remote_config import (
     show_remote_config,
     withdraw_remote_config,
 )
-from query_api.routes.front import Front, problem_response, read_body
+from query_api.routes.front import Front
 from query_api.routes.parameters import read_parameters
 from query_api.spec.strict import Strict
 
@@ -34,30 +33,21 @@ def build_remote_config_routes(front: Front, access: Access, *, clock: Callable[
     """What a project's apps are told; `clock` gives epoch milliseconds."""
     router = APIRouter(prefix="/api/v1/projects/{name}/remote-config", include_in_schema=False)
 
-    def opened(request: Request, name: str) -> tuple[Grant, Project]:
-        grant = access.grant(request.headers.get("authorization"))
-        return grant, access.project(grant, name)
-
     async def change(
         request: Request, name: str, form: type[Spec], act: Callable[..., dict[str, Any]]
     ) -> Response:
-        try:
-            body = await read_body(request)
-        except Exception as error:  # noqa: BLE001 - becomes an answer
-            return problem_response(error)
-
-        def work() -> dict[str, Any]:
-            grant, project = opened(request, name)
+        def work(body: bytes) -> dict[str, Any]:
+            grant, project = access.opened(request, name)
             spec = form.model_validate(read_json(body))
             workspace: Workspace = access.workspace
             return act(workspace, project.name, spec, grant=grant, now=clock())
 
-        return await front.answer(_ROUTE, work)
+        return await front.answer_body(request, _ROUTE, work)
 
     @router.get("")
     async def show(request: Request, name: str) -> Response:
         def work() -> dict[str, Any]:
-            _, project = opened(request, name)
+            _, project = access.opened(request, name)
             read_parameters(request)
             return show_remote_config(access.workspace, project.name, clock())
 

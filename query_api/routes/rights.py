@@ -6,7 +6,7 @@ Ids come in bodies and never in addresses, which proxies write down.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any, Protocol
 
 from fastapi import APIRouter
@@ -16,7 +16,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from footfall.workspace.projects import Project
-from footfall.workspace.workspace import Grant
 from query_api.access import Access
 from query_api.body import read_json
 from query_api.problems import Conflict, NotFound
@@ -79,29 +78,16 @@ def build_rights_routes(front: Front, access: Access, rights: Rights) -> APIRout
     """All with a secret key."""
     router = APIRouter(prefix="/api/v1/projects/{name}", include_in_schema=False)
 
-    def opened(request: Request, name: str) -> tuple[Project, Grant]:
-        grant = access.grant(request.headers.get("authorization"))
-        return access.project(grant, name), grant
-
-    _add_persons(router, front, rights, opened)
-    _add_holds(router, front, rights, opened)
+    _add_persons(router, front, access, rights)
+    _add_holds(router, front, access, rights)
     return router
 
 
-Open = Callable[[Request, str], tuple[Project, Grant]]
-
-
-def _add_persons(router: APIRouter, front: Front, rights: Rights, opened: Open) -> None:
-
+def _add_persons(router: APIRouter, front: Front, access: Access, rights: Rights) -> None:
     @router.post("/persons/erase")
     async def erase(request: Request, name: str) -> Response:
-        try:
-            body = await read_body(request)
-        except Exception as error:  # noqa: BLE001 - becomes an answer
-            return problem_response(error)
-
-        def work() -> dict[str, Any]:
-            project, grant = opened(request, name)
+        def work(body: bytes) -> dict[str, Any]:
+            grant, project = access.opened(request, name)
             spec = EraseSpec.model_validate(read_json(body))
             try:
                 if spec.dry_run:
@@ -110,7 +96,7 @@ def _add_persons(router: APIRouter, front: Front, rights: Rights, opened: Open) 
             except LookupError as error:
                 raise NotFound(str(error), code="unknown_user") from None
 
-        return await front.answer("persons/erase", work, status=202)
+        return await front.answer_body(request, "persons/erase", work, status=202)
 
     @router.post("/persons/export")
     async def export(request: Request, name: str) -> Response:
@@ -122,7 +108,7 @@ def _add_persons(router: APIRouter, front: Front, rights: Rights, opened: Open) 
         return LinesResponse(_streamed(lines))
 
     def begin(request: Request, name: str, body: bytes) -> Iterator[bytes]:
-        project, grant = opened(request, name)
+        grant, project = access.opened(request, name)
         spec = PersonExportSpec.model_validate(read_json(body))
         try:
             return rights.export(project, spec.id, spec.reason, grant.actor)
@@ -132,7 +118,7 @@ def _add_persons(router: APIRouter, front: Front, rights: Rights, opened: Open) 
     @router.get("/erasures")
     async def erasures(request: Request, name: str) -> Response:
         def work() -> dict[str, Any]:
-            project, _ = opened(request, name)
+            _, project = access.opened(request, name)
             read_parameters(request)
             return {"erasures": rights.erasures(project)}
 
@@ -141,7 +127,7 @@ def _add_persons(router: APIRouter, front: Front, rights: Rights, opened: Open) 
     @router.get("/erasures/{erasure}")
     async def erasure(request: Request, name: str, erasure: str) -> Response:
         def work() -> dict[str, Any]:
-            project, _ = opened(request, name)
+            _, project = access.opened(request, name)
             found = rights.erasure(project, erasure)
             if found is None:
                 raise NotFound(f"there is no erasure {erasure[:50]!r}", code="unknown_erasure")
@@ -150,11 +136,11 @@ def _add_persons(router: APIRouter, front: Front, rights: Rights, opened: Open) 
         return await front.answer("erasures/one", work)
 
 
-def _add_holds(router: APIRouter, front: Front, rights: Rights, opened: Open) -> None:
+def _add_holds(router: APIRouter, front: Front, access: Access, rights: Rights) -> None:
     @router.get("/holds")
     async def holds(request: Request, name: str) -> Response:
         def work() -> dict[str, Any]:
-            project, _ = opened(request, name)
+            _, project = access.opened(request, name)
             read_parameters(request)
             return {"holds": rights.holds(project)}
 
@@ -162,13 +148,8 @@ def _add_holds(router: APIRouter, front: Front, rights: Rights, opened: Open) ->
 
     @router.post("/holds")
     async def hold(request: Request, name: str) -> Response:
-        try:
-            body = await read_body(request)
-        except Exception as error:  # noqa: BLE001 - becomes an answer
-            return problem_response(error)
-
-        def work() -> dict[str, Any]:
-            project, grant = opened(request, name)
+        def work(body: bytes) -> dict[str, Any]:
+            grant, project = access.opened(request, name)
             spec = HoldSpec.model_validate(read_json(body))
             try:
                 return rights.hold(project, spec.id, spec.reason, grant.actor)
@@ -177,24 +158,19 @@ def _add_holds(router: APIRouter, front: Front, rights: Rights, opened: Open) ->
             except ValueError as error:
                 raise Conflict(str(error), code="erasure_begun") from None
 
-        return await front.answer("holds", work, status=201)
+        return await front.answer_body(request, "holds", work, status=201)
 
     @router.post("/holds/release")
     async def release(request: Request, name: str) -> Response:
-        try:
-            body = await read_body(request)
-        except Exception as error:  # noqa: BLE001 - becomes an answer
-            return problem_response(error)
-
-        def work() -> dict[str, Any]:
-            project, grant = opened(request, name)
+        def work(body: bytes) -> dict[str, Any]:
+            grant, project = access.opened(request, name)
             spec = HoldSpec.model_validate(read_json(body))
             if not rights.release(project, spec.id, spec.reason, grant.actor):
                 whom = "project" if spec.id is None else "id: name the id with which it was placed"
                 raise NotFound(f"there is no hold on this {whom}", code="unknown_hold")
             return {"released": True}
 
-        return await front.answer("holds/release", work)
+        return await front.answer_body(request, "holds/release", work)
 
 
 async def _streamed(lines: Iterator[bytes]) -> AsyncGenerator[bytes, None]:

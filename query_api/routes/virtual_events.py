@@ -10,12 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from footfall.storage.store import Store
-from footfall.workspace import Grant, Project
 from query_api.access import Access
 from query_api.body import read_json
 from query_api.catalogue import read_catalogue
 from query_api.options import QueryOptions
-from query_api.routes.front import Front, problem_response, read_body
+from query_api.routes.front import Front
 from query_api.spec.virtual_event import VirtualEvent
 from query_api.store_reader import StoreReader
 from query_api.virtual_events import delete_virtual_event, list_virtual_events, save_virtual_event
@@ -27,27 +26,18 @@ def build_virtual_event_routes(
     """A project's virtual events; `clock` gives epoch milliseconds."""
     router = APIRouter(prefix="/api/v1/projects/{name}/virtual-events", include_in_schema=False)
 
-    def opened(request: Request, name: str) -> tuple[Grant, Project]:
-        grant = access.grant(request.headers.get("authorization"))
-        return grant, access.project(grant, name)
-
     @router.get("")
     async def show(request: Request, name: str) -> Response:
         def work() -> dict[str, Any]:
-            _, project = opened(request, name)
+            _, project = access.opened(request, name)
             return {"virtual_events": list_virtual_events(access.workspace, project.name)}
 
         return await front.answer("projects/virtual-events", work)
 
     @router.post("")
     async def save(request: Request, name: str) -> Response:
-        try:
-            body = await read_body(request)
-        except Exception as error:  # noqa: BLE001 - becomes an answer
-            return problem_response(error)
-
-        def work() -> dict[str, Any]:
-            grant, project = opened(request, name)
+        def work(body: bytes) -> dict[str, Any]:
+            grant, project = access.opened(request, name)
             virtual = VirtualEvent.model_validate(read_json(body))
             catalogue = read_catalogue(store, project.name)
             reader = StoreReader(store, options.limits)
@@ -57,12 +47,12 @@ def build_virtual_event_routes(
             access.record(grant, "virtual_event.create", project.name, virtual.name)
             return saved
 
-        return await front.answer("projects/virtual-events", work, status=201)
+        return await front.answer_body(request, "projects/virtual-events", work, status=201)
 
     @router.delete("/{event}")
     async def delete(request: Request, name: str, event: str) -> Response:
         def work() -> dict[str, Any]:
-            grant, project = opened(request, name)
+            grant, project = access.opened(request, name)
             deleted = delete_virtual_event(access.workspace, project.name, event)
             access.record(grant, "virtual_event.delete", project.name, event)
             return deleted
