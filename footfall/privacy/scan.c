@@ -249,18 +249,25 @@ static int is_code_before(int32_t c) { /* of 验证码, 动态码, 校验码, �
 
 enum { OTHER, DIGIT, LETTER, IGNORED, ASSIGNS, SPACE };
 
-static int class_of(int32_t c) {
-  if (c >= '0' && c <= '9') return DIGIT;
-  if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) return LETTER;
-  switch (c) {
-    case '_': case '-': case '$': return IGNORED;
-    case '"': case '\'': case '=': case ':': return ASSIGNS;
-    case ' ': case '\t': case '\n': case '\r': return SPACE;
-    default: return OTHER;
-  }
+static const uint8_t classes[0x80] = {
+    ['0' ... '9'] = DIGIT, ['a' ... 'z'] = LETTER, ['A' ... 'Z'] = LETTER,
+    ['_'] = IGNORED, ['-'] = IGNORED, ['$'] = IGNORED,
+    ['"'] = ASSIGNS, ['\''] = ASSIGNS, ['='] = ASSIGNS, [':'] = ASSIGNS,
+    [' '] = SPACE, ['\t'] = SPACE, ['\n'] = SPACE, ['\r'] = SPACE,
+};
+
+static int class_of(int32_t c) { return c < 0x80 ? classes[c] : OTHER; }
+
+static int may_stand_before_at(int32_t c) {
+  int class = class_of(c);
+  return class == DIGIT || class == LETTER || c == '.' || c == '_' || c == '%' || c == '+' || c == '-' || c == '\'';
 }
 
-static int look(const uint8_t *text, size_t size, const uint64_t *names, size_t slots, int unquotes, int *percents) {
+static uint64_t with_letter(uint64_t word, int32_t c) { return (word ^ (uint64_t)(c | 0x20)) * HASH_STEP; }
+
+/* Inlined twice, for each way of reading: the first has to be fast, since it reads everything. */
+static inline __attribute__((always_inline)) int look(
+    const uint8_t *text, size_t size, const uint64_t *names, size_t slots, const int unquotes, int *percents) {
   source s = {text, text + size, 0};
   run r = {.count = 0};
   uint64_t word = HASH_START;
@@ -276,7 +283,7 @@ static int look(const uint8_t *text, size_t size, const uint64_t *names, size_t 
         if (hex_left == 0 && hex_of(c) >= 0) *percents = 1;
       }
       if (exponent && (c == '+' || (c >= '0' && c <= '9'))) return 1;
-      exponent = !s.in_string && (c == 'e' || c == 'E') && before >= '0' && before <= '9';
+      exponent = (c | 0x20) == 'e' && !s.in_string && before >= '0' && before <= '9';
     }
     if (c >= 0xA0) {
       if (is_invisible(c)) continue;
@@ -284,18 +291,29 @@ static int look(const uint8_t *text, size_t size, const uint64_t *names, size_t 
     }
     int class = class_of(c);
     if (at_sign && (class == DIGIT || class == LETTER)) return 1;
-    at_sign = c == '@' && (class_of(before) == DIGIT || class_of(before) == LETTER || before == '.' ||
-                           before == '_' || before == '%' || before == '+' || before == '-' || before == '\'');
+    at_sign = c == '@' && may_stand_before_at(before);
     if (c == 0x7801 && is_code_before(before)) return 1;
     if (class == DIGIT || r.open || r.gap) {
       int is_fraction = before == '.' && class_of(earlier) == DIGIT;
       if (take_digit(&r, c, class == DIGIT, is_fraction)) return 1;
     }
     switch (class) {
-      case DIGIT:
       case LETTER:
         if (gap) word = HASH_START, letters = gap = 0;
-        word = (word ^ (uint64_t)(class == LETTER ? c | 0x20 : c)) * HASH_STEP;
+        word = with_letter(word, c);
+        letters = 1;
+        /* Most of what comes is words: letters behind a letter change nothing but the word. */
+        if (!unquotes && !hex_left && !exponent)
+          for (; s.at < s.end && *s.at < 0x80 && classes[*s.at] == LETTER; s.at++) {
+            earlier = before;
+            before = c;
+            c = *s.at;
+            word = with_letter(word, c);
+          }
+        break;
+      case DIGIT:
+        if (gap) word = HASH_START, letters = gap = 0;
+        word = (word ^ (uint64_t)c) * HASH_STEP;
         letters = 1;
         break;
       case IGNORED:
