@@ -73,6 +73,7 @@ class Shares:
     def __init__(self, capacity: int, what: str) -> None:
         """`what` is said to who is turned away: "requests of this project"."""
         self._capacity = capacity
+        self._calm = capacity * _CALM
         self._what = what
         self._held: dict[str, int] = {}
         self._total = 0
@@ -80,13 +81,16 @@ class Shares:
     def take(self, name: str, amount: int = 1) -> None:
         """Raises Overloaded if there is no room, or the name has its share. Whoever took gives back."""
         total, held = self._total + amount, self._held.get(name, 0)
-        active = len(self._held) + (name not in self._held)
-        share = min(self._capacity / active, self._capacity * (1 - _NEWCOMERS))
-        # Something that is larger than a share may come alone.
-        if total > self._capacity or (total > self._capacity * _CALM and held and held + amount > share):
+        if total > self._calm and (total > self._capacity or self._is_more_than_a_share(held, amount)):
             raise Overloaded(f"too many {self._what} at once")
         self._held[name] = held + amount
         self._total = total
+
+    def _is_more_than_a_share(self, held: int, amount: int) -> bool:
+        """Something that is larger than a share may come alone."""
+        active = len(self._held) + (not held)
+        share = min(self._capacity / active, self._capacity * (1 - _NEWCOMERS))
+        return bool(held) and held + amount > share
 
     def give_back(self, name: str, amount: int = 1) -> None:
         left = self._held[name] - amount
@@ -113,15 +117,24 @@ class Turnstile:
         self._key_bytes = Budget(options.key_bytes_per_second, "bytes of this key")
         self._address_records = Budget(options.address_records_per_second, "records of this address")
         self._address_bytes = Budget(options.address_bytes_per_second, "bytes of this address")
+        self._has_budgets = any(
+            (
+                options.key_records_per_second,
+                options.key_bytes_per_second,
+                options.address_records_per_second,
+                options.address_bytes_per_second,
+            )
+        )
         self._of_projects = Shares(options.requests_at_once, "requests of this project")
         self._of_addresses = Shares(options.requests_at_once, "requests of this address")
 
     def enter(self, visitor: Visitor) -> None:
         """Raises Overloaded. Whoever entered leaves."""
-        self._key_records.check(visitor.key)
-        self._key_bytes.check(visitor.key)
-        self._address_records.check(visitor.address)
-        self._address_bytes.check(visitor.address)
+        if self._has_budgets:
+            self._key_records.check(visitor.key)
+            self._key_bytes.check(visitor.key)
+            self._address_records.check(visitor.address)
+            self._address_bytes.check(visitor.address)
         self._of_projects.take(visitor.project)
         try:
             self._of_addresses.take(visitor.address)
@@ -135,6 +148,8 @@ class Turnstile:
 
     def pay(self, visitor: Visitor, *, size: int = 0, records: int = 0) -> None:
         """For what was read: bytes as they came, and records."""
+        if not self._has_budgets:
+            return
         self._key_bytes.spend(visitor.key, size)
         self._address_bytes.spend(visitor.address, size)
         self._key_records.spend(visitor.key, records)
