@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+# A process for each core, each with its chDB store; a file's tests share systems and stay together. ARGS=-n0: in one.
+PARALLEL := -n logical --maxprocesses=4 --dist loadfile --no-loadscope-reorder
 
 RUN := .venv
 DEV := .venv-dev
@@ -23,7 +25,7 @@ up: $(RUN)/ready ## Serves: the collector on 8106, the query API on 8107
 	@$(RUN)/bin/footfall up $(ARGS)
 
 test: $(DEV)/ready ## Runs the test suite and shows its coverage (ARGS=tests/test_x.py: a part of it)
-	@$(DEV)/bin/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	@$(DEV)/bin/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: $(DEV)/ready ## ruff, its format, mypy --strict
 	@$(DEV)/bin/ruff check .

@@ -9,6 +9,7 @@ installed by `npm ci` from the registry that npm is set up for, without running 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -32,11 +33,13 @@ def installed() -> Path:
     lock = (DRIVERS / "package-lock.json").read_bytes()
     home = Path(os.environ.get("SENSORS_SDKS") or ROOT / ".sensors-sdks")
     place = home / hashlib.sha256(lock).hexdigest()[:16]
-    if not place.exists():
-        home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=home) as draft:
-            _install(Path(draft))
-            (Path(draft) / "packages").replace(place)
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "lock").open("w") as lock_file:
+        fcntl.flock(lock_file, fcntl.LOCK_EX)  # tests of several processes want them at once
+        if not place.exists():
+            with tempfile.TemporaryDirectory(dir=home) as draft:
+                _install(Path(draft))
+                (Path(draft) / "packages").replace(place)
     return place / "node_modules"
 
 

@@ -116,7 +116,7 @@ async def test_hostile_rows_cost_only_themselves(system: System, tmp_path: Path)
         (b"a,b\n1,2\n", "distinct_id"),
         (b"[1, 2]", "an object a line"),
         (b"PAR1 but not really", "no readable Parquet"),
-        (gzip.compress(HEADER.encode())[:-12], "damaged"),
+        (gzip.compress(HEADER.encode(), mtime=0)[:-12], "damaged"),
         (b"\x1f\x8bxx", "damaged|cannot|not"),
         (HEADER.encode() + b"c1,2026-01-05,9 lives,x\n", "none of the first 1 rows can be imported"),
     ],
