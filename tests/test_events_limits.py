@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from collector import aside
 from collector.options import CollectorOptions
-from footfall.events import limits
+from footfall.events import batch, limits
 from footfall.events.names import RESERVED
 from footfall.events.reasons import Reason
 from footfall.tracking_plan import limits as plan_limits
@@ -38,6 +39,16 @@ def limits_of_the_code() -> dict[str, float]:
 def test_the_page_lists_every_limit_with_its_value():
     rows = re.findall(r"^\| `(\w+)` [^|]*\| (\d+) \|", PAGE, re.MULTILINE)
     assert {name: float(value) for name, value in rows} == limits_of_the_code()
+
+
+def test_the_page_says_which_requests_are_heavy():
+    what = (
+        f"Heavy is what has, as it came or unpacked, more than {aside.LIGHT_BYTES // 1024} KiB or "
+        f"{aside.LIGHT_BRACES} `{{`; records that are not as usual, over {batch.QUICK_RECORDS} of them or "
+        f"{batch.QUICK_BYTES // 1024} KiB; encrypted batches of more than {aside.LIGHT_COMMAS:,} commas, or "
+        f"{aside.LIGHT_RECORDS} records inside."
+    )
+    assert what in " ".join(PAGE.split())
 
 
 def test_the_page_explains_every_reason():
