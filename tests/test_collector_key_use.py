@@ -7,7 +7,8 @@ from typing import Any
 
 from collector.key_use import MOST_USES, KeyUses
 from tests.collector_worker import FewProjects, Worker, event, wrapped
-from tests.test_collector_encrypted import BROWSER, PHONE, form, worker_with
+from tests.encrypted_worker import BROWSER, PHONE, worker_with
+from tests.envelopes import form
 
 ADDRESS = {"address": "127.0.0.1", "door": "native"}
 

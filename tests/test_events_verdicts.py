@@ -146,9 +146,9 @@ def test_refuses_for_a_reason_and_names_the_field(reason, field, record):
 
 
 ELSEWHERE = {
-    Reason.MALFORMED_ENVELOPE: "test_collector_encrypted.py",
-    Reason.UNDECRYPTABLE: "test_collector_encrypted.py",
-    Reason.UNSUPPORTED_ENCRYPTION: "test_collector_encrypted.py",
+    Reason.MALFORMED_ENVELOPE: "test_collector_encrypted_bad.py",
+    Reason.UNDECRYPTABLE: "test_collector_encrypted_bad.py",
+    Reason.UNSUPPORTED_ENCRYPTION: "test_collector_encrypted_bad.py",
     Reason.UNDECLARED_IDENTITY: "test_query_identities.py",
     Reason.ERASED: "test_erasure.py",
     **{reason: "test_plan_doors.py" for reason in Reason if reason.startswith("plan_")},
