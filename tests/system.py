@@ -15,6 +15,7 @@ import httpx
 
 from collector.app import build_app as build_collector
 from collector.options import CollectorOptions
+from footfall import crash_points
 from footfall.cli.engine import forms, inside
 from footfall.envelopes.vault import Vault
 from footfall.eventlog.log import Log
@@ -60,6 +61,10 @@ class Clock:
         self._frozen = now_ms
 
 
+class Died(BaseException):
+    """As if the process had been killed here."""
+
+
 @dataclass(frozen=True)
 class System:
     """Empty at the start of each test; its project `default` has WRITE_KEY, SECRET_KEY opens everything.
@@ -89,6 +94,40 @@ class System:
         """Processes everything that was accepted."""
         while await asyncio.to_thread(self.processor.step):
             pass
+
+    async def settle_dying(self) -> int:
+        """Processes everything, by processors that die each one insert later than the one before.
+
+        Returns how many died.
+        """
+        for died in range(60):
+            left = died
+
+            def die(point: str) -> None:
+                nonlocal left
+                if point == "P6" and not left:
+                    raise Died
+                left -= point == "P6"
+
+            again = Processor(
+                self.log,
+                self.store,
+                self.keyed_hash,
+                self.sealer,
+                self.workspace.project,
+                types_of=self.workspace.plans.types,
+                clock=self.clock,
+            )
+            crash_points.observe(die)
+            try:
+                while await asyncio.to_thread(again.step):
+                    pass
+            except Died:
+                continue
+            finally:
+                crash_points.observe(None)
+            return died
+        raise AssertionError("each of 60 processors died")
 
     async def restamp(self) -> None:
         """Gives every row to the person behind its id now, until no override is left."""

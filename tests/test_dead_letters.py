@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from contextlib import suppress
 from decimal import Decimal
@@ -13,10 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from footfall.crash_points import observe
 from footfall.proof.findings import Finding
 from footfall.proof.verify import rules_in, verify
-from processor.loop import Processor
 from query_api.fixes import FixDoesNotFit, InvalidFix, parse_fix
 from tests.importing import import_file
 from tests.system import SECRET_KEY, WRITE_KEY, System
@@ -207,37 +204,11 @@ def _base64(record: Any) -> str:
     return base64.b64encode(json.dumps(record).encode()).decode()
 
 
-class Died(Exception):  # noqa: N818 - reads as what it is
-    """As if the process had been killed here."""
-
-
 async def test_a_replay_that_dies_before_any_insert_is_stored_once(system: System) -> None:
     await turn_away(system)
     answer = await system.query_api.post(f"{URL}/replay", json={"reason": "invalid_name", "fix": FIX})
     assert answer.json()["replayed"] == 3
-    for inserts in range(1, 60):
-        left = inserts
-
-        def die(point: str) -> None:
-            nonlocal left
-            left -= point == "P6"
-            if not left:
-                raise Died
-
-        again = Processor(
-            system.log, system.store, system.keyed_hash, system.sealer, system.workspace.project,
-            clock=system.clock,
-        )  # fmt: skip
-        observe(die)
-        try:
-            while await asyncio.to_thread(again.step):
-                pass
-            break
-        except Died:
-            continue
-        finally:
-            observe(None)
-    assert inserts > 5
+    assert await system.settle_dying() >= 5
     assert len(system.rows("SELECT * FROM events WHERE event = 'good'")) == 3
     assert system.rows("SELECT outcome, count() FROM replays GROUP BY outcome") == [("stored", 3)]
     await closed(system)

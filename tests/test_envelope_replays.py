@@ -18,12 +18,11 @@ from footfall.proof.verify import rules_in, verify
 from footfall.treatment.policy import Policies
 from footfall.workspace.audit import AuditFilter
 from footfall.workspace.envelope_keys import KeyRings
-from processor.loop import Processor
 from query_api.dead_letters import Letters
 from query_api.envelope_sweep import EnvelopeSweep
 from query_api.replays import Replays
 from tests.envelopes import Device, form, noise, shared
-from tests.system import INSTALLATION_KEY, SECRET_KEY, VAULT, WRITE_KEY, System
+from tests.system import INSTALLATION_KEY, SECRET_KEY, VAULT, WRITE_KEY, Died, System
 
 NOON = 1_795_000_000_000
 DAY = 86_400_000
@@ -255,10 +254,6 @@ async def test_a_collector_that_did_not_know_the_key_yet_is_caught_up_with(syste
     assert (await closed(system))["duplicate"] == 0
 
 
-class Died(BaseException):
-    """As a process that is killed."""
-
-
 async def test_a_sweep_that_dies_behind_the_log_is_done_again_and_stores_once(system: System) -> None:
     system.clock.freeze(NOON)
     await send(system, PHONE.events(*BATCH, flush_time=NOON))
@@ -292,29 +287,7 @@ async def test_the_engine_may_die_at_any_insert_of_a_replay(system: System) -> N
     await bring(system, RSA, "1")
     with sweeper(system) as sweeping:
         assert await asyncio.to_thread(sweeping.sweep) == 4
-    for inserts in range(1, 60):
-        left = inserts
-
-        def die(point: str) -> None:
-            nonlocal left
-            left -= point == "P6"
-            if not left:
-                raise Died
-
-        again = Processor(
-            system.log, system.store, system.keyed_hash, system.sealer, system.workspace.project,
-            clock=system.clock,
-        )  # fmt: skip
-        crash_points.observe(die)
-        try:
-            while await asyncio.to_thread(again.step):
-                pass
-            break
-        except Died:
-            continue
-        finally:
-            crash_points.observe(None)
-    assert inserts > 5
+    assert await system.settle_dying() >= 5
     assert len(events(system)) == 2
     found = system.rows("SELECT outcome, count() FROM replays GROUP BY outcome ORDER BY outcome")
     assert found == [("rejected", 1), ("stored", 4)]

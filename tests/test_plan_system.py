@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 
 from collector.options import CollectorOptions
-from footfall.crash_points import observe
 from footfall.privacy.settings import PrivacySettings, Rule
 from footfall.proof.findings import Finding
 from footfall.proof.verify import rules_in, verify
@@ -20,7 +18,6 @@ from footfall.storage.store import Store
 from footfall.tracking_plan.reading import read_plan
 from footfall.tracking_plan.yaml_form import read_yaml, write_yaml
 from footfall.workspace.audit import AuditFilter
-from processor.loop import Processor
 from tests.collector_worker import wrapped
 from tests.importing import import_file
 from tests.system import WRITE_KEY, System, open_system
@@ -140,45 +137,8 @@ async def test_counts_are_the_same_whatever_is_cut_off(system: System) -> None:
     await put(system, {**PLAN, "mode": "report"}, 0)
     for number in range(3):
         await system.send(buy(f"e{number}", fund="C", rate="x"), buy("same", fund="C"))
-    points = 0
-    for limit in range(1, 40):
-        left = limit
-
-        def die(point: str) -> None:
-            nonlocal left, points
-            left -= point == "P6"
-            if not left:
-                points += 1
-                raise Died
-
-        again = _restarted(system)
-        observe(die)
-        try:
-            while await asyncio.to_thread(again.step):
-                pass
-            break
-        except Died:
-            continue
-        finally:
-            observe(None)
-    assert points > 5
+    assert await system.settle_dying() > 5
     assert await counted(system) == {("buy", "fund", "not_allowed"): 4, ("buy", "rate", "wrong_type"): 3}
-
-
-class Died(Exception):  # noqa: N818
-    """Stands for the end of the process."""
-
-
-def _restarted(system: System) -> Processor:
-    return Processor(
-        system.log,
-        system.store,
-        system.keyed_hash,
-        system.sealer,
-        system.workspace.project,
-        types_of=system.workspace.plans.types,
-        clock=system.clock,
-    )
 
 
 async def test_violations_are_told_by_what_is_asked(system: System) -> None:
