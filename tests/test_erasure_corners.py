@@ -232,6 +232,31 @@ async def test_whatever_keeps_an_erasure_from_its_end_is_told(installation: Syst
     assert await asyncio.to_thread(system.eraser.run_open) == 1
 
 
+async def test_an_erasure_that_fails_keeps_no_other_waiting(installation: System) -> None:
+    system = installation
+    await system.send(visit("ann"), visit("bob"))
+    await system.settle()
+    system.clock.freeze(NOW + 1)
+    project = system.workspace.project("default")
+    assert project is not None
+    ann = system.eraser.ask(project, "ann", "the customer asked", "test")
+    system.clock.freeze(NOW + 2)
+    bob = system.eraser.ask(project, "bob", "the customer asked", "test")
+
+    def fail(job: Erasure) -> None:
+        if job.id == ann.id:
+            raise PermissionError("backup of May: Permission denied")
+
+    system.eraser._elsewhere = replace(Elsewhere(), note_tombstone=fail)
+    with pytest.raises(PermissionError):
+        await asyncio.to_thread(system.eraser.run_open)
+    states = {job.id: job.state for job in system.workspace.erasures.of_project("default")}
+    assert states == {ann.id: "removing", bob.id: "finished"}
+    system.eraser._elsewhere = Elsewhere()
+    assert await asyncio.to_thread(system.eraser.run_open) == 1
+    assert findings(system) == []
+
+
 async def test_what_a_new_partition_of_the_log_brings_later_stays(installation: System) -> None:
     system = installation
     await system.send(visit("ann"))

@@ -245,11 +245,15 @@ class Eraser:
             stop.wait(self._options.poll_seconds)
 
     def run_open(self, stop: threading.Event | None = None) -> int:
-        """Does what can be done now; how many jobs it finished. StoreError, LogError, Stopped, OSError and
-        apsw.Error of files; all but Stopped are told in `waits_for`.
+        """Does what can be done now; how many jobs it finished. A job that fails says so in `waits_for` and
+        keeps nobody waiting: of what it planned and could not do, `Removals` lets nothing else take a row.
+
+        Stopped; or the first failure, once all were tried: StoreError, LogError, OSError and apsw.Error of
+        files.
         """
         stop = stop or threading.Event()
         finished = 0
+        failures: list[Exception] = []
         with self._working:
             for job in self._workspace.erasures.open():
                 if stop.is_set():
@@ -258,12 +262,11 @@ class Eraser:
                     finished += self._advance(job, stop)
                 except Stopped:
                     raise
-                except Exception as error:
-                    known = self._workspace.erasures.find(job.id) or job
-                    self._tell(
-                        known, f"{type(error).__name__}: it is tried again, see the engine's log lines"
-                    )
-                    raise
+                except Exception as error:  # noqa: BLE001 - told, and raised below
+                    self._tell_failure(job, error)
+                    failures.append(error)
+        if failures:
+            raise failures[0]
         return finished
 
     def _advance(self, job: Erasure, stop: threading.Event) -> bool:
@@ -457,6 +460,11 @@ class Eraser:
         if job.waits_for != waits_for:
             self._workspace.erasures.save(replace(job, waits_for=waits_for))
             _log.info("erasure.waits", erasure=job.id, waits_for=waits_for)
+
+    def _tell_failure(self, job: Erasure, error: Exception) -> None:
+        known = self._workspace.erasures.find(job.id) or job
+        self._tell(known, f"{type(error).__name__}: it is tried again, see the engine's log lines")
+        _log.warning("erasure.failed", erasure=job.id, error=f"{type(error).__name__}: {error}")
 
     def _seal(self, id_: str, texts: Collection[str]) -> bytes:
         return self._sealer.seal(json.dumps(list(texts)).encode(), f"erasure:{id_}")
