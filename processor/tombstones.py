@@ -6,13 +6,14 @@ is refused (reason `erased`), without its content; one of somebody else loses th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from footfall.events.reasons import Reason
-from footfall.events.record import Record, event_time
+from footfall.events.record import Record, event_time, written_time
+from footfall.events.times import InvalidTime
 from footfall.storage.rows import TombstoneRow
 from footfall.storage.store import Query, Store
 from processor.event_block import Request
@@ -84,9 +85,7 @@ class Tombstones:
         return intake
 
     def _covers(self, tombstone: Tombstone, record: Record, request: Request) -> bool:
-        received_at = request.header.received_at
-        time = event_time(record, received_at, network=request.header.door != "import").time
-        return tombstone.covers(time, received_at)
+        return tombstone.covers(_event_time(record, request), request.header.received_at)
 
     def _without_erased(self, record: Record, request: Request) -> Record:
         """The record without ids, beside the one that it carries, of persons that were erased."""
@@ -117,44 +116,81 @@ class Tombstones:
     def _open_letters(self, intake: Intake) -> None:
         """What was turned away for another reason keeps no content that names one of them."""
         for place, letter in enumerate(intake.dead_letters):
-            project = intake.requests[letter.request].header.project
-            if letter.raw and self.names_erased(project, letter.raw):
+            if letter.raw and self._names_erased(letter.raw, intake.requests[letter.request]):
                 intake.dead_letters[place] = letter._replace(raw=b"", field="", message=MESSAGE)
 
-    def names_erased(self, project: str, raw: bytes) -> bool:
-        """Whether bytes that may be a record name an id that was erased."""
-        return any(self._id_keys.key(project, text) in self._known for text in ids_in(raw))
+    def _names_erased(self, raw: bytes, request: Request) -> bool:
+        """Whether bytes that may be records name an id in one that is from before its erasure, or may be: it
+        does not say when it happened.
+        """
+        for text, fields in _told_in(raw):
+            tombstone = self._known.get(self._id_keys.key(request.header.project, text))
+            if tombstone is not None:
+                time = _time_of(fields, request)
+                if time is None or tombstone.covers(time, request.header.received_at):
+                    return True
+        return False
 
 
 def ids_in(raw: bytes) -> set[str]:
     """The ids that bytes name, as far as they can be read as records."""
+    return {text for text, _ in _told_in(raw)}
+
+
+def _event_time(record: Record, request: Request) -> int:
+    header = request.header
+    return event_time(record, header.received_at, network=header.door != "import").time
+
+
+def _time_of(fields: Mapping[str, Any], request: Request) -> int | None:
+    """When what may be a record happened, in epoch ms; None if it does not say so readably."""
+    properties = fields.get("properties")
+    record = Record(
+        time=fields.get("time"),
+        properties=properties if isinstance(properties, dict) else {},
+        flush_time=fields.get("_flush_time"),
+        sent_at=fields.get("sent_at"),
+    )
+    try:
+        return None if written_time(record) is None else _event_time(record, request)
+    except (InvalidTime, TypeError):
+        return None
+
+
+def _told_in(raw: bytes) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each id that bytes name, with the record that names it."""
     try:
         found = _read(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return set()
-    return set(_ids_of(found, 3))
+        return iter(())
+    return _told_of(found, 3)
 
 
 _read = msgspec.json.Decoder().decode
 _FIELDS = ("distinct_id", "login_id", "anonymous_id", "original_id")
 
 
-def _ids_of(value: Any, depth: int) -> Iterator[str]:
+def _told_of(value: Any, depth: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if isinstance(value, list) and depth:
         for each in value:
-            yield from _ids_of(each, depth - 1)
+            yield from _told_of(each, depth - 1)
     if not isinstance(value, dict):
         return
+    for text in _ids_of(value):
+        yield text, value
+    if depth and "events" in value:
+        yield from _told_of(value["events"], depth - 1)
+
+
+def _ids_of(fields: Mapping[str, Any]) -> Iterator[str]:
     for name in _FIELDS:
-        yield from _written(value.get(name))
-    identities = value.get("identities")
+        yield from _written(fields.get(name))
+    identities = fields.get("identities")
     if isinstance(identities, dict):
         for name, told in identities.items():
             for each in told if isinstance(told, list) else [told]:
                 for text in _written(each):
                     yield from (text, f"{name}+{text}")
-    if depth and "events" in value:
-        yield from _ids_of(value["events"], depth - 1)
 
 
 def _written(told: Any) -> tuple[str, ...]:

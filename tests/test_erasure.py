@@ -176,6 +176,26 @@ async def test_what_happens_later_is_of_a_new_person_unless_all_is_refused(insta
     assert findings(system) == []
 
 
+async def test_what_is_turned_away_later_of_a_new_person_keeps_its_content(installation: System) -> None:
+    system = installation
+    await system.send(visit("ann"), visit("bob"))
+    await system.settle()
+    system.clock.freeze(NOW + 1)
+    await erase(system, "ann")
+    await erase(system, "bob", refuse_all=True)
+    system.clock.freeze(NOW + 10 * MINUTE)
+    for said in (visit("ann", -9), visit("ann", 5), visit("ann", time="soon"), visit("bob", -9)):
+        await system.send(said | {"event": "1bad"})
+    await system.settle()
+    raws = []
+    for letter in (await system.query_api.get("/api/v1/projects/default/dead-letters")).json()["letters"]:
+        shown = await system.query_api.get(f"/api/v1/projects/default/dead-letters/{letter['id']}")
+        raws.append(shown.json()["raw"])
+    (kept,) = filter(None, raws)
+    assert len(raws) == 4
+    assert json.loads(kept)["time"] == NOW + 9 * MINUTE
+
+
 async def test_an_unlawful_deletion_beside_a_lawful_one_is_found(installation: System) -> None:
     system = installation
     await system.send(*[visit(f"u{n}", seq) for n in range(6) for seq in range(1, 9)])
