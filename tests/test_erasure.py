@@ -16,7 +16,7 @@ from footfall.eventlog.partitions import IMPORTS, REPLAYS
 from footfall.events.log_record import Header, write_log_record
 from footfall.proof.findings import Finding
 from footfall.proof.verify import rules_in, verify
-from footfall.workspace.audit import AuditFilter
+from footfall.workspace.audit import Audit, AuditFilter, AuditUnavailable
 from footfall.workspace.erasures import Erasure
 from tests.system import System, open_system
 
@@ -348,6 +348,32 @@ async def test_an_id_that_privacy_rewrites_is_found_by_what_was_sent(
     await system.send(visit("13812345678", 60))
     await system.settle()
     assert system.rows("SELECT count() FROM events") == [(1,)]
+
+
+async def test_nothing_is_done_that_the_audit_log_cannot_tell(
+    installation: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system, api = installation, installation.query_api
+    await system.send(visit("ann"), visit("bob"))
+    await system.settle()
+    assert (await api.post(f"{PROJECT}/holds", json={"id": "bob", "reason": "case 1"})).status_code == 201
+    record = Audit.record
+
+    def fail(self: Audit, actor: str, action: str, *rest: Any) -> Any:
+        if action == "key.use":
+            return record(self, actor, action, *rest)
+        raise AuditUnavailable("no space left on device")
+
+    monkeypatch.setattr(Audit, "record", fail)
+    asked = {"id": "ann", "reason": "request 7"}
+    for route, body in (
+        ("persons/erase", asked),
+        ("holds", asked),
+        ("holds/release", asked | {"id": "bob"}),
+    ):
+        assert (await api.post(f"{PROJECT}/{route}", json=body)).status_code == 503, route
+    assert system.workspace.erasures.of_project("default") == []
+    assert [hold.reason for hold in system.workspace.holds.of_project("default")] == ["case 1"]
 
 
 async def test_wrong_requests_say_what_is_wrong(installation: System) -> None:

@@ -170,15 +170,17 @@ class Eraser:
     def ask(
         self, project: Project, distinct_id: str, reason: str, actor: str, *, refuse_all: bool = False
     ) -> Erasure:
-        """Writes the job down; it is begun soon. The one that is under way if it was asked before.
+        """Writes the job down, first in the audit log; it is begun soon. The one that is under way if it was
+        asked before.
 
-        UnknownPerson.
+        UnknownPerson, AuditUnavailable.
         """
         self.count(project, distinct_id)
         forms = list(self._forms(project.name, distinct_id))
         keys = {key_of(project, self._hash, form) for form in forms}
         for known in self._workspace.erasures.open():
             if known.project == project.name and keys & self._keys_of(known, project):
+                self._record_asked(project, distinct_id, reason, actor, known)
                 return known
         id_ = secrets.token_hex(8)
         erasure = Erasure(
@@ -191,10 +193,17 @@ class Eraser:
             refuse_all=refuse_all,
             sealed=self._seal(id_, forms),
         )
-        why = self.held(erasure)
-        erasure = replace(erasure, waits_for=why)
+        erasure = replace(erasure, waits_for=self.held(erasure))
+        self._record_asked(project, distinct_id, reason, actor, erasure)
         self._workspace.erasures.save(erasure)
         return erasure
+
+    def _record_asked(
+        self, project: Project, distinct_id: str, reason: str, actor: str, erasure: Erasure
+    ) -> None:
+        audit = self._workspace.audit
+        detail = {"erasure": erasure.id, "reason": reason, "refuse_all": erasure.refuse_all}
+        audit.record(actor, "person.erase", project.name, audit.hashed(project.name, distinct_id), detail)
 
     def held(self, erasure: Erasure) -> str:
         """The legal hold that it waits for; "" if it does not."""

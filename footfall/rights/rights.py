@@ -18,7 +18,9 @@ class ErasureBegun(ValueError):  # noqa: N818 - reads as what it is
 
 
 class Rights:
-    """Safe to use from several threads. What is asked is in the audit log before it is answered."""
+    """Safe to use from several threads. What is asked is in the audit log before it is done: without the log
+    nothing is (AuditUnavailable).
+    """
 
     def __init__(self, opened: Opened, eraser: Eraser) -> None:
         self._opened = opened
@@ -35,10 +37,7 @@ class Rights:
         self, project: Project, distinct_id: str, reason: str, actor: str, *, refuse_all: bool
     ) -> dict[str, Any]:
         """Asks for it; the job as JSON. UnknownPerson."""
-        job = self._eraser.ask(project, distinct_id, reason, actor, refuse_all=refuse_all)
-        detail = {"erasure": job.id, "reason": reason, "refuse_all": refuse_all}
-        self._record(actor, "person.erase", project, distinct_id, detail)
-        return job.as_json()
+        return self._eraser.ask(project, distinct_id, reason, actor, refuse_all=refuse_all).as_json()
 
     def erasures(self, project: Project) -> list[dict[str, Any]]:
         """The project's jobs, the newest first."""
@@ -83,18 +82,20 @@ class Rights:
                     )
             now = self._opened.clock()
             holds = [Hold(project.name, key, reason, actor, now) for key in sorted(keys)]
+            self._record(actor, "hold.place", project, distinct_id, {"reason": reason})
             for hold in holds:
                 self._opened.workspace.holds.put(hold)
-        self._record(actor, "hold.place", project, distinct_id, {"reason": reason})
         return holds[-1].as_json()
 
     def release(self, project: Project, distinct_id: str | None, reason: str, actor: str) -> bool:
         """Whether there was a hold. What waited for it goes on."""
-        keys = self._keys(project, distinct_id)
-        released = sum(self._opened.workspace.holds.release(project.name, key) for key in keys) > 0
-        if released:
+        holds, keys = self._opened.workspace.holds, self._keys(project, distinct_id)
+        placed = keys & {hold.id_key for hold in holds.of_project(project.name)}
+        if placed:
             self._record(actor, "hold.release", project, distinct_id, {"reason": reason})
-        return released
+        for key in placed:
+            holds.release(project.name, key)
+        return bool(placed)
 
     def _keys(self, project: Project, distinct_id: str | None) -> set[int]:
         """Of the id in each of its forms; 0 is the project."""
