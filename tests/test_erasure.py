@@ -350,6 +350,30 @@ async def test_an_id_that_privacy_rewrites_is_found_by_what_was_sent(
     assert system.rows("SELECT count() FROM events") == [(1,)]
 
 
+@pytest.mark.parametrize("begun", [False, True])
+async def test_all_of_a_person_who_is_being_erased_can_be_refused(installation: System, begun: bool) -> None:
+    system = installation
+    await system.send(visit("phone"), visit("ann", 4, anonymous_id="phone", login_id="ann"), visit("bob"))
+    await system.settle()
+    system.clock.freeze(NOW + 1)
+    asked = {"id": "phone", "reason": "request 7"}
+    first = (await system.query_api.post(f"{PROJECT}/persons/erase", json=asked)).json()
+    if begun:
+        job = system.workspace.erasures.find(first["id"])
+        assert job is not None
+        await asyncio.to_thread(system.eraser._cut, job)
+    asked |= {"refuse_all": True}
+    jobs = [(await system.query_api.post(f"{PROJECT}/persons/erase", json=asked)).json() for _ in range(2)]
+    assert jobs[0] == jobs[1]
+    assert jobs[0]["id"] != first["id"]
+    assert await asyncio.to_thread(system.eraser.run_open) == 2
+    system.clock.freeze(NOW + 10 * MINUTE)
+    await system.send(visit("ann", -9), visit("phone", -9), visit("bob", -9))
+    await system.settle()
+    assert system.rows("SELECT distinct_id, count() FROM events GROUP BY 1") == [("bob", 2)]
+    assert findings(system) == []
+
+
 async def test_nothing_is_done_that_the_audit_log_cannot_tell(
     installation: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -171,39 +171,47 @@ class Eraser:
         self, project: Project, distinct_id: str, reason: str, actor: str, *, refuse_all: bool = False
     ) -> Erasure:
         """Writes the job down, first in the audit log; it is begun soon. The one that is under way if it was
-        asked before.
+        asked before; `refuse_all` beside one that does not refuse all is another job for the same ids.
 
         UnknownPerson, AuditUnavailable.
         """
-        self.count(project, distinct_id)
-        forms = list(self._forms(project.name, distinct_id))
-        keys = {key_of(project, self._hash, form) for form in forms}
-        for known in self._workspace.erasures.open():
-            if known.project == project.name and keys & self._keys_of(known, project):
-                self._record_asked(project, distinct_id, reason, actor, known)
-                return known
-        id_ = secrets.token_hex(8)
-        erasure = Erasure(
-            id=id_,
-            project=project.name,
-            state="asked",
-            reason=reason,
-            actor=actor,
-            asked_at=self._clock(),
-            refuse_all=refuse_all,
-            sealed=self._seal(id_, forms),
-        )
-        erasure = replace(erasure, waits_for=self.held(erasure))
-        self._record_asked(project, distinct_id, reason, actor, erasure)
-        self._workspace.erasures.save(erasure)
+        forms = set(self._forms(project.name, distinct_id))
+        under_way = self._under_way(project, forms)
+        erasure = next((known for known in under_way if known.refuse_all or not refuse_all), None)
+        is_new = erasure is None
+        if erasure is None:
+            if not under_way:
+                self.count(project, distinct_id)
+            id_ = secrets.token_hex(8)
+            texts = forms.union(*(self._all_texts(known, project) for known in under_way))
+            erasure = Erasure(
+                id=id_,
+                project=project.name,
+                state="asked",
+                reason=reason,
+                actor=actor,
+                asked_at=self._clock(),
+                refuse_all=refuse_all,
+                sealed=self._seal(id_, sorted(texts)),
+            )
+            erasure = replace(erasure, waits_for=self.held(erasure))
+        audit = self._workspace.audit
+        detail = {"erasure": erasure.id, "reason": reason, "refuse_all": refuse_all}
+        audit.record(actor, "person.erase", project.name, audit.hashed(project.name, distinct_id), detail)
+        if is_new:
+            self._workspace.erasures.save(erasure)
         return erasure
 
-    def _record_asked(
-        self, project: Project, distinct_id: str, reason: str, actor: str, erasure: Erasure
-    ) -> None:
-        audit = self._workspace.audit
-        detail = {"erasure": erasure.id, "reason": reason, "refuse_all": erasure.refuse_all}
-        audit.record(actor, "person.erase", project.name, audit.hashed(project.name, distinct_id), detail)
+    def _under_way(self, project: Project, texts: Collection[str]) -> list[Erasure]:
+        """Jobs of the person of one of these ids."""
+        keys = {key_of(project, self._hash, text) for text in texts}
+        jobs = [job for job in self._workspace.erasures.open() if job.project == project.name]
+        return [job for job in jobs if keys & self._keys_of(job, project)]
+
+    def _all_texts(self, job: Erasure, project: Project) -> set[str]:
+        """The ids of its person: once it was cut, only the job knows them."""
+        person = self._whole_person(job, project)
+        return {*self._unsealed(job), *texts_of(self._store, person, self._hash)}
 
     def held(self, erasure: Erasure) -> str:
         """The legal hold that it waits for; "" if it does not."""
@@ -296,7 +304,7 @@ class Eraser:
         project = self._project(job)
         with self._removals.reserved(), self._processor.at_rest() as ends:
             person = self._whole_person(job, project)
-            texts = {*self._unsealed(job), *texts_of(self._store, person, self._hash)}
+            texts = self._all_texts(job, project)
             cutting = replace(
                 job,
                 state="cutting",
