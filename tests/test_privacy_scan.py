@@ -74,7 +74,7 @@ def test_an_ordinary_event_is_not_looked_at_closer() -> None:
 
 
 def test_without_the_library_the_slow_scanner_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "_library", lambda: None)
+    monkeypatch.setattr(native, "_libraries", lambda: (None, None))
     slow = scanner_for({"x"})
     assert slow(b'{"x":1}')
     assert not slow(b'{"y":1}')

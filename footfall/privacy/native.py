@@ -26,6 +26,11 @@ HEAD_WORDS: Final = 4
 ENTRY_WORDS: Final = 6
 _MOST_ENTRIES: Final = 512
 
+_LONG_BYTES: Final = 64 * 1024
+"""A longer text is scanned without Python's lock. To give it away for the microseconds that a request takes
+costs more than those: the log's thread waits for it.
+"""
+
 
 class Scanners(NamedTuple):
     """What is asked of bytes before they are read."""
@@ -37,22 +42,26 @@ class Scanners(NamedTuple):
 def scanners_for(names: Iterable[str]) -> Scanners:
     """Scanners that say yes to these names, too; they are in plain spelling (never_collect.plain_name)."""
     wanted = frozenset(names)
-    library = _library()
-    if library is None:
+    library, aside = _libraries()
+    if library is None or aside is None:
         return Scanners(lambda text: may_hold(text, wanted), lambda _: None)
     table, slots = _table(library, wanted)
     scan, entries = library.ff_privacy_may_hold, library.ff_privacy_entries
+    scan_aside, entries_aside = aside.ff_privacy_may_hold, aside.ff_privacy_entries
     buffers = local()
 
     def may_hold_natively(text: bytes) -> bool:
-        return bool(scan(text, len(text), table, slots))
+        size = len(text)
+        return bool((scan if size < _LONG_BYTES else scan_aside)(text, size, table, slots))
 
     def entries_of(text: bytes) -> list[int] | None:
         try:
             found = buffers.words
         except AttributeError:
             found = buffers.words = (ctypes.c_uint32 * (HEAD_WORDS + ENTRY_WORDS * _MOST_ENTRIES))()
-        count = entries(text, len(text), table, slots, found, _MOST_ENTRIES)
+        size = len(text)
+        walk = entries if size < _LONG_BYTES else entries_aside
+        count = walk(text, size, table, slots, found, _MOST_ENTRIES)
         return None if count < 0 else found[: HEAD_WORDS + ENTRY_WORDS * count]
 
     return Scanners(may_hold_natively, entries_of)
@@ -78,16 +87,20 @@ def _table(library: ctypes.CDLL, wanted: frozenset[str]) -> tuple[ctypes.Array[c
 
 
 @cache
-def _library() -> ctypes.CDLL | None:
+def _libraries() -> tuple[ctypes.CDLL, ctypes.CDLL] | tuple[None, None]:
+    """The scanner, called with Python's lock and without it; None where it was not built."""
     try:
-        library = ctypes.CDLL(str(_LIBRARY))
+        return _declared(ctypes.PyDLL(str(_LIBRARY))), _declared(ctypes.CDLL(str(_LIBRARY)))
     except OSError:
         _log.warning(
             "the scanner of privacy was not built (%s is missing): detection is a hundred times slower. "
             "Install the wheel, or run `python setup.py build_ext --inplace`",
             _LIBRARY.name,
         )
-        return None
+        return None, None
+
+
+def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     size, pointer = ctypes.c_size_t, ctypes.c_void_p
     library.ff_privacy_may_hold.argtypes = (ctypes.c_char_p, size, pointer, size)
     library.ff_privacy_may_hold.restype = ctypes.c_int
