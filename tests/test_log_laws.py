@@ -14,7 +14,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from footfall.eventlog.lanes import BACKFILL, MAIN, OVERFLOW, partitions_of, place
 from footfall.eventlog.log import DamagedRecord, Log, LogClosed, LogError, LogFull, LogWriter, Tally
+from footfall.eventlog.memory_log import MemoryLog
 from footfall.eventlog.opening import UnknownLog, open_log
 from tests.log_engines import PLENTY, TALLY, Engine, MemoryEngine, SqliteEngine, append_all, payloads_of
 
@@ -410,3 +412,15 @@ def test_opens_a_log_by_url(tmp_path: Path) -> None:
 def test_a_url_that_names_no_log_says_what_to_write(url: str, complaint: str) -> None:
     with pytest.raises(UnknownLog, match=complaint):
         open_log(url, max_bytes=PLENTY)
+
+
+def test_a_log_that_routes_puts_what_is_of_one_key_into_partitions_of_one_number() -> None:
+    log = MemoryLog(max_bytes=PLENTY, routes=True, numbers=4)
+    writers = [log.open_writer(lane) for lane in (MAIN, BACKFILL, MAIN)]
+    for number in range(40):
+        for writer in writers:
+            writer.append(b"x", TALLY, key=number.to_bytes(8, "big")).result()
+    assert log.partitions() == [*range(MAIN, MAIN + 4), *range(BACKFILL, BACKFILL + 4)]
+    assert [log.position(partition).end for partition in log.partitions()] == [20] * 4 + [10] * 4
+    assert partitions_of(3, log.partitions()) == [3, BACKFILL + 3]
+    assert place((7).to_bytes(8, "big"), OVERFLOW, 4) == OVERFLOW + 3

@@ -54,7 +54,7 @@ class GroupCommit:
         self._thread = threading.Thread(target=self._run, name=f"log-{name}", daemon=True)
         self._thread.start()
 
-    def append(self, payload: bytes, tally: Tally) -> Future[int]:
+    def append(self, payload: bytes, tally: Tally, key: bytes = b"") -> Future[int]:  # noqa: ARG002
         future: Future[int] = Future()
         future.set_running_or_notify_cancel()  # what was appended cannot be taken back
         refused = self._enqueue((payload, tally, future, None))
@@ -62,7 +62,7 @@ class GroupCommit:
             future.set_exception(refused)
         return future
 
-    def append_async(self, payload: bytes, tally: Tally) -> asyncio.Future[int]:
+    def append_async(self, payload: bytes, tally: Tally, key: bytes = b"") -> asyncio.Future[int]:  # noqa: ARG002
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         refused = self._enqueue((payload, tally, future, loop))

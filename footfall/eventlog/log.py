@@ -1,8 +1,11 @@
 """The event log's contract: what every implementation promises, and no more.
 
-A log has partitions, each written by one writer and read in order by one reader at a time. An offset is the
-position of a record in its partition: 0, 1, 2, ... without gaps, for ever (truncation removes records, never
-renumbers them).
+A log has partitions, each read in order by one reader at a time. An offset is the position of a record in its
+partition: 0, 1, 2, ... without gaps, for ever (truncation removes records, never renumbers them).
+
+Where a log does not route, a partition has one writer. One that `routes` places each record by its key: its
+writers each write a lane (footfall/eventlog/lanes.py), several may write the same, and records of one key
+lie in partitions of one number.
 
 Laws, each a test in tests/test_log_laws.py that runs on every implementation:
 
@@ -90,13 +93,21 @@ class Position:
 
 
 class LogWriter(Protocol):
-    """Appends to one partition. Safe to call from several threads."""
+    """Appends to one partition, or to one lane by `key`. Safe to call from several threads."""
 
-    def append(self, payload: bytes, tally: Tally) -> Future[int]:
-        """The future is done with the record's offset when it is durable; it may raise LogFull, LogClosed."""
+    @property
+    def routes(self) -> bool:
+        """Whether it looks at the key: then what a record holds must be of one."""
         ...
 
-    def append_async(self, payload: bytes, tally: Tally) -> asyncio.Future[int]:
+    def append(self, payload: bytes, tally: Tally, key: bytes = b"") -> Future[int]:
+        """The future is done with the record's offset when it is durable; it may raise LogFull, LogClosed.
+
+        `key`: hash bytes of what the record is about; only a log that routes looks at it.
+        """
+        ...
+
+    def append_async(self, payload: bytes, tally: Tally, key: bytes = b"") -> asyncio.Future[int]:
         """The same for a caller within a running event loop, woken once a group, not once a record."""
         ...
 
@@ -108,8 +119,15 @@ class LogWriter(Protocol):
 class Log(Protocol):
     """A log as an engine sees it."""
 
+    @property
+    def routes(self) -> bool:
+        """Whether it places records by their key."""
+        ...
+
     def open_writer(self, partition: int) -> LogWriter:
-        """The one writer of a partition; creates the partition if it does not exist."""
+        """The one writer of a partition, which is created if it does not exist; where the log routes, a
+        writer of the lane of that number.
+        """
         ...
 
     def partitions(self) -> Sequence[int]:

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from zlib import crc32
 
+from footfall.eventlog.lanes import place
 from footfall.eventlog.log import (
     RECORD_OVERHEAD_BYTES,
     DamagedRecord,
@@ -40,14 +41,25 @@ class _Partition:
 class MemoryLog:
     """Log in memory. `max_bytes` bounds the stored records of each partition."""
 
-    def __init__(self, *, max_bytes: int) -> None:
+    def __init__(self, *, max_bytes: int, routes: bool = False, numbers: int = 1) -> None:
+        """Where it `routes`, a lane has so many partitions (`numbers`)."""
         self._max_bytes = max_bytes
+        self._numbers = numbers
         self._lock = threading.Lock()
         self._partitions: dict[int, _Partition] = {}
+        self.routes = routes
 
     def open_writer(self, partition: int) -> LogWriter:
         """LogError if the partition has a writer already."""
         with self._lock:
+            if self.routes:
+                lane = range(partition, partition + self._numbers)
+                opened_lane = {each: self._partitions.setdefault(each, _Partition()) for each in lane}
+                writers = {
+                    each: MemoryLogWriter(each, found, self._lock, self._max_bytes)
+                    for each, found in opened_lane.items()
+                }
+                return _LaneWriter(partition, writers)
             opened = self._partitions.setdefault(partition, _Partition())
             if opened.has_writer:
                 raise LogError(f"partition {partition} has a writer already")
@@ -125,6 +137,8 @@ class MemoryLog:
 class MemoryLogWriter:
     """LogWriter of a partition in memory: durable, as far as memory goes, at once."""
 
+    routes = False
+
     def __init__(self, number: int, partition: _Partition, lock: threading.Lock, max_bytes: int) -> None:
         self._number = number
         self._partition = partition
@@ -132,7 +146,7 @@ class MemoryLogWriter:
         self._max_bytes = max_bytes
         self._closed = False
 
-    def append(self, payload: bytes, tally: Tally) -> Future[int]:
+    def append(self, payload: bytes, tally: Tally, key: bytes = b"") -> Future[int]:  # noqa: ARG002
         future: Future[int] = Future()
         try:
             future.set_result(self._store(payload, tally))
@@ -140,7 +154,7 @@ class MemoryLogWriter:
             future.set_exception(error)
         return future
 
-    def append_async(self, payload: bytes, tally: Tally) -> asyncio.Future[int]:
+    def append_async(self, payload: bytes, tally: Tally, key: bytes = b"") -> asyncio.Future[int]:  # noqa: ARG002
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         try:
             future.set_result(self._store(payload, tally))
@@ -167,6 +181,29 @@ class MemoryLogWriter:
             partition.stored_bytes += _stored_size(payload)
             partition.end += 1
             return offset
+
+
+class _LaneWriter:
+    """LogWriter of a lane: hands each record to the partition of its key."""
+
+    routes = True
+
+    def __init__(self, lane: int, writers: dict[int, MemoryLogWriter]) -> None:
+        self._lane = lane
+        self._writers = writers
+
+    def append(self, payload: bytes, tally: Tally, key: bytes = b"") -> Future[int]:
+        return self._of(key).append(payload, tally)
+
+    def append_async(self, payload: bytes, tally: Tally, key: bytes = b"") -> asyncio.Future[int]:
+        return self._of(key).append_async(payload, tally)
+
+    def close(self) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+    def _of(self, key: bytes) -> MemoryLogWriter:
+        return self._writers[place(key, self._lane, len(self._writers))]
 
 
 def _stored_size(payload: bytes) -> int:

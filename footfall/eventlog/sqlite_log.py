@@ -61,6 +61,8 @@ _OFFSETS_SCHEMA = "CREATE TABLE offsets (partition INTEGER PRIMARY KEY, next_off
 class SqliteLog:
     """Log on SQLite files. `max_bytes` bounds the stored (packed) records of each partition."""
 
+    routes = False
+
     def __init__(self, directory: Path, *, max_bytes: int) -> None:
         self._directory = directory
         self._max_bytes = max_bytes
@@ -213,6 +215,8 @@ def write_offsets(directory: Path, offsets: Mapping[int, int]) -> None:
 
 class SqliteLogWriter:
     """LogWriter of a partition's file."""
+
+    routes = False
 
     def __init__(
         self, file: Path, connection: apsw.Connection, lock: apsw.Connection, max_bytes: int
