@@ -69,13 +69,14 @@ class Tombstones:
             request = intake.requests[rows.request_of[row]]
             own = self._known.get(rows.id_keys[row])
             is_theirs = own is not None and not record.type.startswith("item")
-            if own is not None and is_theirs and self._covers(own, record, request):
+            came = _came(request, rows.seq[row])
+            if own is not None and is_theirs and own.covers(_event_time(record, request), came):
                 intake.dead_letters.append(
                     DeadLetter(rows.request_of[row], rows.seq[row], Reason.ERASED, "", MESSAGE, b"")
                 )
                 continue
             kept.append(row)
-            without = self._without_erased(record, request)
+            without = self._without_erased(record, request, came)
             if without is not record:
                 changed[row] = without
         self._open_letters(intake)
@@ -84,10 +85,7 @@ class Tombstones:
             intake.rows = rows._replace(records=records).select(kept)
         return intake
 
-    def _covers(self, tombstone: Tombstone, record: Record, request: Request) -> bool:
-        return tombstone.covers(_event_time(record, request), request.header.received_at)
-
-    def _without_erased(self, record: Record, request: Request) -> Record:
+    def _without_erased(self, record: Record, request: Request, came: int) -> Record:
         """The record without ids, beside the one that it carries, of persons that were erased."""
         project = request.header.project
         named = [each for each in (record.anonymous_id, record.original_id, record.distinct_id) if each]
@@ -96,7 +94,7 @@ class Tombstones:
         gone = {
             each
             for each, *forms in _texts(record)
-            if any(self._is_gone(project, form, record, request) for form in (each, *forms))
+            if any(self._is_gone(project, form, record, request, came) for form in (each, *forms))
         }
         gone.discard(self._id_keys.carried_id(project, record))
         if not gone:
@@ -109,17 +107,18 @@ class Tombstones:
             identities=_left(record.identities, gone),
         )
 
-    def _is_gone(self, project: str, text: str, record: Record, request: Request) -> bool:
+    def _is_gone(self, project: str, text: str, record: Record, request: Request, came: int) -> bool:
         tombstone = self._known.get(self._id_keys.key(project, text))
-        return tombstone is not None and self._covers(tombstone, record, request)
+        return tombstone is not None and tombstone.covers(_event_time(record, request), came)
 
     def _open_letters(self, intake: Intake) -> None:
         """What was turned away for another reason keeps no content that names one of them."""
         for place, letter in enumerate(intake.dead_letters):
-            if letter.raw and self._names_erased(letter.raw, intake.requests[letter.request]):
+            request = intake.requests[letter.request]
+            if letter.raw and self._names_erased(letter.raw, request, _came(request, letter.seq)):
                 intake.dead_letters[place] = letter._replace(raw=b"", field="", message=MESSAGE)
 
-    def _names_erased(self, raw: bytes, request: Request) -> bool:
+    def _names_erased(self, raw: bytes, request: Request, came: int) -> bool:
         """Whether bytes that may be records name an id in one that is from before its erasure, or may be: it
         does not say when it happened.
         """
@@ -127,7 +126,7 @@ class Tombstones:
             tombstone = self._known.get(self._id_keys.key(request.header.project, text))
             if tombstone is not None:
                 time = _time_of(fields, request)
-                if time is None or tombstone.covers(time, request.header.received_at):
+                if time is None or tombstone.covers(time, came):
                     return True
         return False
 
@@ -135,6 +134,15 @@ class Tombstones:
 def ids_in(raw: bytes) -> set[str]:
     """The ids that bytes name, as far as they can be read as records."""
     return {text for text, _ in _told_in(raw)}
+
+
+def _came(request: Request, seq: int) -> int:
+    """When a record arrived; of a replay, when its dead letter did. Epoch ms."""
+    header = request.header
+    if not header.came:
+        return header.received_at
+    index = header.indexes.index(seq) if header.indexes else seq
+    return min([header.received_at, *header.came[index : index + 1]])
 
 
 def _event_time(record: Record, request: Request) -> int:

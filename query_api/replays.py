@@ -219,6 +219,7 @@ class Replays:
             country=sender.country,
             trusted=sender.trusted,
             replayed=[each.letter.place[:3] for each in going],
+            came=[each.letter.received_at for each in going],
             plan=0 if policy.plan is None else policy.plan.version,
             violations=[
                 structs.replace(violation, indexes=[index])

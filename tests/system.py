@@ -23,7 +23,8 @@ from footfall.eventlog.opening import open_log
 from footfall.events.keys import KeyedHash
 from footfall.proof.evidence import Evidence
 from footfall.proof.verify import rules_in
-from footfall.rights.erasure import Eraser, ErasureOptions, Opened
+from footfall.rights.erasure import Eraser
+from footfall.rights.opened import ErasureOptions, Opened
 from footfall.rights.rights import Rights
 from footfall.sealing import Sealer
 from footfall.storage.migrate import migrate
@@ -193,7 +194,7 @@ async def open_system(
             partial(forms, policies),
             partial(inside, rings),
         )
-        eraser = Eraser(rights, options=ErasureOptions(settle_seconds=0))
+        eraser = Eraser(rights, options=ErasureOptions(settle_seconds=0, letters_seconds=0))
         query_api = build_query_api(
             store,
             workspace,

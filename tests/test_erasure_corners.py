@@ -19,8 +19,8 @@ from footfall.eventlog.log import Tally
 from footfall.eventlog.partitions import IMPORTS
 from footfall.events.log_record import Header, write_log_record
 from footfall.importing.journal import Effects, Journal, RejectedRow
-from footfall.rights.erasure import Elsewhere
 from footfall.rights.files import clean_files
+from footfall.rights.opened import Elsewhere
 from footfall.sealing import Sealer
 from footfall.workspace.erasures import Erasure
 from processor.removals import Removal

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from footfall.events.log_record import Refusal
 from footfall.proof.findings import Finding
 from footfall.proof.verify import verify
-from footfall.rights.erasure import Eraser, ErasureOptions, Opened, UnknownPerson
+from footfall.rights.erasure import Eraser
+from footfall.rights.opened import ErasureOptions, Opened
+from footfall.rights.person import UnknownPerson
 from footfall.sealing import Sealer
 from footfall.storage.store import QueryLimits, Store
 from footfall.workspace import Project, Workspace, open_workspace

@@ -28,9 +28,10 @@ from footfall.events.keys import KeyedHash
 from footfall.proof.evidence import Evidence
 from footfall.proof.verify import rules_in
 from footfall.rights.backups import BackupRegister
-from footfall.rights.erasure import Elsewhere, Eraser, Opened
+from footfall.rights.erasure import Eraser
 from footfall.rights.files import clean_files
 from footfall.rights.keeping import held_by, thinned_by_rules
+from footfall.rights.opened import Elsewhere, Opened
 from footfall.rights.rights import Rights
 from footfall.sealing import Sealer
 from footfall.settings import Settings, read_installation_key

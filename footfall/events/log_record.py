@@ -65,6 +65,7 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     replayed: list[
         tuple[int, int, int]
     ] = []  # of a replay: each record's dead letter (partition, offset, seq)
+    came: list[int] = []  # of a replay: when each record's dead letter came, epoch ms
     plan: int = 0  # version of the project's tracking plan when this came; 0: it had none
     violations: list[PlanViolation] = []
     treated: int = 0  # 1: privacy has seen to it: refused elements are sealed, and what follows is known

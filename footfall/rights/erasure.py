@@ -14,117 +14,40 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Final
 
 import structlog
 
 from footfall.crash_points import reach
-from footfall.eventlog.log import Log
-from footfall.events.keys import NOBODY, KeyedHash
+from footfall.events.keys import NOBODY
+from footfall.rights.belongings import KIND, ids_of_others, listed, rows_left, rows_of, taken_at_the_cut
+from footfall.rights.late_letters import LateLetters
+from footfall.rights.opened import Elsewhere, ErasureOptions, Opened
 from footfall.rights.person import (
-    LONGEST,
     OWN_KEY,
     Person,
-    asked,
+    UnknownPerson,
     find_by_texts,
     find_person,
     key_of,
     texts_of,
 )
-from footfall.rights.traces import Letters, mentions
-from footfall.sealing import Sealer
+from footfall.rights.traces import mentions
 from footfall.storage.rows import TombstoneRow
-from footfall.storage.store import Parameter, Store, StoreError
-from footfall.workspace import FOOTFALL, Project, Workspace
+from footfall.storage.store import StoreError
+from footfall.workspace import FOOTFALL, Project
 from footfall.workspace.erasures import Erasure
-from processor.loop import Processor
 from processor.old_parts import drop_old_parts
-from processor.removals import Removal, Removals, Stopped, place_condition, stored_before
+from processor.removals import Removal, Stopped, place_condition, stored_before
 
-KIND: Final = "erasure"
 _TABLES: Final = (
     "events", "dead_letters", "bindings", "rulings", "binding_decisions", "identity_links", "past_persons",
     "profile_operations", "profiles", "overrides",
 )  # fmt: skip
 _log = structlog.get_logger(__name__)
-
-_KEYS: Final = "{keys:Array(UInt64)}"
-_TEXTS: Final = "{texts:Array(String)}"
-_THEIRS: Final = {
-    "events": f"user_key IN {{stamps:Array(UInt64)}} AND {OWN_KEY} IN {_KEYS}",
-    "profile_operations": f"id_key IN {_KEYS}",
-    "profiles": f"user_key IN {_KEYS}",
-    "bindings": f"anonymous_key IN {_KEYS} OR login_key IN {_KEYS}",
-    "rulings": f"subject_key IN {_KEYS} OR login_key IN {_KEYS}",
-    "binding_decisions": f"subject_key IN {_KEYS} OR login_key IN {_KEYS}",
-    "identity_links": f"one_key IN {_KEYS} OR other_key IN {_KEYS}",
-}
-_LEFT: Final = {
-    "events": f"{OWN_KEY} IN {_KEYS} OR distinct_id IN {_TEXTS} OR anonymous_id IN {_TEXTS} "
-    f"OR login_id IN {_TEXTS}",
-    "bindings": f"anonymous_key IN {_KEYS} OR anonymous_id IN {_TEXTS} OR login_id IN {_TEXTS}",
-    "rulings": f"subject_key IN {_KEYS} OR subject_id IN {_TEXTS} OR login_id IN {_TEXTS}",
-    "binding_decisions": f"subject_key IN {_KEYS} OR login_key IN {_KEYS}",
-    "identity_links": f"one_id IN {_TEXTS} OR other_id IN {_TEXTS}",
-    "profile_operations": f"id_key IN {_KEYS}",
-}
-
-_KNOWN: Final = f"""
-SELECT DISTINCT {OWN_KEY} FROM events WHERE project = {{project:String}} AND {OWN_KEY} IN {_KEYS}
-UNION DISTINCT SELECT id_key FROM profile_operations WHERE project = {{project:String}} AND id_key IN {_KEYS}
-UNION DISTINCT SELECT one_key FROM identity_links WHERE project = {{project:String}} AND one_key IN {_KEYS}
-UNION DISTINCT SELECT other_key FROM identity_links
-    WHERE project = {{project:String}} AND other_key IN {_KEYS}"""  # noqa: S608 - ours
-
-
-class UnknownPerson(LookupError):  # noqa: N818 - reads as what it is
-    """Nobody has this id."""
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """What a running engine has."""
-
-    store: Store
-    log: Log
-    workspace: Workspace
-    processor: Processor
-    keyed_hash: KeyedHash
-    sealer: Sealer
-    clock: Callable[[], int]  # epoch ms
-    removals: Removals
-    forms: Callable[[str, str], Sequence[str]] = lambda _project, distinct_id: (distinct_id,)
-    """How an id rests in a project: as it was given, and as privacy's rules write it."""
-    inside: Callable[[str, bytes], Sequence[bytes]] = lambda _project, _raw: ()
-    """The records of a dead letter that is an encrypted envelope, as far as the project's keys open it."""
-
-    @property
-    def letters(self) -> Letters:
-        """Opens dead letters."""
-        return Letters(self.store, self.sealer, self.keyed_hash, self.inside)
-
-
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """What lies outside of log and store, and who must be told; made where the home is known."""
-
-    clean_files: Callable[[str, Sequence[str]], None] = lambda _project, _ids: None
-    """Takes the ids out of import journals, and removes files that were left over."""
-    backups: Callable[[], Sequence[Mapping[str, Any]]] = tuple
-    """Backups that there are: `path`, `taken_at` (epoch ms), `expires_at`."""
-    note_tombstone: Callable[[Erasure], None] = lambda _erasure: None
-    """Leaves the tombstone where a restore finds it; may be repeated."""
-
-
-@dataclass(frozen=True, slots=True)
-class ErasureOptions:
-    """How patient a job is."""
-
-    settle_seconds: float = 2.0  # a request that arrived before the cut is in the log after so long
-    parts_seconds: float = 900.0  # the engine takes so long at most to delete files that nobody reads
-    poll_seconds: float = 2.0  # between two looks for work
 
 
 class Eraser:
@@ -146,6 +69,8 @@ class Eraser:
         self._removals = opened.removals
         self._forms = opened.forms
         self._letters = opened.letters
+        self._late = LateLetters(opened.store, opened.workspace, opened.removals)
+        self._late_looked_at = float("-inf")
         self._elsewhere = elsewhere or Elsewhere()
         self._options = options or ErasureOptions()
         self._working = threading.Lock()
@@ -159,7 +84,7 @@ class Eraser:
         person = self._person(project, distinct_id)
         texts = {*self._forms(project.name, distinct_id), *texts_of(self._store, person, self._hash)}
         letters = sum(1 for _ in self._letters.naming(project.name, person.keys, texts))
-        counts = self._counts(person) | {"dead_letters": letters}
+        counts = rows_of(self._store, person) | {"dead_letters": letters}
         if not any(counts.values()):
             raise UnknownPerson(
                 f"nobody in project {project.name!r} has the id {distinct_id[:100]!r}: ids are compared "
@@ -282,9 +207,30 @@ class Eraser:
                 except Exception as error:  # noqa: BLE001 - told, and raised below
                     self._tell_failure(job, error)
                     failures.append(error)
+            if not stop.is_set():
+                self._clear_late_letters(stop)
         if failures:
             raise failures[0]
         return finished
+
+    def _clear_late_letters(self, stop: threading.Event) -> None:
+        """Now and then: letters that could be read only after their person was erased, and the log, in which
+        a replay left what they say.
+        """
+        now = time.monotonic()
+        if now < self._late_looked_at + self._options.letters_seconds:
+            return
+        cleared = self._late.finish(stop)
+        if found := self._late.find():
+            with self._removals.reserved(), self._processor.at_rest():
+                pass  # the block that refused them is behind the processor now
+            if self._clean_log():
+                return
+            self._late.take_out(found, stop)
+            cleared = True
+        if cleared:
+            drop_old_parts(self._store, ("dead_letters",), stop, self._options.parts_seconds)
+        self._late_looked_at = now
 
     def _advance(self, job: Erasure, stop: threading.Event) -> bool:
         """Whether it finished."""
@@ -313,7 +259,7 @@ class Eraser:
                 keys=person.keys,
                 erased_at=job.erased_at or self._clock(),
                 ends=self._removals.all_ends(ends),
-                removed=self._counts(person),
+                removed=rows_of(self._store, person),
                 awaited={each: self._log.position(each).end for each in self._log.partitions()},
             )
             with self.deciding:
@@ -334,7 +280,7 @@ class Eraser:
         self._processor.bury(
             [TombstoneRow(job.project, key, job.erased_at, job.refuse_all, job.id) for key in job.keys]
         )
-        for removal in _at_the_cut(job):
+        for removal in taken_at_the_cut(job):
             self._removals.take_out(removal)
         self._processor.forget_people()
         removing = replace(job, state="removing")
@@ -349,9 +295,9 @@ class Eraser:
             self._tell(job, why)
             return False
         told = self._unsealed(job)
-        values = self._also_others(job, told)
+        values = ids_of_others(self._store, self._hash, job, told)
         texts = [text for text in told if text not in values]
-        keys = _listed(job.keys)
+        keys = listed(job.keys)
         condition = f"{OWN_KEY} IN ({keys}) AND {stored_before(job.ends, others=False)}"
         self._removals.take_out(Removal(job.removal, KIND, "events", condition), stop)
         self._blank_mentions(job, texts, values, stop)
@@ -364,7 +310,7 @@ class Eraser:
         self._elsewhere.clean_files(job.project, texts)
         drop_old_parts(self._store, _TABLES, stop, self._options.parts_seconds)
         reach("E9")
-        if left := self._left(job, texts):
+        if left := rows_left(self._store, job, texts):
             raise StoreError(f"erasure {job.id}: rows are still there: {left}")
         self._finish(job)
         return True
@@ -385,15 +331,6 @@ class Eraser:
         self._workspace.audit.record(FOOTFALL, "erasure.finish", job.project, "", detail)
         self._workspace.erasures.save(finished)
         _log.info("erasure.finished", erasure=job.id, project=job.project, removed=finished.removed)
-
-    def _also_others(self, job: Erasure, texts: Sequence[str]) -> set[str]:
-        """Values of declared ids (a mobile's number) that are by themselves an id of somebody else."""
-        by_key = {self._hash.id_key(job.project, text): text for text in texts}
-        own: dict[str, Parameter] = {"project": job.project, "keys": [*by_key.keys() - {*job.keys}]}
-        if not own["keys"]:
-            return set()
-        rows = self._store.rows(asked(_KNOWN, own), LONGEST).rows
-        return {by_key[int(key)] for (key,) in rows}
 
     def _blank_mentions(
         self, job: Erasure, texts: Sequence[str], values: Collection[str], stop: threading.Event
@@ -441,17 +378,6 @@ class Eraser:
                     return f"the log: partition {partition} is busy, or too much waits in it to rewrite it"
         return ""
 
-    def _left(self, job: Erasure, texts: Sequence[str]) -> dict[str, int]:
-        own: dict[str, Parameter] = {"project": job.project, "keys": list(job.keys), "texts": list(texts)}
-        counts = {}
-        for table, condition in _LEFT.items():
-            where = (
-                f"project = {{project:String}} AND ({condition}) AND {stored_before(job.ends, others=False)}"
-            )
-            query = asked(f"SELECT count() FROM {table} WHERE {where}", own)  # noqa: S608 - ours
-            counts[table] = int(self._store.rows(query, LONGEST).rows[0][0])
-        return {table: count for table, count in counts.items() if count}
-
     # What it is made of -------------------------------------------------------------------------------------
 
     def _person(self, project: Project, distinct_id: str) -> Person:
@@ -459,13 +385,6 @@ class Eraser:
             raise UnknownPerson(f"{distinct_id[:100]!r} identifies nobody (docs/identity.md)")
         forms = self._forms(project.name, distinct_id)
         return find_by_texts(self._store, project, self._hash, forms)
-
-    def _counts(self, person: Person) -> dict[str, int]:
-        counts = {}
-        for table, condition in _THEIRS.items():
-            sql = f"SELECT count() FROM {table} WHERE project = {{project:String}} AND ({condition})"  # noqa: S608
-            counts[table] = int(self._store.rows(person.query(sql), LONGEST).rows[0][0])
-        return counts
 
     def _keys_of(self, job: Erasure, project: Project) -> set[int]:
         return {*job.keys} if job.state != "asked" else {*self._whole_person(job, project).keys}
@@ -491,32 +410,3 @@ class Eraser:
             return []
         found: list[str] = json.loads(self._sealer.unseal(job.sealed, f"erasure:{job.id}"))
         return found
-
-
-def _at_the_cut(job: Erasure) -> list[Removal]:
-    """What the processor looks at. A binding of somebody else's id to the person's login stays without its
-    text: what it tells of that id (that several logins used it) must not change.
-    """
-    name, keys, stored = job.removal, _listed(job.keys), stored_before(job.ends, others=False)
-    both = f"(subject_key IN ({keys}) OR login_key IN ({keys}))"
-    blanked = f"login_key IN ({keys}) AND login_id != '' AND {stored}"
-    within = f"one_key IN (0, {keys}) AND other_key IN (0, {keys}) AND one_key + other_key != 0"
-    one, other = (f"{side}_key IN ({keys}) AND {side}_id != '' AND {stored}" for side in ("one", "other"))
-    return [
-        Removal(name, KIND, "identity_links", f"{within} AND {stored}"),
-        Removal(f"{name}.one_id", KIND, "identity_links", one, {"one_id": "''"}),
-        Removal(f"{name}.other_id", KIND, "identity_links", other, {"other_id": "''"}),
-        Removal(name, KIND, "past_persons", f"id_key IN ({keys})"),
-        Removal(name, KIND, "bindings", f"anonymous_key IN ({keys}) AND {stored}"),
-        Removal(name, KIND, "rulings", f"subject_key IN ({keys}) AND {stored}"),
-        Removal(f"{name}.login_id", KIND, "bindings", blanked, {"login_id": "''"}),
-        Removal(f"{name}.login_id", KIND, "rulings", blanked, {"login_id": "''"}),
-        Removal(name, KIND, "binding_decisions", f"{both} AND {stored}"),
-        Removal(name, KIND, "profile_operations", f"id_key IN ({keys}) AND {stored}"),
-        Removal(name, KIND, "profiles", f"user_key IN ({keys})"),
-        Removal(name, KIND, "overrides", f"id_key IN ({keys})"),
-    ]
-
-
-def _listed(keys: Collection[int]) -> str:
-    return ", ".join(str(int(key)) for key in keys)

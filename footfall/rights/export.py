@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from footfall.events.keys import KeyedHash
-from footfall.rights.person import LONGEST, OWN_KEY, Person, texts_of
+from footfall.rights.person import LONGEST, OWN_KEY, Person, erased_ids, texts_of
 from footfall.rights.traces import Letters
 from footfall.storage.columns import PROPERTY_COLUMNS
 from footfall.storage.store import Query, Store
@@ -132,7 +132,9 @@ def person_lines(
     *,
     now: int,
 ) -> Iterator[Line]:
-    """The lines; `now` is epoch ms. StoreError."""
+    """The lines; `now` is epoch ms. Letters from before one of the ids was erased are somebody else's.
+    StoreError.
+    """
     ids = texts_of(store, person, keyed_hash)
     yield {
         "kind": "about",
@@ -168,7 +170,7 @@ def _lines(store: Store, person: Person, letters: Letters, ids: Sequence[str]) -
             if "trusted" in line:
                 line["trusted"] = bool(line["trusted"])
             yield {"kind": part.kind, **line}
-    for letter in letters.naming(person.project, person.keys, ids):
+    for letter in letters.naming(person.project, person.keys, ids, erased_ids(store, person)):
         yield {
             "kind": "dead_letter",
             "id": ":".join(map(str, letter.place)),

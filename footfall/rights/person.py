@@ -38,6 +38,13 @@ UNION DISTINCT SELECT one_id FROM identity_links
 UNION DISTINCT SELECT other_id FROM identity_links
     WHERE project = {{project:String}} AND other_key IN {_KEYS}
 UNION DISTINCT SELECT login_id FROM rulings WHERE project = {{project:String}} AND login_key IN {_KEYS}"""  # noqa: S608 - ours
+_ERASED: Final = f"""
+SELECT id_key, toUnixTimestamp64Milli(max(erased_at)) FROM tombstones
+WHERE project = {{project:String}} AND id_key IN {_KEYS} GROUP BY id_key"""  # noqa: S608 - ours
+
+
+class UnknownPerson(LookupError):  # noqa: N818 - reads as what it is
+    """Nobody has this id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +124,11 @@ def texts_of(store: Store, person: Person, keyed_hash: KeyedHash) -> list[str]:
     own = {text for text in texts if text and keyed_hash.id_key(person.project, text) in person.keys}
     declared = {text.partition("+")[2] for text in own if text.startswith("$") and "+" in text}
     return sorted(own | declared - {""})
+
+
+def erased_ids(store: Store, person: Person) -> dict[int, int]:
+    """Those of the person's ids that somebody had who was erased: by key, when (epoch ms). StoreError."""
+    return {int(key): int(at) for key, at in store.rows(person.query(_ERASED)).rows}
 
 
 def asked(sql: str, parameters: Mapping[str, Parameter]) -> Query:

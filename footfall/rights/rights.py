@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from footfall.events.keys import NOBODY
-from footfall.rights.erasure import Eraser, Opened, UnknownPerson
+from footfall.rights.erasure import Eraser
 from footfall.rights.export import person_lines, write_line
-from footfall.rights.person import find_by_texts, key_of
+from footfall.rights.opened import Opened
+from footfall.rights.person import UnknownPerson, find_by_texts, key_of
 from footfall.workspace import Project
 from footfall.workspace.erasures import Hold
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from footfall.dead_letters import open_letter
@@ -41,6 +42,8 @@ ORDER BY log_partition, log_offset, seq LIMIT {limit:UInt32}"""
 
 Place = tuple[int, int, int]
 """Log partition, offset, seq."""
+
+_NOBODY_ERASED: Final[Mapping[int, int]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +103,25 @@ class Letters:
         self._sealer = sealer
         self._hash = keyed_hash
 
-    def naming(self, project: str, keys: Collection[int], texts: Collection[str]) -> Iterator[NamingLetter]:
+    def naming(
+        self,
+        project: str,
+        keys: Collection[int],
+        texts: Collection[str],
+        erased: Mapping[int, int] = _NOBODY_ERASED,
+    ) -> Iterator[NamingLetter]:
         """Those of the project, and of no project, that name one of the ids: as a record's id, or anywhere as
-        a whole text.
+        a whole text. But none that came before (`erased`: by key, epoch ms) an id that it names was erased.
         """
         wanted = set(keys)
-        marks = [form for text in texts for form in _written(text)]
+        marks = [(form, self._hash.id_key(project, text)) for text in texts for form in _written(text)]
         for row in self._all(project):
             letter = self._open(row)
             bodies = [letter.raw, *self._inside(project, letter.raw)]
             everything = b"\n".join([*bodies, letter.field.encode(), letter.message.encode()])
-            if any(mark in everything for mark in marks) or any(
-                self._hash.id_key(project, text) in wanted for body in bodies for text in ids_in(body)
-            ):
+            told = {self._hash.id_key(project, text) for body in bodies for text in ids_in(body)}
+            named = {key for mark, key in marks if mark in everything} | (told & wanted)
+            if named and all(letter.received_at > erased.get(key, -1) for key in named):
                 yield letter
 
     def is_of(self, letter: NamingLetter, project: str, keys: Collection[int]) -> bool:
