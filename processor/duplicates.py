@@ -12,7 +12,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 
-from footfall.storage.rows import Keys, RetirementRow, build_table
+from footfall.storage.event_rows import Keys
+from footfall.storage.rows import RetirementRow, build_table
 from footfall.storage.store import Query, Store
 from processor.blocks import Plan
 from processor.key_filter import KeyFilter

@@ -16,7 +16,8 @@ import numpy as np
 
 from footfall.events.log_record import Header
 from footfall.events.record import Record, event_name
-from footfall.storage.rows import Coded, Keys, PropertyRow, RowNumbers, Sparse, Times
+from footfall.storage.event_rows import Coded, Keys, RowNumbers, Sparse, Times
+from footfall.storage.rows import PropertyRow
 
 PropertyTypes = Mapping[tuple[str, str], Mapping[str, str]]
 """By (project, source): the types of the properties known so far, by name."""

@@ -11,25 +11,20 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import structlog
 
-from footfall.events.keys import NOBODY, KeyedHash
+from footfall.events.keys import KeyedHash
 from footfall.sealing import Sealer
 from footfall.storage.digests import PROVEN, Digest, digest_rows
-from footfall.storage.rows import (
-    EventRows,
-    LinkRow,
-    OverrideRow,
-    PropertyRow,
-    build_event_ids_table,
+from footfall.storage.event_rows import (
     build_events_table,
-    build_table,
     join_events_tables,
 )
+from footfall.storage.rows import LinkRow, OverrideRow, PropertyRow, build_table
 from footfall.storage.store import Store, StoreError
 from footfall.workspace import IdentityRules
+from processor.block_parts import by_day, checksum, event_ids_table, event_rows, ids_by_project, split
 from processor.blocks import Plan
 from processor.catalogue import (
     Catalogue,
@@ -40,7 +35,7 @@ from processor.catalogue import (
 )
 from processor.claims import Claims, find_claims, find_merges
 from processor.dead_letters import dead_letter_rows
-from processor.duplicates import SeenEvents, day_of, event_keys
+from processor.duplicates import SeenEvents, day_of
 from processor.event_block import EventBlock, PropertyTypes, Request, Rows, build_block, cut
 from processor.id_keys import IdKeys
 from processor.intake import Intake, Opened, take_in
@@ -177,10 +172,10 @@ class BlockPreparer:
             ],
             outcomes=outcomes,
             stored=len(derived.fresh.records),
-            checksum=_checksum(derived.events),
+            checksum=checksum(derived.events),
             received_until=intake.received_until,
             people=derived.people,
-            event_ids=_by_day(days, derived.fresh),
+            event_ids=by_day(days, derived.fresh),
             properties=derived.properties,
             profile_ids={row.id_key for row in derived.tables["profile_operations"]},
         )
@@ -212,7 +207,7 @@ class BlockPreparer:
         }
         inserts = [Insert(table, build_table(rows)) for table, rows in first.items() if rows]
         if derived.fresh.records:
-            inserts.append(Insert("event_ids", _event_ids_table(plan, intake.requests, derived.fresh, days)))
+            inserts.append(Insert("event_ids", event_ids_table(plan, intake.requests, derived.fresh, days)))
         if derived.events is not None:
             inserts.append(Insert("events", derived.events))
         return inserts + [Insert(table, build_table(rows)) for table, rows in then.items() if rows]
@@ -275,9 +270,9 @@ class BlockPreparer:
             rows.select([row for row in range(len(rows.records)) if row not in repeats]) if repeats else rows
         )
         claims, links = self._what_is_said(requests, fresh)
-        people = self._book.settle(plan, _ids_by_project(requests, fresh), claims, links)
+        people = self._book.settle(plan, ids_by_project(requests, fresh), claims, links)
         types = self._catalogue.types(plan, {request.header.project for request in requests})
-        events, *others = _split(fresh)
+        events, *others = split(fresh)
         sets, unsets, items = (
             self._run(steps, requests, part, source=source, people=people, types=types)
             for steps, part, source in zip(
@@ -328,7 +323,7 @@ class BlockPreparer:
             assert block is not None
             types = with_first_seen(types, block.typed.first_seen)
             blocks.append(block)
-            tables.append(build_events_table(_event_rows(plan, block)))
+            tables.append(build_events_table(event_rows(plan, block)))
         return blocks, join_events_tables(tables) if tables else None
 
     def _run(
@@ -355,87 +350,3 @@ def _outcomes(intake: Intake, derived: _Derived) -> Outcomes:
     for letter in intake.dead_letters:
         outcomes.count_rejected(letter.reason, letter.request)
     return outcomes
-
-
-def _split(rows: Rows) -> tuple[Rows, Rows, Rows, Rows]:
-    """Events, profile records that carry values, those that do not, item records."""
-    types = [record.type for record in rows.records]
-    if all(type_.startswith("track") for type_ in set(types)):
-        nothing = rows.select([])
-        return rows, nothing, nothing, nothing
-    events: list[int] = []
-    sets: list[int] = []
-    unsets: list[int] = []
-    items: list[int] = []
-    for row, type_ in enumerate(types):
-        if type_.startswith("track"):
-            events.append(row)
-        elif type_.startswith("item"):
-            items.append(row)
-        else:
-            (unsets if type_ in ("profile_unset", "profile_delete") else sets).append(row)
-    return rows.select(events), rows.select(sets), rows.select(unsets), rows.select(items)
-
-
-def _ids_by_project(requests: Sequence[Request], rows: Rows) -> dict[str, set[int]]:
-    """The keys of the ids that records carry."""
-    found: dict[str, set[int]] = {}
-    if len({request.header.project for request in requests}) == 1:
-        found[requests[0].header.project] = set(rows.id_keys)
-    else:
-        for request, key in zip(rows.request_of, rows.id_keys, strict=True):
-            found.setdefault(requests[request].header.project, set()).add(key)
-    for keys in found.values():
-        keys.discard(NOBODY)
-    return found
-
-
-def _event_ids_table(plan: Plan, requests: Sequence[Request], rows: Rows, days: Sequence[date]) -> pa.Table:
-    request_of = np.array(rows.request_of, np.int32)
-    return build_event_ids_table(
-        event_ids=rows.event_ids,
-        log_partition=plan.partition,
-        log_offset=np.array([request.offset for request in requests], np.uint64)[request_of],
-        seq=rows.seq,
-        day=np.array(days, "datetime64[D]")[request_of],
-    )
-
-
-def _by_day(days: Sequence[date], rows: Rows) -> dict[date, list[bytes]]:
-    """The event ids by the day (UTC) of their arrival."""
-    if len(set(days)) == 1:
-        return {days[0]: list(rows.event_ids)}
-    found: dict[date, list[bytes]] = {}
-    for event_id, request in zip(rows.event_ids, rows.request_of, strict=True):
-        found.setdefault(days[request], []).append(event_id)
-    return found
-
-
-def _event_rows(plan: Plan, block: EventBlock) -> EventRows:
-    user_keys = block.id_keys if block.user_keys is None else block.user_keys
-    offsets = np.array([request.offset for request in block.requests], np.uint64)
-    return EventRows(
-        project=block.per_request(lambda header: header.project),
-        event=block.names,
-        type=[record.type for record in block.records],
-        time=block.times,
-        user_key=user_keys,
-        alias_key=np.where(user_keys == block.id_keys, np.uint64(0), block.id_keys),
-        seq=block.seq,
-        event_key=event_keys(block.event_ids),
-        distinct_id=[record.distinct_id or "" for record in block.records],
-        anonymous_id=[record.anonymous_id or record.original_id or "" for record in block.records],
-        login_id=[record.login_id or "" for record in block.records],
-        received_at=block.received_at(),
-        door=block.per_request(lambda header: header.door),
-        log_partition=plan.partition,
-        log_offset=offsets[block.request_of],
-        columns=block.typed.columns,
-        tail=block.typed.tail,
-    )
-
-
-def _checksum(events: pa.Table | None) -> int:
-    if events is None:
-        return 0
-    return int(events["event_key"].to_numpy().astype(np.uint64).sum())

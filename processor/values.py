@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from footfall.events.datetimes import normal_datetime
 from footfall.storage.columns import Kind
-from footfall.storage.rows import MONEY
+from footfall.storage.event_rows import MONEY
 
 BOOLEAN_TEXTS = {False: "false", True: "true"}
 _SMALLEST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**64 - 1

@@ -25,17 +25,14 @@ from footfall.events.keys import NOBODY, KeyedHash
 from footfall.events.nobody import identifies_nobody
 from footfall.events.persons import resolve
 from footfall.storage.columns import PROPERTY_COLUMNS
+from footfall.storage.event_rows import Coded, EventRows, Sparse, build_events_table
 from footfall.storage.rows import (
     BindingRow,
-    Coded,
     EventNameRow,
-    EventRows,
     OverrideRow,
     ProfileRow,
     PropertyRow,
-    Sparse,
     TypeConflictRow,
-    build_events_table,
     build_table,
 )
 from footfall.treatment.policy import Policies

@@ -11,7 +11,7 @@ import numpy as np
 from footfall.events.limits import CLOCK_SKEW_MS
 from footfall.events.record import event_time
 from footfall.events.times import END_MS
-from footfall.storage.rows import Times
+from footfall.storage.event_rows import Times
 from processor.event_block import EventBlock
 
 ORIGINAL_TIME = "$original_time"

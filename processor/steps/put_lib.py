@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from footfall.storage.rows import RowNumbers
+from footfall.storage.event_rows import RowNumbers
 from processor.event_block import EventBlock
 
 _NONE: dict[str, Any] = {}

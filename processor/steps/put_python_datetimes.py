@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 
-from footfall.storage.rows import Sparse
+from footfall.storage.event_rows import Sparse
 from processor.event_block import EventBlock
 
 _UNPADDED = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.)(\d{1,2})\Z")

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from footfall.storage.columns import PROPERTY_COLUMNS
-from footfall.storage.rows import PropertyRow, Sparse
+from footfall.storage.event_rows import Sparse
+from footfall.storage.rows import PropertyRow
 from processor.event_block import EventBlock, TypedProperties, select_sparse
 from processor.values import column_values, inexact, misfits, texts_of, type_of
 
