@@ -16,21 +16,19 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from footfall.crash_points import reach
+from footfall.eventlog.data_until import DataUntil
 from footfall.eventlog.log import Log, LogError
 from footfall.events.keys import KeyedHash
-from footfall.events.log_record import MalformedLogRecord, read_header
 from footfall.sealing import Sealer
 from footfall.storage.rows import TombstoneRow, build_outcome_table, build_table
 from footfall.storage.store import Store, StoreError
 from footfall.workspace import IdentityRules, Project
 from processor.blocks import (
-    Damaged,
     LogReplacedError,
     Plan,
     find_unfinished,
     newest_version,
     read_offsets,
-    read_some,
 )
 from processor.collection import no_cycle_search
 from processor.commits import Commits
@@ -132,7 +130,7 @@ class Processor:
         self._version = 0
         self._recovered = False
         self._kept_by = 0
-        self._last_data_until = 0
+        self._data_until = DataUntil(log, clock)
 
     def recover(self) -> None:
         """Rebuilds what is remembered and finds the blocks that a crash left unfinished. Once; step does
@@ -251,13 +249,7 @@ class Processor:
 
     def data_until(self) -> int:
         """Everything accepted before this moment (epoch ms) is in answers."""
-        until = self._clock()  # before looking: what comes later is later
-        for partition in self._log.partitions():
-            position = self._log.position(partition)
-            if position.lag:
-                until = min(until, self._arrival(partition, position.committed))
-        self._last_data_until = until
-        return until
+        return self._data_until()
 
     def wait_idle(self, timeout_seconds: float = 30.0) -> None:
         """Until nothing waits, with `run` in another thread. TimeoutError."""
@@ -266,15 +258,6 @@ class Processor:
             if time.monotonic() > give_up_at:
                 raise TimeoutError(f"the log was not processed within {timeout_seconds} s")
             time.sleep(0.01)
-
-    def _arrival(self, partition: int, offset: int) -> int:
-        found = read_some(self._log, partition, offset, 1)
-        if found and not isinstance(found[0], Damaged):
-            try:
-                return read_header(found[0].payload).received_at
-            except MalformedLogRecord:
-                pass
-        return self._last_data_until  # an unreadable record says no time: do not promise more than before
 
     def _rules_of(self, project: str) -> IdentityRules:
         known = self._project_of(project)

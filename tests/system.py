@@ -16,13 +16,14 @@ import httpx
 from collector.app import build_app as build_collector
 from collector.options import CollectorOptions
 from footfall import crash_points
-from footfall.cli.engine import forms, inside
+from footfall.cli.parts import forms, inside
 from footfall.envelopes.vault import Vault
 from footfall.eventlog.log import Log
 from footfall.eventlog.opening import open_log
 from footfall.events.keys import KeyedHash
 from footfall.proof.evidence import Evidence
 from footfall.proof.verify import rules_in
+from footfall.rights.desk import ErasureDesk
 from footfall.rights.erasure import Eraser
 from footfall.rights.opened import ErasureOptions, Opened
 from footfall.rights.rights import Rights
@@ -84,6 +85,7 @@ class System:
     sealer: Sealer
     clock: Clock
     eraser: Eraser  # does something only when a test asks it to
+    desk: ErasureDesk
 
     async def send(self, *records: Mapping[str, Any], key: str = WRITE_KEY) -> httpx.Response:
         """Sends records through the native door, all in one request."""
@@ -186,15 +188,15 @@ async def open_system(
             store,
             log,
             workspace,
-            processor,
             keyed_hash,
             sealer,
             clock,
-            removals,
             partial(forms, policies),
             partial(inside, rings),
         )
-        eraser = Eraser(rights, options=ErasureOptions(settle_seconds=0, letters_seconds=0))
+        desk = ErasureDesk(rights)
+        patience = ErasureOptions(settle_seconds=0, letters_seconds=0)
+        eraser = Eraser(rights, desk, processor, removals, options=patience)
         query_api = build_query_api(
             store,
             workspace,
@@ -208,7 +210,7 @@ async def open_system(
             options=QueryOptions(retired_seconds=0.0, sweep_seconds=0.0),
             evidence=Evidence(store, log, rules_in(workspace)),
             sealer=sealer,
-            rights=Rights(rights, eraser),
+            rights=Rights(rights, desk),
         )
         yield System(
             await stack.enter_async_context(_client(collector, {})),
@@ -222,6 +224,7 @@ async def open_system(
             sealer,
             clock,
             eraser,
+            desk,
         )
 
 

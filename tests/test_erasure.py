@@ -33,7 +33,7 @@ async def erase(system: System, who: str, *, refuse_all: bool = False) -> Erasur
     assert project is not None
 
     def work() -> Erasure:
-        asked = system.eraser.ask(project, who, "the customer asked", "test", refuse_all=refuse_all)
+        asked = system.desk.ask(project, who, "the customer asked", "test", refuse_all=refuse_all)
         system.eraser.run_open()
         found = system.workspace.erasures.find(asked.id)
         assert found is not None

@@ -69,7 +69,7 @@ async def erase_in_bank(system: System, who: str) -> Erasure:
     assert project is not None
 
     def work() -> Erasure:
-        asked = system.eraser.ask(project, who, "the customer asked", "test")
+        asked = system.desk.ask(project, who, "the customer asked", "test")
         system.eraser.run_open()
         found = system.workspace.erasures.find(asked.id)
         assert found is not None
@@ -164,7 +164,7 @@ async def test_an_erasure_beside_a_rule_and_a_rewrite_of_stamps_stops_nobody(ins
     system.clock.freeze(NOW + 1)
     project = system.workspace.project("default")
     assert project is not None
-    system.eraser.ask(project, "ann", "the customer asked", "test")
+    system.desk.ask(project, "ann", "the customer asked", "test")
     removals = system.eraser._removals
     rule = Removal("retention-1", "retention", "events", "distinct_id = 'bob'")
     between = threading.Event()
@@ -222,7 +222,7 @@ async def test_whatever_keeps_an_erasure_from_its_end_is_told(installation: Syst
     system.eraser._elsewhere = replace(Elsewhere(), note_tombstone=fail)
     project = system.workspace.project("default")
     assert project is not None
-    asked = system.eraser.ask(project, "ann", "the customer asked", "test")
+    asked = system.desk.ask(project, "ann", "the customer asked", "test")
     with pytest.raises(PermissionError):
         await asyncio.to_thread(system.eraser.run_open)
     found = system.workspace.erasures.find(asked.id)
@@ -239,9 +239,9 @@ async def test_an_erasure_that_fails_keeps_no_other_waiting(installation: System
     system.clock.freeze(NOW + 1)
     project = system.workspace.project("default")
     assert project is not None
-    ann = system.eraser.ask(project, "ann", "the customer asked", "test")
+    ann = system.desk.ask(project, "ann", "the customer asked", "test")
     system.clock.freeze(NOW + 2)
-    bob = system.eraser.ask(project, "bob", "the customer asked", "test")
+    bob = system.desk.ask(project, "bob", "the customer asked", "test")
 
     def fail(job: Erasure) -> None:
         if job.id == ann.id:
@@ -264,7 +264,7 @@ async def test_what_a_new_partition_of_the_log_brings_later_stays(installation: 
     system.clock.freeze(NOW + 1)
     project = system.workspace.project("default")
     assert project is not None
-    job = system.eraser.ask(project, "ann", "the customer asked", "test")
+    job = system.desk.ask(project, "ann", "the customer asked", "test")
     cut = await asyncio.to_thread(system.eraser._cut, job)
     system.clock.freeze(NOW + 60 * MINUTE)
     header = Header("default", "import", system.clock(), 1, [f"{7:032x}"])
@@ -303,8 +303,8 @@ async def test_a_hold_that_is_placed_while_an_erasure_begins_is_kept(installatio
     system.clock.freeze(NOW + 1)
     project = system.workspace.project("default")
     assert project is not None
-    job = system.eraser.ask(project, "ann", "the customer asked", "test")
-    assert not system.eraser.held(job)
+    job = system.desk.ask(project, "ann", "the customer asked", "test")
+    assert not system.desk.held(job)
     held = await system.query_api.post(f"{PROJECT}/holds", json={"id": "ann", "reason": "case 1"})
     assert held.status_code == 201
     assert (await asyncio.to_thread(system.eraser._cut, job)).state == "asked"

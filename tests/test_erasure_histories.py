@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from footfall.events.log_record import Refusal
 from footfall.proof.findings import Finding
 from footfall.proof.verify import verify
+from footfall.rights.desk import ErasureDesk
 from footfall.rights.erasure import Eraser
 from footfall.rights.opened import ErasureOptions, Opened
 from footfall.rights.person import UnknownPerson
@@ -67,18 +68,10 @@ class Installation:
         self.restamper = Restamper(store, self.world.processor, clock=lambda: self.world.now, options=EAGER)
         removals = Removals(store, lambda: self.world.now, self.restamper.kept_away)
         self.workspace = workspace
+        opened = Opened(store, self.world.log, workspace, HASH, Sealer(KEY), lambda: self.world.now)
+        self.desk = ErasureDesk(opened)
         self.eraser = Eraser(
-            Opened(
-                store,
-                self.world.log,
-                workspace,
-                self.world.processor,
-                HASH,
-                Sealer(KEY),
-                lambda: self.world.now,
-                removals,
-            ),
-            options=ErasureOptions(settle_seconds=0),
+            opened, self.desk, self.world.processor, removals, options=ErasureOptions(settle_seconds=0)
         )
 
     def say(self, kind: str, who: str, device: str = "") -> None:
@@ -114,7 +107,7 @@ class Installation:
     def erase(self, who: str) -> set[str]:
         """The ids that are gone with it."""
         self.world.now += 1_000
-        asked = self.eraser.ask(self.project, who, "test", "test")
+        asked = self.desk.ask(self.project, who, "test", "test")
         self.eraser.run_open()
         done = self.workspace.erasures.find(asked.id)
         assert done is not None

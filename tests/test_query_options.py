@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from footfall.cli.engine import query_options_of
+from footfall.cli.answering import query_options_of
 from footfall.cli.memory import LEAST_BYTES, MOST_BYTES, memory_share, total_memory
 from footfall.settings import Settings
 from query_api.options import QueryOptions

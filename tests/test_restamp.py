@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from footfall import crash_points
-from footfall.cli.engine import begin_drain, running
+from footfall.cli.processing import begin_drain, running
 from footfall.cli.processor_thread import ProcessorThread
 from footfall.storage.migrate import migrate
 from footfall.storage.opening import open_store

@@ -214,7 +214,8 @@ def collect_worker(
 @app.command(hidden=True)
 def engine(listen_fd: _ListenFd, ready_fd: _LinkFd = None, alive_fd: _LinkFd = None) -> None:
     """The processor and the query API; started by `footfall up`."""
-    from footfall.cli.engine import ProcessorFailed, run_engine
+    from footfall.cli.engine import run_engine
+    from footfall.cli.processing import ProcessorFailed
     from footfall.eventlog.log import LogError
     from footfall.storage.store import StoreError
     from query_api.scan import ScannerMissing

@@ -11,8 +11,6 @@ refused, and cut off with the rest.
 
 from __future__ import annotations
 
-import json
-import secrets
 import threading
 import time
 from collections.abc import Collection, Sequence
@@ -22,26 +20,21 @@ from typing import Final
 import structlog
 
 from footfall.crash_points import reach
-from footfall.events.keys import NOBODY
 from footfall.rights.belongings import KIND, ids_of_others, listed, rows_left, rows_of, taken_at_the_cut
+from footfall.rights.desk import ErasureDesk
 from footfall.rights.late_letters import LateLetters
 from footfall.rights.opened import Elsewhere, ErasureOptions, Opened
 from footfall.rights.person import (
     OWN_KEY,
-    Person,
-    UnknownPerson,
-    find_by_texts,
-    find_person,
-    key_of,
-    texts_of,
 )
 from footfall.rights.traces import mentions
 from footfall.storage.rows import TombstoneRow
 from footfall.storage.store import StoreError
-from footfall.workspace import FOOTFALL, Project
+from footfall.workspace import FOOTFALL
 from footfall.workspace.erasures import Erasure
+from processor.loop import Processor
 from processor.old_parts import drop_old_parts
-from processor.removals import Removal, Stopped, place_condition, stored_before
+from processor.removals import Removal, Removals, Stopped, place_condition, stored_before
 
 _TABLES: Final = (
     "events", "dead_letters", "bindings", "rulings", "binding_decisions", "identity_links", "past_persons",
@@ -51,106 +44,32 @@ _log = structlog.get_logger(__name__)
 
 
 class Eraser:
-    """Runs jobs in one thread; `ask`, `count` and `held` may be called from any."""
+    """Works off, in one thread, what the desk took down."""
 
     def __init__(
         self,
         opened: Opened,
+        desk: ErasureDesk,
+        processor: Processor,
+        removals: Removals,
+        *,
         elsewhere: Elsewhere | None = None,
         options: ErasureOptions | None = None,
     ) -> None:
+        self._desk = desk
         self._store = opened.store
         self._log = opened.log
         self._workspace = opened.workspace
-        self._processor = opened.processor
+        self._processor = processor
         self._hash = opened.keyed_hash
-        self._sealer = opened.sealer
         self._clock = opened.clock
-        self._removals = opened.removals
-        self._forms = opened.forms
+        self._removals = removals
         self._letters = opened.letters
-        self._late = LateLetters(opened.store, opened.workspace, opened.removals)
+        self._late = LateLetters(opened.store, opened.workspace, removals)
         self._late_looked_at = float("-inf")
         self._elsewhere = elsewhere or Elsewhere()
         self._options = options or ErasureOptions()
         self._working = threading.Lock()
-        self.deciding = threading.Lock()
-        """Held while a job begins or a hold is placed: which of both was first is certain."""
-
-    # Asked by others ----------------------------------------------------------------------------------------
-
-    def count(self, project: Project, distinct_id: str) -> dict[str, int]:
-        """How many rows of each table are theirs now; dead letters are opened. UnknownPerson."""
-        person = self._person(project, distinct_id)
-        texts = {*self._forms(project.name, distinct_id), *texts_of(self._store, person, self._hash)}
-        letters = sum(1 for _ in self._letters.naming(project.name, person.keys, texts))
-        counts = rows_of(self._store, person) | {"dead_letters": letters}
-        if not any(counts.values()):
-            raise UnknownPerson(
-                f"nobody in project {project.name!r} has the id {distinct_id[:100]!r}: ids are compared "
-                "letter by letter; what was just sent is known a moment later"
-            )
-        return counts
-
-    def ask(
-        self, project: Project, distinct_id: str, reason: str, actor: str, *, refuse_all: bool = False
-    ) -> Erasure:
-        """Writes the job down, first in the audit log; it is begun soon. The one that is under way if it was
-        asked before; `refuse_all` beside one that does not refuse all is another job for the same ids.
-
-        UnknownPerson, AuditUnavailable.
-        """
-        forms = set(self._forms(project.name, distinct_id))
-        under_way = self._under_way(project, forms)
-        erasure = next((known for known in under_way if known.refuse_all or not refuse_all), None)
-        is_new = erasure is None
-        if erasure is None:
-            if not under_way:
-                self.count(project, distinct_id)
-            id_ = secrets.token_hex(8)
-            texts = forms.union(*(self._all_texts(known, project) for known in under_way))
-            erasure = Erasure(
-                id=id_,
-                project=project.name,
-                state="asked",
-                reason=reason,
-                actor=actor,
-                asked_at=self._clock(),
-                refuse_all=refuse_all,
-                sealed=self._seal(id_, sorted(texts)),
-            )
-            erasure = replace(erasure, waits_for=self.held(erasure))
-        audit = self._workspace.audit
-        detail = {"erasure": erasure.id, "reason": reason, "refuse_all": refuse_all}
-        audit.record(actor, "person.erase", project.name, audit.hashed(project.name, distinct_id), detail)
-        if is_new:
-            self._workspace.erasures.save(erasure)
-        return erasure
-
-    def _under_way(self, project: Project, texts: Collection[str]) -> list[Erasure]:
-        """Jobs of the person of one of these ids."""
-        keys = {key_of(project, self._hash, text) for text in texts}
-        jobs = [job for job in self._workspace.erasures.open() if job.project == project.name]
-        return [job for job in jobs if keys & self._keys_of(job, project)]
-
-    def _all_texts(self, job: Erasure, project: Project) -> set[str]:
-        """The ids of its person: once it was cut, only the job knows them."""
-        person = self._whole_person(job, project)
-        return {*self._unsealed(job), *texts_of(self._store, person, self._hash)}
-
-    def held(self, erasure: Erasure) -> str:
-        """The legal hold that it waits for; "" if it does not."""
-        project = self._project(erasure)
-        if erasure.state != "asked" or erasure.erased_at:  # the latter was erased before the restore
-            return ""
-        holds = self._workspace.holds.of_project(erasure.project)
-        keys = self._keys_of(erasure, project) if holds else set()
-        for hold in holds:
-            if hold.id_key == 0:
-                return f"the legal hold on the project ({hold.reason}); it goes on when that is released"
-            if keys & {*find_person(self._store, project, hold.id_key).keys}:
-                return f"the legal hold on the person ({hold.reason}); it goes on when that is released"
-        return ""
 
     # The work -----------------------------------------------------------------------------------------------
 
@@ -235,7 +154,7 @@ class Eraser:
     def _advance(self, job: Erasure, stop: threading.Event) -> bool:
         """Whether it finished."""
         if job.state == "asked":
-            if why := self.held(job):
+            if why := self._desk.held(job):
                 self._tell(job, why)
                 return False
             job = self._cut(job)
@@ -247,33 +166,29 @@ class Eraser:
         return self._remove(job, stop)
 
     def _cut(self, job: Erasure) -> Erasure:
-        project = self._project(job)
+        project = self._desk.project_of(job)
         with self._removals.reserved(), self._processor.at_rest() as ends:
-            person = self._whole_person(job, project)
-            texts = self._all_texts(job, project)
+            person = self._desk.whole_person(job, project)
+            texts = self._desk.all_texts(job, project)
             cutting = replace(
                 job,
                 state="cutting",
                 waits_for="",
-                sealed=self._seal(job.id, sorted(texts)),
+                sealed=self._desk.seal(job.id, sorted(texts)),
                 keys=person.keys,
                 erased_at=job.erased_at or self._clock(),
                 ends=self._removals.all_ends(ends),
                 removed=rows_of(self._store, person),
                 awaited={each: self._log.position(each).end for each in self._log.partitions()},
             )
-            with self.deciding:
-                if why := self.held(job):  # it was placed since the job was looked at
+            with self._desk.deciding:
+                if why := self._desk.held(job):  # it was placed since the job was looked at
                     self._tell(job, why)
                     return job
                 reach("E1")
                 self._workspace.erasures.save(cutting)
             reach("E2")
             return self._finish_cut(cutting)
-
-    def _whole_person(self, job: Erasure, project: Project) -> Person:
-        """Whom the ids belong to now, with those that the job names by key."""
-        return find_by_texts(self._store, project, self._hash, self._unsealed(job), job.keys)
 
     def _finish_cut(self, job: Erasure) -> Erasure:
         """Within at_rest."""
@@ -294,7 +209,7 @@ class Eraser:
         if why := self._unprocessed(job, stop):
             self._tell(job, why)
             return False
-        told = self._unsealed(job)
+        told = self._desk.unsealed(job)
         values = ids_of_others(self._store, self._hash, job, told)
         texts = [text for text in told if text not in values]
         keys = listed(job.keys)
@@ -378,20 +293,6 @@ class Eraser:
                     return f"the log: partition {partition} is busy, or too much waits in it to rewrite it"
         return ""
 
-    # What it is made of -------------------------------------------------------------------------------------
-
-    def _person(self, project: Project, distinct_id: str) -> Person:
-        if key_of(project, self._hash, distinct_id) == NOBODY:
-            raise UnknownPerson(f"{distinct_id[:100]!r} identifies nobody (docs/identity.md)")
-        forms = self._forms(project.name, distinct_id)
-        return find_by_texts(self._store, project, self._hash, forms)
-
-    def _keys_of(self, job: Erasure, project: Project) -> set[int]:
-        return {*job.keys} if job.state != "asked" else {*self._whole_person(job, project).keys}
-
-    def _project(self, job: Erasure) -> Project:
-        return self._workspace.project(job.project) or Project(job.project)
-
     def _tell(self, job: Erasure, waits_for: str) -> None:
         if job.waits_for != waits_for:
             self._workspace.erasures.save(replace(job, waits_for=waits_for))
@@ -401,12 +302,3 @@ class Eraser:
         known = self._workspace.erasures.find(job.id) or job
         self._tell(known, f"{type(error).__name__}: it is tried again, see the engine's log lines")
         _log.warning("erasure.failed", erasure=job.id, error=f"{type(error).__name__}: {error}")
-
-    def _seal(self, id_: str, texts: Collection[str]) -> bytes:
-        return self._sealer.seal(json.dumps(list(texts)).encode(), f"erasure:{id_}")
-
-    def _unsealed(self, job: Erasure) -> list[str]:
-        if not job.sealed:
-            return []
-        found: list[str] = json.loads(self._sealer.unseal(job.sealed, f"erasure:{job.id}"))
-        return found

@@ -1,4 +1,4 @@
-"""What rights work with: a running engine, what lies beside it, and how patient a job is."""
+"""What rights work with: opened engines, what lies beside it, and how patient a job is."""
 
 from __future__ import annotations
 
@@ -13,22 +13,18 @@ from footfall.sealing import Sealer
 from footfall.storage.store import Store
 from footfall.workspace import Workspace
 from footfall.workspace.erasures import Erasure
-from processor.loop import Processor
-from processor.removals import Removals
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a running engine has."""
+    """Beside a processor or without one."""
 
     store: Store
     log: Log
     workspace: Workspace
-    processor: Processor
     keyed_hash: KeyedHash
     sealer: Sealer
     clock: Callable[[], int]  # epoch ms
-    removals: Removals
     forms: Callable[[str, str], Sequence[str]] = lambda _project, distinct_id: (distinct_id,)
     """How an id rests in a project: as it was given, and as privacy's rules write it."""
     inside: Callable[[str, bytes], Sequence[bytes]] = lambda _project, _raw: ()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from footfall.events.keys import NOBODY
-from footfall.rights.erasure import Eraser
+from footfall.rights.desk import ErasureDesk
 from footfall.rights.export import person_lines, write_line
 from footfall.rights.opened import Opened
 from footfall.rights.person import UnknownPerson, find_by_texts, key_of
@@ -23,14 +23,14 @@ class Rights:
     nothing is (AuditUnavailable).
     """
 
-    def __init__(self, opened: Opened, eraser: Eraser) -> None:
+    def __init__(self, opened: Opened, desk: ErasureDesk) -> None:
         self._opened = opened
-        self._eraser = eraser
+        self._desk = desk
         self._letters = opened.letters
 
     def count(self, project: Project, distinct_id: str, actor: str) -> dict[str, Any]:
         """What an erasure would take: rows by table. UnknownPerson."""
-        counts = self._eraser.count(project, distinct_id)
+        counts = self._desk.count(project, distinct_id)
         self._record(actor, "person.count", project, distinct_id, {})
         return {"dry_run": True, "removed": counts}
 
@@ -38,7 +38,7 @@ class Rights:
         self, project: Project, distinct_id: str, reason: str, actor: str, *, refuse_all: bool
     ) -> dict[str, Any]:
         """Asks for it; the job as JSON. UnknownPerson."""
-        return self._eraser.ask(project, distinct_id, reason, actor, refuse_all=refuse_all).as_json()
+        return self._desk.ask(project, distinct_id, reason, actor, refuse_all=refuse_all).as_json()
 
     def erasures(self, project: Project) -> list[dict[str, Any]]:
         """The project's jobs, the newest first."""
@@ -50,7 +50,7 @@ class Rights:
 
     def export(self, project: Project, distinct_id: str, reason: str, actor: str) -> Iterator[bytes]:
         """Lines of JSON. UnknownPerson, before the first of them."""
-        self._eraser.count(project, distinct_id)
+        self._desk.count(project, distinct_id)
         self._record(actor, "person.export", project, distinct_id, {"reason": reason})
         forms = self._opened.forms(project.name, distinct_id)
         person = find_by_texts(self._opened.store, project, self._opened.keyed_hash, forms)
@@ -73,7 +73,7 @@ class Rights:
         ErasureBegun if the person's erasure cannot be stopped any more, UnknownPerson for an id of nobody.
         """
         keys = self._keys(project, distinct_id)
-        with self._eraser.deciding:
+        with self._desk.deciding:
             for job in self._opened.workspace.erasures.open():
                 begun = job.project == project.name and job.state != "asked"
                 if begun and (0 in keys or keys & {*job.keys}):
