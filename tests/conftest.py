@@ -18,6 +18,8 @@ from footfall.storage.migrate import migrate
 from footfall.storage.opening import open_store
 from footfall.storage.store import Store
 from footfall.storage.topology import Topology
+from footfall.workspace import open_workspace
+from tests.postgres import PostgresServer, running_server
 from tests.system import System, open_system
 
 _numbers = itertools.count(1)
@@ -48,6 +50,32 @@ def store(store_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def new_name() -> Callable[[str], str]:
     """Gives names that no other test uses: of projects, of tables, of databases."""
     return lambda prefix: f"{prefix}_{next(_numbers)}"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """The PostgreSQL server of this process, with a database `workspace` as a new installation has it."""
+    with running_server() as server:
+        name = server.new_database()
+        open_workspace(server.url(name)).close()
+        server.execute(f'ALTER DATABASE "{name}" RENAME TO workspace')
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """A PostgreSQL workspace of this test alone, empty."""
+    name = postgres.new_database("workspace")
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def workspace_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty workspace of this test alone, on each engine."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/workspace.db"
+    return str(request.getfixturevalue("postgres_url"))
 
 
 @pytest.fixture

@@ -212,7 +212,7 @@ def test_processes_that_start_together_share_one_workspace(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "url", ["", "workspace.db", "sqlite://", "sqlite:///", "oracle://host/x", "postgresql://host/x"]
+    "url", ["", "workspace.db", "sqlite://", "sqlite:///", "oracle://host/x", "mysql://host/x"]
 )
 def test_a_url_that_means_nothing_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="workspace URL"):

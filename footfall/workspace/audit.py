@@ -12,15 +12,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Engine, Row, Select, delete, func, insert, select, true
+from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, select, true
 from sqlalchemy.exc import SQLAlchemyError
 
 from footfall.workspace.audit_anchor import NO_ROWS, Anchor, Head
 from footfall.workspace.audit_archive import Written, read_rows, write_rows
 from footfall.workspace.audit_chain import (
     ANCHOR_LOST,
+    ANCHOR_MADE,
     ARCHIVED,
     START,
     AuditKey,
@@ -30,7 +32,10 @@ from footfall.workspace.audit_chain import (
     check_rows,
     shortened,
 )
+from footfall.workspace.audit_wall import forget
+from footfall.workspace.errors import WorkspaceUnavailable
 from footfall.workspace.tables import audit
+from footfall.workspace.writing import writing
 
 COMMAND_LINE = "command line"
 """The actor of what commands on this machine do."""
@@ -43,10 +48,6 @@ KEPT_DAYS = 184
 
 _PAGE = 5_000
 _DAY = 86_400_000
-_APPEND_ONLY = """
-CREATE TRIGGER IF NOT EXISTS audit_is_never_{done} BEFORE {verb} ON audit
-BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"""
-_REFUSED = (("changed", "UPDATE"), ("deleted", "DELETE"))
 
 
 class AuditUnavailable(Exception):  # noqa: N818 - reads as what it is
@@ -82,11 +83,12 @@ class Audit:
     """Safe to use from several threads and processes."""
 
     def __init__(self, engine: Engine, key: AuditKey, anchor: Path, clock: Callable[[], int]) -> None:
-        """`anchor` is the file beside the database; `clock` gives epoch milliseconds."""
+        """`anchor` is this machine's file that knows the newest row; `clock` gives epoch milliseconds."""
         self._engine = engine
         self._key = key
         self._anchor = Anchor(anchor, key)
         self._clock = clock
+        self._shared = engine.dialect.name == "postgresql"  # by homes with an anchor each
 
     def record(
         self, actor: str, action: str, project: str, subject: str, detail: Mapping[str, Any] | None = None
@@ -109,12 +111,10 @@ class Audit:
             START,
         )
         try:
-            with self._engine.connect() as connection:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            with writing(self._engine) as connection:
                 row = self._append(connection, said)
-                connection.commit()
             self._anchor.advance(Head(row.sequence, row.mac))
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, WorkspaceUnavailable, OSError) as error:
             raise AuditUnavailable(f"the audit log cannot be written: {error}") from error
         return row
 
@@ -127,10 +127,23 @@ class Audit:
 
     def rows(self, wanted: AuditFilter, *, after: int = 0, limit: int | None = None) -> Iterator[AuditRow]:
         """Rows by number, those after `after`."""
-        query = _filtered(wanted).where(audit.c.sequence > after).limit(limit)
+        left = limit
+        while left is None or left > 0:  # a page at a time: whoever reads slowly keeps no transaction open
+            many = _PAGE if left is None else min(left, _PAGE)
+            query = _filtered(wanted).where(audit.c.sequence > after).limit(many)
+            with self._engine.connect() as connection:
+                page = [_row(row) for row in connection.execute(query)]
+            yield from page
+            if len(page) < many:
+                return
+            after = page[-1].sequence
+            left = None if left is None else left - many
+
+    def _all_rows(self) -> Iterator[AuditRow]:
+        """As they are at one moment: rows that are moved to a file meanwhile are there, too."""
+        query = _filtered(AuditFilter()).execution_options(yield_per=_PAGE)
         with self._engine.connect() as connection:
-            for row in connection.execute(query.execution_options(yield_per=_PAGE)):
-                yield _row(row)
+            yield from map(_row, connection.execute(query))
 
     def newest(self, wanted: AuditFilter, limit: int) -> list[AuditRow]:
         """The newest rows, oldest first."""
@@ -146,8 +159,8 @@ class Audit:
         """
         # First the anchor: rows that others write meanwhile are newer than it.
         anchored = self._anchor.read()
-        known = _Known(anchored, expected)
-        rows = chain(read_rows(archives), self.rows(AuditFilter()))
+        known = _Known(anchored, expected, self._shared)
+        rows = chain(read_rows(archives), self._all_rows())
         findings = list(check_rows(self._key, known.watch(rows)))
         findings += known.findings(self._anchor.file)
         findings.sort(key=lambda each: (each.sequence is None, each.sequence or 0))
@@ -166,8 +179,7 @@ class Audit:
         if findings := self.verify().findings:
             named = f"row {findings[0].sequence}" if findings[0].sequence else "the log"
             raise CannotArchive(f"{named}: {findings[0].message}: see `footfall audit verify` first")
-        with self._engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        with writing(self._engine) as connection:
             kept = connection.scalar(select(func.min(audit.c.sequence)).where(audit.c.time >= before))
             gone = true() if kept is None else audit.c.sequence < kept
             moved = connection.execute(select(audit).where(gone).order_by(audit.c.sequence))
@@ -176,7 +188,6 @@ class Audit:
                 return None
             head = self._append(connection, _archived(written, file, actor, self._clock()))
             forget(connection, delete(audit).where(audit.c.sequence <= written.last.sequence))
-            connection.commit()
         self._anchor.advance(Head(head.sequence, head.mac))
         return written
 
@@ -188,8 +199,9 @@ class Audit:
         if anchored is None and last is None:
             self._anchor.advance(NO_ROWS)  # from now on a missing anchor is a taken one
         elif anchored is None:
-            lost = replace(said, actor=FOOTFALL, action=ANCHOR_LOST, project="", subject="", detail="{}")
-            at = self._insert(connection, lost, at)
+            action, subject = (ANCHOR_MADE, shortened(gethostname())) if self._shared else (ANCHOR_LOST, "")
+            new = replace(said, actor=FOOTFALL, action=action, project="", subject=subject, detail="{}")
+            at = self._insert(connection, new, at)
         elif anchored.sequence >= at.sequence:
             at = anchored  # further than the table only if rows were cut off: the gap remains for `verify`
         head = self._insert(connection, said, at)
@@ -205,10 +217,11 @@ class Audit:
 class _Known:
     """What `verify` must see in the rows beside each row's own rightness."""
 
-    def __init__(self, anchored: Head | None, expected: Head | None) -> None:
+    def __init__(self, anchored: Head | None, expected: Head | None, shared: bool) -> None:
         self.count = 0
         self.head = NO_ROWS
         self._anchored = anchored
+        self._shared = shared
         self._wanted = {head.sequence: head for head in (expected, anchored) if head is not None}
         self._expected = expected
         self._seen: dict[int, str] = {}
@@ -234,7 +247,7 @@ class _Known:
             yield Finding(1, "is not the first row that was written")
         elif first is not None and first.sequence > 1 and not self._is_archived(first):
             yield Finding(1, f"missing, and all rows up to {first.sequence - 1}: no archive holds them")
-        if self._anchored is None and first is not None:
+        if self._anchored is None and first is not None and not self._shared:
             yield Finding(None, f"the anchor {anchor} is missing, or not of this installation")
         elif self._anchored is not None:
             yield from self._check("the anchor", self._anchored)
@@ -263,19 +276,6 @@ def _archived(written: Written, file: Path, actor: str, now: int) -> AuditRow:
     return AuditRow(0, now, actor, ARCHIVED, "", shortened(file.name), canonical_detail(detail), START, START)
 
 
-def refuse_changes(connection: Connection) -> None:
-    """Makes the triggers that keep the rows as they are: a first wall, behind which the chain is."""
-    for done, verb in _REFUSED:
-        connection.exec_driver_sql(_APPEND_ONLY.format(done=done, verb=verb))
-
-
-def forget(connection: Connection, rows: Delete) -> None:
-    """Deletes what an archive holds. Nobody else writes: the caller has the write lock."""
-    connection.exec_driver_sql("DROP TRIGGER audit_is_never_deleted")
-    connection.execute(rows)
-    refuse_changes(connection)
-
-
 def _end_of_archive(row: AuditRow) -> tuple[int, str]:
     detail = row.as_json()["detail"]
     try:
@@ -293,7 +293,7 @@ def _filtered(wanted: AuditFilter) -> Select[Any]:
     ):
         query = query if value is None else query.where(column == value)
     if wanted.action is not None and wanted.action.endswith("."):
-        query = query.where(audit.c.action.startswith(wanted.action, autoescape=True))
+        query = query.where(func.substr(audit.c.action, 1, len(wanted.action)) == wanted.action)
     elif wanted.action is not None:
         query = query.where(audit.c.action == wanted.action)
     if wanted.since is not None:

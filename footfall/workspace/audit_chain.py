@@ -24,6 +24,9 @@ START = "0" * 64
 ANCHOR_LOST = "audit.anchor_lost"
 """The action of a row that says that the anchor was not there any more."""
 
+ANCHOR_MADE = "audit.anchor_made"
+"""The action of a row that says that from now on a machine, its subject, knows a shared log's newest row."""
+
 ARCHIVED = "audit.archived"
 """The action of a row that says which rows before it were moved to a file."""
 

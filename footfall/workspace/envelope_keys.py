@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from footfall.envelopes.keys import NO_KEYS, Algorithm, HeldKey, KeyPair, KeyRing, hold, key_name
 from footfall.envelopes.vault import Vault, VaultClosed
 from footfall.workspace.tables import envelope_keys
+from footfall.workspace.writing import writing
 
 MOST_KEYS: Final = 100
 """Of a project, retired ones not counted."""
@@ -112,7 +113,7 @@ class EnvelopeKeys:
         A retired key gives way to one of the same number: it may have been the wrong one for what apps say.
         """
         try:
-            with self._engine.begin() as connection:
+            with writing(self._engine) as connection:
                 version = _free_version(connection, project, pair.algorithm, version)
                 name = key_name(pair.algorithm, version)
                 values = {
@@ -144,7 +145,7 @@ class EnvelopeKeys:
             raise EnvelopeKeyRefused("", f"{name} is retired: what is sealed to it cannot be opened any more")
         table = envelope_keys
         of_kind = (table.c.project == project) & (table.c.algorithm == key.algorithm.value)
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             connection.execute(update(table).where(of_kind).values(current=False))
             alive = of_kind & (table.c.name == name) & table.c.sealed.is_not(None)
             connection.execute(update(table).where(alive).values(current=True, published_at=now))
@@ -160,7 +161,7 @@ class EnvelopeKeys:
         if key.retired_at is None:
             table = envelope_keys
             mine = (table.c.project == project) & (table.c.name == name) & ~table.c.current
-            with self._engine.begin() as connection:
+            with writing(self._engine) as connection:
                 connection.execute(update(table).where(mine).values(sealed=None, retired_at=now))
         return self._found(project, name)
 

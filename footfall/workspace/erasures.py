@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Engine, RowMapping, delete, insert, select, update
 
 from footfall.workspace.tables import erasures, holds
+from footfall.workspace.writing import writing
 
 State = Literal["asked", "cutting", "removing", "finished"]
 OPEN: Final = ("cutting", "removing", "asked")
@@ -74,7 +75,7 @@ class Erasures:
         """Adds it, or puts it in the place of what is known under its id."""
         values = {"state": erasure.state, "project": erasure.project, "asked_at": erasure.asked_at}
         values["document"] = _write(erasure).decode()
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             changed = connection.execute(
                 update(erasures).where(erasures.c.id == erasure.id).values(values)
             ).rowcount
@@ -116,14 +117,14 @@ class Holds:
     def put(self, hold: Hold) -> None:
         """Places one, or gives it another reason."""
         mine = (holds.c.project == hold.project) & (holds.c.id_key == str(hold.id_key))
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             connection.execute(delete(holds).where(mine))
             connection.execute(insert(holds).values(asdict(hold) | {"id_key": str(hold.id_key)}))
 
     def release(self, project: str, id_key: int) -> bool:
         """Whether there was one."""
         mine = (holds.c.project == project) & (holds.c.id_key == str(id_key))
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             return connection.execute(delete(holds).where(mine)).rowcount > 0
 
     def of_project(self, project: str) -> list[Hold]:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, delete, insert, select
 
 from footfall.workspace.projects import MAX_KEEP_DAYS
 from footfall.workspace.tables import keep_rules
+from footfall.workspace.writing import writing
 
 Kind = Literal["event", "grade"]
 GRADES: Final = ("C1", "C2", "C3")
@@ -57,7 +58,7 @@ class KeepRules:
     def replace(self, project: str, rules: Collection[KeepRule]) -> None:
         """From now on these and no others. InvalidKeepRule."""
         check_rules(rules)
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             connection.execute(delete(keep_rules).where(keep_rules.c.project == project))
             if rules:
                 rows = [{"project": project, **asdict(rule)} for rule in rules]

@@ -1,21 +1,20 @@
-"""Opens the workspace that a URL names: SQLite; any database of SQLAlchemy's fits behind the same tables."""
+"""Opens the workspace that a URL names: a SQLite file, or a PostgreSQL database of several machines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import URL
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from footfall.workspace.audit import refuse_changes, wall_clock
-from footfall.workspace.tables import metadata
+from footfall.workspace import postgresql, sqlite
+from footfall.workspace.audit import wall_clock
 from footfall.workspace.workspace import Workspace
 
-_SCHEMES = ("sqlite",)
-_BUSY_SECONDS = 10
+_OPEN = {"sqlite": sqlite.open_engines, "postgresql": postgresql.open_engines}
+_EXAMPLES = "sqlite:///path/to/workspace.db or postgresql://user:password@host/database"
 
 ANCHOR_SUFFIX = ".audit-head"
 """Behind the database's name: the file that knows the audit log's newest row."""
@@ -25,47 +24,45 @@ def open_workspace(
     url: str,
     installation_key: Callable[[], bytes] | None = None,
     *,
+    home: Path | None = None,
     clock: Callable[[], int] = wall_clock,
 ) -> Workspace:
-    """The workspace at `sqlite:///path`; creates the file and its tables where they are missing.
+    """The workspace at `sqlite:///path` or `postgresql://user:password@host:5432/database`.
 
-    `installation_key` is asked for when something is first recorded (None: nothing can be).
-    Several processes may open it at once. ValueError for a URL that means nothing.
+    It creates the file and the tables where they are missing, and brings those of an older version to this
+    one. `installation_key` is asked for when something is first recorded (None: nothing can be). `home` is
+    where this machine keeps what it knows of a shared audit log; SQLite's keeps it beside the file.
+
+    Several processes may open it at once. ValueError for a URL that means nothing, WorkspaceTooNew,
+    WorkspaceUnavailable.
     """
+    parsed = parse(url)
+    engines = _OPEN[parsed.get_backend_name()](parsed)
+    anchor = anchor_of(parsed, home)
+    return Workspace(engines, installation_key, anchor, clock)
+
+
+def parse(url: str) -> URL:
+    """ValueError for one that means nothing. It does not repeat the URL, which may hold a password."""
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError):
         raise ValueError(
-            f"workspace URL {url!r}: not a URL of the form sqlite:///path/to/workspace.db"
-        ) from error
-    if parsed.get_backend_name() not in _SCHEMES:
+            f"workspace URL: not of the form {_EXAMPLES}; write what is special in a user or a password "
+            "as %40 for @, %3A for :, %2F for /"
+        ) from None
+    if parsed.get_backend_name() not in _OPEN:
         raise ValueError(
-            f"workspace URL: the scheme must be one of {', '.join(_SCHEMES)}, not {parsed.drivername}"
+            f"workspace URL: the scheme must be one of {', '.join(_OPEN)}, not {parsed.drivername}"
         )
     if not parsed.database:
-        raise ValueError(f"workspace URL {url!r}: it needs a file, as in sqlite:///path/to/workspace.db")
-    Path(parsed.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    engine = create_engine(parsed, connect_args={"timeout": _BUSY_SECONDS})
-    event.listen(engine, "connect", _set_pragmas)
-    _create_tables(engine)
-    Path(parsed.database).chmod(0o600)
-    anchor = Path(parsed.database + ANCHOR_SUFFIX)
-    return Workspace(engine, installation_key, anchor, clock)
+        what = "file" if parsed.get_backend_name() == "sqlite" else "database"
+        raise ValueError(f"workspace URL: it needs a {what}, as in {_EXAMPLES}")
+    return parsed
 
 
-def _set_pragmas(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = FULL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.execute("PRAGMA secure_delete = ON")  # a retired private key leaves nothing behind
-    cursor.close()
-
-
-def _create_tables(engine: Engine) -> None:
-    """Under one write lock, so that processes that start together do not create the same table twice."""
-    with engine.connect() as connection:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-        metadata.create_all(connection)
-        refuse_changes(connection)
-        connection.commit()
+def anchor_of(url: URL, home: Path | None) -> Path | None:
+    """Where this machine keeps what it knows of the audit log's newest row; None: nowhere."""
+    if url.get_backend_name() == "sqlite":
+        return Path(f"{url.database}{ANCHOR_SUFFIX}")
+    return None if home is None else home / f"workspace{ANCHOR_SUFFIX}"

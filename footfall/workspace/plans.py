@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from footfall.tracking_plan.plan import Plan, PropertyType, Source
 from footfall.tracking_plan.writing import plan_of_text, write_plan
 from footfall.workspace.tables import plan_versions
+from footfall.workspace.writing import writing
 
 NO_PLAN = 0
 """The version of a project that has no plan yet."""
@@ -118,7 +119,7 @@ class Plans:
             "changed_by": by,
         }
         try:
-            with self._engine.begin() as connection:
+            with writing(self._engine) as connection:
                 connection.execute(insert(plan_versions).values(values))
         except IntegrityError as error:
             raise PlanConflict(base + 1) from error

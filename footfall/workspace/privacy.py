@@ -9,6 +9,7 @@ from sqlalchemy import Engine, delete, insert, select
 
 from footfall.privacy.settings import PrivacySettings, read_settings
 from footfall.workspace.tables import privacy_settings
+from footfall.workspace.writing import writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,6 @@ class PrivacyRules:
         """Makes these settings count from now (epoch ms) on. `project` exists."""
         text = json.dumps(settings.as_json(), ensure_ascii=False, separators=(",", ":"))
         values = {"project": project, "settings": text, "changed_at": now, "changed_by": by}
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             connection.execute(delete(privacy_settings).where(privacy_settings.c.project == project))
             connection.execute(insert(privacy_settings).values(values))

@@ -9,6 +9,7 @@ from typing import Literal
 from sqlalchemy import Engine, delete, func, insert, select
 
 from footfall.workspace.tables import key_terms, keys
+from footfall.workspace.writing import writing
 
 MAX_KEYS = 1_000
 """Of a project."""
@@ -51,7 +52,7 @@ class ManyKeys:
         """Makes a key work. TooManyKeys."""
         now, sha256 = self._clock(), self._hash_of(key)
         of_project = select(func.count()).select_from(keys).where(keys.c.project == project)
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             connection.execute(
                 insert(keys).values(sha256=sha256, kind=kind, project=project, bootstrap=False)
             )
@@ -92,9 +93,10 @@ class ManyKeys:
     def revoke(self, project: str, fingerprint: str) -> bool:
         """Whether there was such a key of the project. It opens nothing from now on."""
         mine = select(keys.c.sha256).where(
-            (keys.c.project == project) & keys.c.sha256.startswith(fingerprint, autoescape=True)
+            (keys.c.project == project)
+            & (func.substr(keys.c.sha256, 1, len(fingerprint)) == fingerprint.lower())
         )
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             found = list(connection.scalars(mine))
             connection.execute(delete(key_terms).where(key_terms.c.sha256.in_(found)))
             connection.execute(delete(keys).where(keys.c.sha256.in_(found)))

@@ -19,6 +19,7 @@ from footfall.envelopes.keys import Algorithm
 from footfall.events.names import explain_name, name_fault
 from footfall.workspace.envelope_keys import EnvelopeKey
 from footfall.workspace.tables import remote_config_proposals, remote_configs
+from footfall.workspace.writing import writing
 
 EVERY_APP: Final = ""
 MOST_APPS: Final = 100
@@ -168,8 +169,7 @@ class RemoteConfigs:
         What was proposed for the app before is withdrawn. Raises InvalidRemoteConfig.
         """
         check_remote_config(config, app_id)
-        with self._engine.begin() as connection:
-            # First what writes: from here on nobody else does, so that what is read next stays so.
+        with writing(self._engine) as connection:
             _withdraw(connection, project, app_id)
             if config.disable_sdk and not _in_force(connection, project, app_id).disable_sdk:
                 proposal = Proposal(_id_of(app_id, config, now, actor), app_id, config, now, actor)
@@ -184,7 +184,7 @@ class RemoteConfigs:
 
         Raises InvalidRemoteConfig if there is no such proposal (any more), or it is the actor's own.
         """
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             _forget_expired(connection, now)
             mine = (remote_config_proposals.c.project == project) & (
                 remote_config_proposals.c.id == proposal_id
@@ -206,7 +206,7 @@ class RemoteConfigs:
 
     def withdraw(self, project: str, app_id: str) -> bool:
         """Whether something was proposed for the app."""
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             return _withdraw(connection, project, app_id)
 
 

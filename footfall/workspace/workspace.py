@@ -10,15 +10,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, Row, RowMapping, Select, delete, exists, func, insert, select
+from sqlalchemy import Connection, Row, RowMapping, Select, delete, exists, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from footfall.workspace.audit import COMMAND_LINE, Audit, wall_clock
 from footfall.workspace.audit_chain import AuditKey
+from footfall.workspace.engines import Engines
 from footfall.workspace.envelope_keys import EnvelopeKeys
 from footfall.workspace.erasures import Erasures, Holds
 from footfall.workspace.identity_keys import DeclaredKeys, keys_of_rows, put_keys, rows_of_keys
 from footfall.workspace.keep_rules import KeepRules
+from footfall.workspace.leases import Leases
 from footfall.workspace.plans import Plans
 from footfall.workspace.privacy import PrivacyRules
 from footfall.workspace.project_keys import KeyTerms, ListedKey, ManyKeys
@@ -31,6 +33,7 @@ from footfall.workspace.projects import (
 )
 from footfall.workspace.remote_config import RemoteConfigs
 from footfall.workspace.tables import keeping, key_terms, keys, nobody_ids, projects, virtual_events
+from footfall.workspace.writing import writing
 
 KeyKind = Literal["write", "secret"]
 
@@ -100,21 +103,25 @@ class Workspace:
 
     def __init__(
         self,
-        engine: Engine,
+        engines: Engines,
         installation_key: Callable[[], bytes] | None = None,
         anchor: Path | None = None,
         clock: Callable[[], int] = wall_clock,
     ) -> None:
-        """`engine`'s tables exist; see opening.open_workspace."""
-        self._engine = engine
+        """The tables exist; see opening.open_workspace. `anchor` None: nothing can be recorded."""
+        self._engine = engine = engines.engine
+        self.turns = engines.turns
+        """Who may work on what several processors share."""
+        self.leases = Leases(engine)
+        """What must run once in the installation."""
         self.declared_keys = DeclaredKeys(engine)
         """Identity keys, of projects that declare some."""
         self.plans = Plans(engine)
         """Tracking plans."""
         self.privacy = PrivacyRules(engine)
         self.envelope_keys = EnvelopeKeys(engine)
-        self.remote_config = RemoteConfigs(engine)
         """What encrypted envelopes are sealed to."""
+        self.remote_config = RemoteConfigs(engine)
         self.erasures = Erasures(engine)
         self.holds = Holds(engine)
         self.keep_rules = KeepRules(engine)
@@ -128,7 +135,7 @@ class Workspace:
     def audit(self) -> Audit:
         """What was done, and by whom. LookupError if the workspace was opened without an installation key."""
         if self._installation_key is None or self._anchor is None:
-            raise LookupError("the audit log needs the installation's key: give it to open_workspace")
+            raise LookupError("the audit log needs the installation's key and home: see open_workspace")
         return Audit(self._engine, AuditKey(self._installation_key()), self._anchor, self._clock)
 
     def bootstrap(self, write_key: str | None, secret_key: str | None) -> Bootstrapped:
@@ -136,8 +143,7 @@ class Workspace:
 
         The write key opens `default`, the secret key every project. A given key replaces the one before it.
         """
-        with self._engine.begin() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")  # processes that start together look one by one
+        with writing(self._engine) as connection:
             if not _has(connection, DEFAULT_PROJECT):
                 _insert_project(connection, Project(DEFAULT_PROJECT))
             write, write_is_new = _put_bootstrap_key(connection, "write", write_key, DEFAULT_PROJECT)
@@ -149,7 +155,7 @@ class Workspace:
         check_project(project)
         made = ProjectKeys(project.name, _generate("write"), _generate("secret"))
         try:
-            with self._engine.begin() as connection:
+            with writing(self._engine) as connection:
                 _insert_project(connection, project)
                 _insert_key(connection, made.write_key, "write", project.name)
                 _insert_key(connection, made.secret_key, "secret", project.name)
@@ -160,7 +166,7 @@ class Workspace:
     def keep(self, name: str, days: int | None) -> None:
         """From now on the project keeps its events for so many days; None: for ever. InvalidProject."""
         check_keep_days(days)
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             _put_keeping(connection, name, days)
 
     def project(self, name: str) -> Project | None:
@@ -213,7 +219,7 @@ class Workspace:
             "created_at": saved.created_at,
         }
         try:
-            with self._engine.begin() as connection:
+            with writing(self._engine) as connection:
                 connection.execute(insert(virtual_events).values(values))
                 if (connection.scalar(select(func.count()).where(of_project)) or 0) > most:
                     raise VirtualEventRefused(
@@ -236,10 +242,11 @@ class Workspace:
     def delete_virtual_event(self, project: str, name: str) -> bool:
         """Whether there was one."""
         mine = (virtual_events.c.project == project) & (virtual_events.c.name == name)
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             return connection.execute(delete(virtual_events).where(mine)).rowcount > 0
 
     def close(self) -> None:
+        self.turns.close()
         self._engine.dispose()
 
 

@@ -1,0 +1,93 @@
+"""The workspace as a PostgreSQL database: of all machines of an installation, which need one of their own."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import URL, Engine, PoolProxiedConnection, QueuePool, create_engine, event
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from footfall.workspace.audit_wall import refuse_changes
+from footfall.workspace.engines import Engines, named, say_what_is_away
+from footfall.workspace.errors import WorkspaceUnavailable
+from footfall.workspace.postgresql_turns import PostgresqlTurns
+from footfall.workspace.tables import metadata
+from footfall.workspace.writing import SCHEMA, lock_for_writing
+
+_DRIVER: Final = "postgresql+psycopg"
+_SPELLINGS: Final = ("postgresql", _DRIVER)
+
+# libpq's own; what the URL says counts more. A server that went without a word is missed after some 20 s.
+_CONNECT: Final = {
+    "application_name": "footfall",
+    "client_encoding": "utf8",
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+# Of each session: others' locks are waited for as long as SQLite's are; a machine that went away in the
+# middle of a transaction does not keep the writer's lock.
+_SESSION: Final = (
+    "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'; SET statement_timeout = '60s'"
+)
+_POOL: Final = {"pool_size": 5, "max_overflow": 5, "pool_timeout": 10, "pool_recycle": 1800}
+_TURNS: Final = {"pool_size": 2, "max_overflow": 30, "pool_timeout": 10, "pool_recycle": 1800}
+
+
+def open_engines(url: URL) -> Engines:
+    """Makes the tables. ValueError without the driver."""
+    if url.drivername not in _SPELLINGS:
+        raise ValueError(f"workspace URL: write postgresql://, not {url.drivername}://")
+    if "@" in (url.host or ""):
+        raise ValueError("workspace URL: write an @ in a user or a password as %40")
+    try:
+        import psycopg  # noqa: F401, PLC0415 - an extra
+    except ImportError as error:
+        raise ValueError(
+            "workspace URL: PostgreSQL needs the extra: pip install 'footfall[postgres]'"
+        ) from error
+    engine = _engine(url, **_POOL, pool_pre_ping=True, isolation_level="READ COMMITTED")
+    event.listen(engine, "connect", _set_up)
+    turns = _engine(url, **_TURNS, isolation_level="AUTOCOMMIT")
+    try:
+        _create_tables(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return Engines(engine, PostgresqlTurns(turns), named(url))
+
+
+def _engine(url: URL, **options: Any) -> Engine:
+    arguments = {name: value for name, value in _CONNECT.items() if name not in url.query}
+    engine = create_engine(
+        url.set(drivername=_DRIVER),
+        connect_args=arguments,
+        poolclass=_Pool,
+        hide_parameters=True,
+        **options,
+    )
+    say_what_is_away(engine, named(url))
+    return engine
+
+
+class _Pool(QueuePool):
+    def connect(self) -> PoolProxiedConnection:
+        try:
+            return super().connect()
+        except PoolTimeout as error:
+            raise WorkspaceUnavailable("the workspace is busy: all connections are in use") from error
+
+
+def _set_up(connection: Any, _record: object) -> None:
+    before, connection.autocommit = connection.autocommit, True
+    connection.execute(_SESSION)
+    connection.autocommit = before
+
+
+def _create_tables(engine: Engine) -> None:
+    with engine.begin() as connection:
+        lock_for_writing(connection, SCHEMA)
+        metadata.create_all(connection)
+        refuse_changes(connection)
