@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pytest
 
 from footfall.workspace import Workspace, open_workspace
 from footfall.workspace.errors import WorkspaceUnavailable
 from footfall.workspace.leases import LeaseKeeper, LeaseLost
+from footfall.workspace.postgresql_turns import _SessionTurn
 from footfall.workspace.turns import Turn, TurnBusy, TurnLost
 from tests.postgres import PostgresServer, masked
 
@@ -51,7 +55,7 @@ def is_free(workspace: Workspace, threads: ThreadPoolExecutor, *, exclusive: boo
 
 def test_many_share_a_turn(workspace: Workspace, other: Workspace, threads: ThreadPoolExecutor) -> None:
     with workspace.turns.shared("x") as turn:
-        assert (turn.name, turn.exclusive) == ("x", False)
+        assert (turn.name, turn.exclusive, turn.is_held()) == ("x", False, True)
         assert is_free(other, threads, exclusive=False)
         assert not is_free(other, threads, exclusive=True)
         turn.check()
@@ -125,6 +129,61 @@ def test_what_is_done_in_turns_is_not_done_at_once(
             inside[exclusive] -= 1
 
     list(threads.map(work, range(60)))
+
+
+def test_another_process_waits_for_its_turn(workspace: Workspace, workspace_url: str) -> None:
+    script = f"""
+        from footfall.workspace import open_workspace
+        from footfall.workspace.turns import TurnBusy
+        workspace = open_workspace({workspace_url!r})
+        for turn, timeout in ((workspace.turns.shared, 5), (workspace.turns.exclusive, 0.05)):
+            try:
+                with turn("x", timeout):
+                    print("got it", flush=True)
+            except TurnBusy:
+                print("busy", flush=True)
+        with workspace.turns.exclusive("x", 60):
+            print("got it", flush=True)
+        workspace.close()
+    """
+    with ExitStack() as ended:
+        turn = ended.enter_context(workspace.turns.shared("x"))
+        asking = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
+        )
+        with asking:
+            assert asking.stdout is not None
+            assert [asking.stdout.readline(), asking.stdout.readline()] == ["got it\n", "busy\n"]
+            turn.check()
+            ended.close()
+            assert asking.stdout.readline() == "got it\n"
+    assert asking.returncode == 0
+
+
+def test_who_is_silent_for_long_has_lost_its_turn(
+    postgres_url: str, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was stopped, or a machine; its threads stand still, here the one that speaks for it."""
+    with closing(open_workspace(postgres_url)) as workspace, closing(open_workspace(postgres_url)) as other:
+
+        def hold() -> None:
+            with workspace.turns.exclusive("x"):
+                time.sleep(1.5)
+                assert is_free(other, threads, exclusive=True) is silent
+
+        monkeypatch.setattr("footfall.workspace.postgresql_turns.SILENT_SECONDS", 0.6)
+        silent = False
+        hold()
+        silent = True
+        monkeypatch.setattr(_SessionTurn, "is_held", lambda turn: True)
+        with pytest.raises(TurnLost):
+            hold()
+
+
+@pytest.mark.parametrize("name", ["", "X", "../x", "x/y", "x" * 65])
+def test_a_turn_has_a_simple_name(workspace: Workspace, name: str) -> None:
+    with pytest.raises(ValueError, match="small letters"), workspace.turns.shared(name):
+        pass
 
 
 def test_a_turn_whose_session_ended_is_lost_at_once(

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from footfall.workspace.errors import WorkspaceUnavailable
-from footfall.workspace.turns import Turn, TurnLost, Turns, busy
+from footfall.workspace.turns import SILENT_SECONDS, Turn, TurnLost, Turns, busy
 
 _NOT_IN_TIME = "55P03"  # lock_not_available
 _ASKED_AGAIN = 2
@@ -26,8 +26,10 @@ class PostgresqlTurns(Turns):
         """`engine` commits by itself (isolation level AUTOCOMMIT)."""
         super().__init__()
         self._engine = engine
+        self._speaker = _Speaker()
 
     def close(self) -> None:
+        self._speaker.stop()
         self._engine.dispose()
 
     @contextmanager
@@ -37,7 +39,8 @@ class PostgresqlTurns(Turns):
             try:
                 if not turn.take():
                     raise busy(name, exclusive, timeout)
-                yield turn
+                with self._speaker.speaking_for(turn):
+                    yield turn
             except BaseException:
                 turn.end()  # what the holder raised says more than that the turn was lost, too
                 raise
@@ -51,7 +54,9 @@ class PostgresqlTurns(Turns):
         """
         patience = 0 if timeout is None else max(1, math.ceil(timeout * 1000))
         setting = select(
-            func.set_config("lock_timeout", str(patience), False), func.pg_backend_pid().label("process")
+            func.set_config("lock_timeout", str(patience), False),
+            func.set_config("idle_session_timeout", str(int(SILENT_SECONDS * 1000)), False),
+            func.pg_backend_pid().label("process"),
         )
         for attempt in range(_ASKED_AGAIN):
             with self._engine.connect() as connection:
@@ -87,31 +92,47 @@ class _SessionTurn:
         self._held = True
         return True
 
+    def is_held(self) -> bool:
+        try:
+            self.check()
+        except TurnLost:
+            return False
+        return True
+
     def check(self) -> None:
         """By the session's own process: another one, as behind a pooler of transactions, holds nothing."""
         with self._asking:
-            if self._connection.closed or self._connection.invalidated:
+            if not self._held:
                 raise self.lost()
             try:
                 process = self._connection.scalar(select(func.pg_backend_pid()))
             except (SQLAlchemyError, WorkspaceUnavailable) as error:
-                self._connection.invalidate()
+                self._give_up()
                 raise self.lost() from error
             if process != self._process:
+                self._give_up()
                 raise self.lost()
 
     def end(self) -> bool:
         """Whether it was held until now. The session does not go back to the pool if there is any doubt."""
-        if not self._held:
-            return False
         unlock = func.pg_advisory_unlock if self.exclusive else func.pg_advisory_unlock_shared
-        try:
-            held = not self._connection.invalidated and self._connection.scalar(select(unlock(self._key)))
-        except (SQLAlchemyError, WorkspaceUnavailable):
-            held = False
-        if not held and not self._connection.invalidated:
+        given_back = select(unlock(self._key), func.set_config("idle_session_timeout", "0", False))
+        with self._asking:
+            if not self._held:
+                return False
+            try:
+                held = bool(self._connection.execute(given_back).one()[0])
+            except (SQLAlchemyError, WorkspaceUnavailable):
+                held = False
+            if not held:
+                self._give_up()
+            self._held = False
+        return held
+
+    def _give_up(self) -> None:
+        self._held = False
+        if not self._connection.invalidated:
             self._connection.invalidate()
-        return bool(held)
 
     def lost(self) -> TurnLost:
         kind = "exclusive" if self.exclusive else "shared"
@@ -119,6 +140,46 @@ class _SessionTurn:
             f"the {kind} turn {self.name!r} was lost: its session with PostgreSQL ended; what was done in it "
             "must not count"
         )
+
+
+class _Speaker:
+    """Lets the server hear of each session that holds a turn: one that is silent for long has lost it."""
+
+    def __init__(self) -> None:
+        self._turns: set[_SessionTurn] = set()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._over = False
+
+    @contextmanager
+    def speaking_for(self, turn: _SessionTurn) -> Iterator[None]:
+        with self._changed:
+            self._turns.add(turn)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._speak, name="turns", daemon=True)
+                self._thread.start()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._turns.discard(turn)
+
+    def stop(self) -> None:
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None:
+            thread.join()
+
+    def _speak(self) -> None:
+        while True:
+            with self._changed:
+                if self._changed.wait_for(lambda: self._over, SILENT_SECONDS / 6):
+                    return
+                held = list(self._turns)
+            for turn in held:
+                turn.is_held()
 
 
 def key_of(name: str) -> int:

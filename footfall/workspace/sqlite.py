@@ -9,8 +9,8 @@ from sqlalchemy import URL, Engine, create_engine, event
 
 from footfall.workspace.audit_wall import refuse_changes
 from footfall.workspace.engines import Engines, named, say_what_is_away
+from footfall.workspace.file_turns import FileTurns
 from footfall.workspace.tables import metadata
-from footfall.workspace.turns import LocalTurns
 from footfall.workspace.writing import SCHEMA, lock_for_writing
 
 _BUSY_SECONDS = 10
@@ -25,7 +25,7 @@ def open_engines(url: URL) -> Engines:
     say_what_is_away(engine, named(url))
     _create_tables(engine)
     file.chmod(0o600)
-    return Engines(engine, LocalTurns(str(file.resolve())), named(url))
+    return Engines(engine, FileTurns(file.resolve().with_name(f"{file.name}.turns")), named(url))
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:

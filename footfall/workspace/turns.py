@@ -10,19 +10,23 @@ ask for another of the same name.
 
 With PostgreSQL a turn is an advisory lock of a database session, over all processes of the installation. If
 that session is lost, the server gives the turn to the next: `check` and the end of the `with` raise TurnLost,
-and what was done in between must not count. With SQLite all who share anything are in one process, and a turn
-is a lock there, which cannot be lost.
+and what was done in between must not count. A process that is stopped for SILENT_SECONDS loses its turns.
+With SQLite all who share anything are on one machine: a turn is a lock of a file, and cannot be lost.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
-from weakref import WeakValueDictionary
+
+SILENT_SECONDS = 30
+"""After so long without a word from the holder's process PostgreSQL gives its turns to others."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
 class TurnBusy(Exception):  # noqa: N818 - reads as what it is
@@ -39,8 +43,11 @@ class Turn(Protocol):
     name: str
     exclusive: bool
 
+    def is_held(self) -> bool:
+        """Whether it is still held. With PostgreSQL one question to the server."""
+
     def check(self) -> None:
-        """Raises TurnLost unless it is still held. With PostgreSQL one question to the server."""
+        """Raises TurnLost unless it is still held."""
 
 
 class Turns(ABC):
@@ -66,6 +73,8 @@ class Turns(ABC):
 
     @contextmanager
     def _held(self, name: str, exclusive: bool, timeout: float | None) -> Iterator[Turn]:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"a turn is named by small letters, digits, - and _, not {name!r}")
         mine: set[str] = self._mine.__dict__.setdefault("names", set())
         if name in mine:
             raise RuntimeError(f"this thread has the turn {name!r} already: turns are not nested")
@@ -83,79 +92,3 @@ class Turns(ABC):
 def busy(name: str, exclusive: bool, timeout: float | None) -> TurnBusy:
     kind = "exclusive" if exclusive else "shared"
     return TurnBusy(f"no {kind} turn {name!r} within {timeout or 0:g} s: others have it")
-
-
-class LocalTurns(Turns):
-    """Of the threads of this process; of all that name the same `place`."""
-
-    def __init__(self, place: str) -> None:
-        super().__init__()
-        self._place = place
-        self._used: dict[str, _Lock] = {}
-
-    def close(self) -> None:
-        self._used.clear()
-
-    @contextmanager
-    def _take(self, name: str, exclusive: bool, timeout: float | None) -> Iterator[Turn]:
-        lock = self._lock_of(name)
-        if not lock.acquire(exclusive, timeout):
-            raise busy(name, exclusive, timeout)
-        try:
-            yield _LocalTurn(name, exclusive)
-        finally:
-            lock.release(exclusive)
-
-    def _lock_of(self, name: str) -> _Lock:
-        with _known_lock:
-            lock = self._used.get(name) or _known.get((self._place, name))
-            if lock is None:
-                lock = _known[self._place, name] = _Lock()
-            self._used[name] = lock
-            return lock
-
-
-class _LocalTurn:
-    def __init__(self, name: str, exclusive: bool) -> None:
-        self.name = name
-        self.exclusive = exclusive
-
-    def check(self) -> None:
-        """It cannot be lost."""
-
-
-class _Lock:
-    """Many readers or one writer, in the order in which they came."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._waiting: deque[object] = deque()
-        self._readers = 0
-        self._writes = False
-
-    def acquire(self, exclusive: bool, timeout: float | None) -> bool:
-        ticket = object()
-        with self._changed:
-            self._waiting.append(ticket)
-            try:
-                if not self._changed.wait_for(lambda: self._may_enter(ticket, exclusive), timeout):
-                    return False
-                self._writes = exclusive
-                self._readers += not exclusive
-            finally:
-                self._waiting.remove(ticket)
-                self._changed.notify_all()
-        return True
-
-    def release(self, exclusive: bool) -> None:
-        with self._changed:
-            self._writes = False
-            self._readers -= not exclusive
-            self._changed.notify_all()
-
-    def _may_enter(self, ticket: object, exclusive: bool) -> bool:
-        return self._waiting[0] is ticket and not self._writes and not (exclusive and self._readers)
-
-
-_known: WeakValueDictionary[tuple[str, str], _Lock] = WeakValueDictionary()
-_known_lock = threading.Lock()
