@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from time import time_ns
@@ -39,6 +39,7 @@ from footfall.workspace.remote_config import key_entries
 
 _EXPOSITION: Final = "text/plain; version=0.0.4; charset=utf-8"
 _ROUND_SECONDS: Final = 1.0
+Application = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 _log = logging.getLogger(__name__)
 
 
@@ -57,21 +58,20 @@ class CollectorApp(FastAPI):
         self._doors: dict[str, Door] = {EVENTS_PATH: native, VALIDATE_PATH: native}
         self._doors |= {f"/{name}": sensors for name in SENSORS_NAMES}
 
+    def door_of(self, path: str) -> Application | None:
+        """What answers at a path before any middleware; None where FastAPI does."""
+        door: Application | None = self._doors.get(path)
+        if door is None:
+            name = path.rpartition("/")[2]
+            if name in SENSORS_NAMES:
+                return self._sensors
+            if name in POLL_NAMES and self._polls.takes(path):
+                return self._polls
+        return door
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            path = scope["path"]
-            door = self._doors.get(path)
-            if door is None:
-                name = path.rpartition("/")[2]
-                if name in SENSORS_NAMES:
-                    door = self._sensors
-                elif name in POLL_NAMES and self._polls.takes(path):
-                    await self._polls(scope, receive, send)
-                    return
-            if door is not None:
-                await door(scope, receive, send)
-                return
-        await super().__call__(scope, receive, send)
+        door = self.door_of(scope["path"]) if scope["type"] == "http" else None
+        await (door or super().__call__)(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:

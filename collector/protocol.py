@@ -7,13 +7,16 @@ all connections: timers of each request would cost more than reading it.
 
 One write: the doors hand their whole answer over at once (the extension `footfall.answer` of the ASGI scope),
 which saves a system call and the checks of headers that are our own.
+
+No task: a request at a door is worked on as soon as it was read, in the very call that read it, as far as the
+wait for the disk (`Errand`). A task of asyncio's costs as much as to judge an event.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -35,8 +38,67 @@ _EXTENSIONS: Final[dict[str, dict[str, Any]]] = {ANSWER_EXTENSION: {}}
 _log = logging.getLogger(__name__)
 
 
+class Errand:
+    """Runs a coroutine from one wait to the next, without a task. It is in `errands` until it has ended.
+
+    Begins at once, not at the loop's next turn. What it runs must do without `asyncio.current_task`, and
+    waits for futures alone, as all of asyncio does in the end.
+    """
+
+    __slots__ = ("_coroutine", "_errands", "_waits_for")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, None], errands: set[Any]) -> None:
+        self._coroutine = coroutine
+        self._errands = errands
+        self._waits_for: asyncio.Future[Any] | None = None
+        errands.add(self)
+        self._go_on(None)
+
+    def cancel(self, msg: str | None = None) -> None:
+        """As a task's: what it waits for raises CancelledError there."""
+        if self._waits_for is not None:
+            self._waits_for.cancel(msg)
+
+    def _go_on(self, _: asyncio.Future[Any] | None) -> None:
+        try:
+            future = self._coroutine.send(None)
+        except (StopIteration, asyncio.CancelledError):
+            self._errands.discard(self)
+        else:
+            self._waits_for = future
+            if future is None:  # asyncio.sleep(0)
+                asyncio.get_running_loop().call_soon(self._go_on, None)
+            else:
+                future._asyncio_future_blocking = False  # what a task says to a future
+                future.add_done_callback(self._go_on)
+
+
 class OneWriteCycle(RequestResponseCycle):
     """A request and its response; understands the message `footfall.answer`."""
+
+    async def run_door(self, door: Any) -> None:
+        """As uvicorn's `run_asgi`, for what was begun without a task."""
+        try:
+            await door(self.scope, self.receive, self.send)
+        except Exception:  # noqa: BLE001 - nobody is above to hear of it
+            _log.exception("%s %s failed", self.scope["method"], self.scope["path"])
+            if self.response_started:
+                self.transport.close()
+            else:
+                await self.send_500_response()
+        finally:
+            self.on_response = _nothing
+
+    async def receive(self) -> Any:
+        """As uvicorn's, with nothing to wait for where the body is there already."""
+        if self.more_body or self.waiting_for_100_continue or self.disconnected or self.response_complete:
+            return await super().receive()
+        if not self.message_event.is_set():  # it was told already: now it can only end
+            return await super().receive()
+        self.message_event.clear()
+        self.flow.resume_reading()
+        body, self.body = bytes(self.body), bytearray()
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(self, message: Any) -> None:
         if message["type"] != ANSWER_EXTENSION:
@@ -78,6 +140,8 @@ class CollectorProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self.scope = {}  # type: ignore[typeddict-item]  # uvicorn has None until the first request begins
         self.deadline = _NEVER
+        self._door_of: Callable[[str], Any] = getattr(self.app, "door_of", _no_door)
+        self._begun: tuple[OneWriteCycle, Any] | None = None
         self._in_head = True
         self._in_body = False
         self._head_bytes = 0
@@ -91,6 +155,12 @@ class CollectorProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        self._watch(data)
+        if self._begun is not None:
+            (cycle, door), self._begun = self._begun, None
+            Errand(cycle.run_door(door), self.tasks)
+
+    def _watch(self, data: bytes) -> None:
         cycle = self.cycle
         scope: Mapping[str, Any] = self.scope
         if "method" not in scope:
@@ -134,7 +204,7 @@ class CollectorProtocol(HttpToolsProtocol):
         scope["query_string"] = url.query or b""
         scope["extensions"] = _EXTENSIONS
         before = self.cycle
-        self.cycle = OneWriteCycle(
+        self.cycle = cycle = OneWriteCycle(
             scope=scope,
             transport=self.transport,
             flow=self.flow,
@@ -148,7 +218,11 @@ class CollectorProtocol(HttpToolsProtocol):
             on_response=self.on_response_complete,
         )
         if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
+            door = self._door_of(scope["path"])
+            if door is None:
+                self._start_asgi_task(cycle, self.app)
+            else:  # once all is read that came with it
+                self._begun = cycle, door
         else:  # pipelined: its turn comes after the one before it
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
@@ -168,6 +242,14 @@ class CollectorProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         if not self.transport.is_closing():
             super().send_400_response(msg)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _no_door(_path: str) -> None:
+    return None
 
 
 def collector_protocol(options: CollectorOptions) -> type[CollectorProtocol]:
