@@ -266,6 +266,19 @@ async def test_a_dead_letter_of_others_too_is_told_and_not_handed_out(installati
     assert [line["raw"] is None for line in letters] == [False, True, True]
 
 
+async def test_whom_else_an_id_was_used_by_is_not_handed_out(installation: System) -> None:
+    system = installation
+    for n, login in enumerate(("ann", "bob", "carl")):
+        await system.send(visit(login, 9 - n, anonymous_id="phone", login_id=login))
+    await system.settle()
+    for login, others in (("ann", ("bob", "carl")), ("bob", ("ann", "carl"))):
+        asked = {"id": login, "reason": "request 7"}
+        exported = await system.query_api.post(f"{PROJECT}/persons/export", json=asked)
+        told = [*map(json.loads, exported.text.splitlines())]
+        assert login in {line.get("login_id") for line in told if line["kind"] in ("binding", "decision")}
+        assert not any(f'"{other}"' in exported.text for other in others)
+
+
 async def test_a_person_is_handed_out_and_erased_over_the_api_and_audited(installation: System) -> None:
     system, api = installation, installation.query_api
     await system.send(visit("ann", properties={"note": "x", "amount": 1.25, "n": 12345678901234567890}))

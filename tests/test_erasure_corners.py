@@ -99,6 +99,12 @@ async def test_a_person_of_declared_keys_goes_and_others_stay(
     await system.settle()
     assert system.rows("SELECT count() FROM events WHERE project = 'bank'") == [(5,)]
     system.clock.freeze(NOW + 1)
+    asked = {"id": named, "reason": "request 7"}
+    exported = await system.query_api.post("/api/v1/projects/bank/persons/export", json=asked)
+    links = [line for line in map(json.loads, exported.text.splitlines()) if line["kind"] == "link"]
+    linked = {line[side] for line in links for side in ("one_id", "other_id")}
+    assert len(linked & {"customer-a", "phone-a"}) == 2, linked
+    assert "customer-b" not in exported.text
     done = await erase_in_bank(system, named)
     assert done.state == "finished", done.waits_for
     for text in ("customer-a", "phone-a", "customer-a@x.cn"):

@@ -26,7 +26,7 @@ README: Final = {
     "zh": (
         "本文件每行是一个 JSON 对象，kind 说明其类别：about（本行）、event（事件）、"
         "profile（用户属性的当前值）、"
-        "profile_operation（对用户属性的每次修改）、binding（标识之间的关联）、"
+        "profile_operation（对用户属性的每次修改）、binding 与 link（标识之间的关联；他人的标识为 null）、"
         "ruling（管理员对标识的决定）、decision（关联是否被采纳及原因）、dead_letter（被拒收的记录及原文；"
         "含有他人标识时原文为 null）、"
         "end（最后一行，lines 为其余行数；没有这一行说明文件不完整）。"
@@ -34,11 +34,11 @@ README: Final = {
     ),
     "en": (
         "Each line is a JSON object; kind says what it is: about (this line), event, profile (the values "
-        "now), profile_operation (each change of them), binding (a link between ids), ruling (what an "
-        "administrator said of ids), decision (whether a link was accepted, and why not), dead_letter (a "
-        "record that was turned away, as it came; raw is null where it tells ids of others, too), end (the "
-        "last line: lines counts the others; without it the file is not whole). Times are UTC. Items are not "
-        "personal and are not here."
+        "now), profile_operation (each change of them), binding and link (what ties ids; ids of others are "
+        "null), ruling (what an administrator said of ids), decision (whether a link was accepted, and why "
+        "not), dead_letter (a record that was turned away, as it came; raw is null where it tells ids of "
+        "others, too), end (the last line: lines counts the others; without it the file is not whole). Times "
+        "are UTC. Items are not personal and are not here."
     ),
 }
 _COLUMNS: Final = ", ".join(f"`{column.column}`" for column in PROPERTY_COLUMNS.values())
@@ -70,6 +70,13 @@ class _Part:
 
 
 _KEYS: Final = "{keys:Array(UInt64)}"
+
+
+def _own(side: str) -> str:
+    """An id of a row that is between two; whom else theirs was used by is not theirs to read."""
+    return f"if({side}_key IN {_KEYS}, {side}_id, NULL)"
+
+
 _EITHER: Final = f"(subject_key IN {_KEYS} OR login_key IN {_KEYS})"
 _PARTS: Final = (
     _Part(
@@ -89,10 +96,27 @@ _PARTS: Final = (
     _Part(
         "binding",
         "bindings",
-        {"received_at": f"{_MS}(received_at)"}
-        | {name: name for name in ("anonymous_id", "login_id", "trusted")},
+        {
+            "received_at": f"{_MS}(received_at)",
+            "anonymous_id": _own("anonymous"),
+            "login_id": _own("login"),
+            "trusted": "trusted",
+        },
         f"(anonymous_key IN {_KEYS} OR login_key IN {_KEYS})",
         "ORDER BY bindings.received_at, seq, event_key",
+    ),
+    _Part(
+        "link",
+        "identity_links",
+        {
+            "received_at": f"{_MS}(received_at)",
+            "link": "kind",
+            "one_id": _own("one"),
+            "other_id": _own("other"),
+            "trusted": "trusted",
+        },
+        f"(one_key IN {_KEYS} OR other_key IN {_KEYS})",
+        "ORDER BY identity_links.received_at, seq, event_key, one_key, other_key",
     ),
     _Part(
         "ruling",
@@ -100,8 +124,8 @@ _PARTS: Final = (
         {
             "received_at": f"{_MS}(received_at)",
             "ruling": "kind",
-            "subject_id": "subject_id",
-            "login_id": "login_id",
+            "subject_id": _own("subject"),
+            "login_id": _own("login"),
         },
         _EITHER,
         "ORDER BY rulings.received_at, seq, event_key",
@@ -109,8 +133,14 @@ _PARTS: Final = (
     _Part(
         "decision",
         "binding_decisions",
-        {"decided_at": f"{_MS}(decided_at)", "claim": "kind"}
-        | {name: name for name in ("subject_id", "login_id", "outcome", "reason")},
+        {
+            "decided_at": f"{_MS}(decided_at)",
+            "claim": "kind",
+            "subject_id": _own("subject"),
+            "login_id": _own("login"),
+            "outcome": "outcome",
+            "reason": "reason",
+        },
         _EITHER,
         "ORDER BY binding_decisions.decided_at, binding_decisions.received_at, seq",
     ),
