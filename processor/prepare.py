@@ -161,6 +161,7 @@ class BlockPreparer:
         self._planned.read(records)
         intake = self.tombstones.apply(take_in(records, self._id_keys, plan.version, self._sealer))
         derived = self._derive_what_can_be(plan, intake)
+        self.tombstones.empty_letters(intake)
         outcomes = _outcomes(intake, derived)
         days = [day_of(request.header.received_at) for request in intake.requests]
         inserts = self._inserts(plan, intake, derived, outcomes, days)

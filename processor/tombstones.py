@@ -21,8 +21,8 @@ from processor.id_keys import IdKeys
 from processor.intake import DeadLetter, Intake
 
 _TOMBSTONES = """
-SELECT id_key, toUnixTimestamp64Milli(max(erased_at)), toBool(max(refuse_all)) FROM tombstones
-GROUP BY id_key"""
+SELECT project, id_key, toUnixTimestamp64Milli(max(erased_at)), toBool(max(refuse_all)) FROM tombstones
+GROUP BY project, id_key"""
 
 MESSAGE = "the person of this id was erased, and this is from before"
 
@@ -44,11 +44,13 @@ class Tombstones:
         self._store = store
         self._id_keys = id_keys
         self._known: dict[int, Tombstone] = {}
+        self._projects: set[str] = set()
 
     def rebuild(self) -> None:
         """Reads them from the store."""
         rows = self._store.rows(Query(_TOMBSTONES)).rows
-        self._known = {int(key): Tombstone(int(at), bool(all_)) for key, at, all_ in rows}
+        self._known = {int(key): Tombstone(int(at), bool(all_)) for _, key, at, all_ in rows}
+        self._projects = {str(project) for project, *_ in rows}
 
     def add(self, rows: Iterable[TombstoneRow]) -> None:
         """These are in the store now."""
@@ -57,6 +59,7 @@ class Tombstones:
             self._known[row.id_key] = Tombstone(
                 max(known.erased_at, row.erased_at), known.refuse_all or row.refuse_all
             )
+            self._projects.add(row.project)
 
     def apply(self, intake: Intake) -> Intake:
         """The intake without what is of erased persons."""
@@ -79,7 +82,6 @@ class Tombstones:
             without = self._without_erased(record, request, came)
             if without is not record:
                 changed[row] = without
-        self._open_letters(intake)
         if len(kept) < len(rows.records) or changed:
             records = [changed.get(row, record) for row, record in enumerate(rows.records)]
             intake.rows = rows._replace(records=records).select(kept)
@@ -111,8 +113,12 @@ class Tombstones:
         tombstone = self._known.get(self._id_keys.key(project, text))
         return tombstone is not None and tombstone.covers(_event_time(record, request), came)
 
-    def _open_letters(self, intake: Intake) -> None:
-        """What was turned away for another reason keeps no content that names one of them."""
+    def empty_letters(self, intake: Intake) -> None:
+        """What was turned away for another reason keeps no content that names one of them. Once no record of
+        the block is turned away any more.
+        """
+        if not self._known:
+            return
         for place, letter in enumerate(intake.dead_letters):
             request = intake.requests[letter.request]
             if letter.raw and self._names_erased(letter.raw, request, _came(request, letter.seq)):
@@ -120,14 +126,16 @@ class Tombstones:
 
     def _names_erased(self, raw: bytes, request: Request, came: int) -> bool:
         """Whether bytes that may be records name an id in one that is from before its erasure, or may be: it
-        does not say when it happened.
+        does not say when it happened. What came for no project is of any.
         """
+        project = request.header.project
         for text, fields in _told_in(raw):
-            tombstone = self._known.get(self._id_keys.key(request.header.project, text))
-            if tombstone is not None:
-                time = _time_of(fields, request)
-                if time is None or tombstone.covers(time, came):
-                    return True
+            for key in {self._id_keys.key(each, text) for each in ([project] if project else self._projects)}:
+                tombstone = self._known.get(key)
+                if tombstone is not None:
+                    time = _time_of(fields, request)
+                    if time is None or tombstone.covers(time, came):
+                        return True
         return False
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from footfall.dead_letters import open_letter
 from footfall.envelopes.keys import Algorithm, generate
 from footfall.eventlog.log import Tally
 from footfall.eventlog.partitions import IMPORTS
@@ -23,6 +24,8 @@ from footfall.rights.files import clean_files
 from footfall.rights.opened import Elsewhere
 from footfall.sealing import Sealer
 from footfall.workspace.erasures import Erasure
+from processor.event_block import EventBlock
+from processor.pipeline import EVENT_STEPS
 from processor.removals import Removal
 from tests.envelopes import Device, form
 from tests.system import INSTALLATION_KEY, VAULT, WRITE_KEY, System, open_system
@@ -318,3 +321,52 @@ async def test_a_hold_that_is_placed_while_an_erasure_begins_is_kept(installatio
     assert found is not None
     assert "case 1" in found.waits_for
     assert system.rows("SELECT count() FROM events") == [(1,)]
+
+
+async def test_letters_are_found_by_ids_that_privacy_rewrites(installation: System) -> None:
+    system, phone = installation, "13812345678"
+    await system.send(visit(phone), visit("ann", 4, anonymous_id=phone, login_id="ann"))
+    await system.send(
+        {"event": "1bad", "distinct_id": phone}, {"event": "1bad", "distinct_id": "13912345678"}
+    )
+    await system.settle()
+    system.clock.freeze(NOW + 1)
+    asked = {"id": "ann", "reason": "request 7"}
+    exported = await system.query_api.post(f"{PROJECT}/persons/export", json=asked)
+    letters = [line for line in map(json.loads, exported.text.splitlines()) if line["kind"] == "dead_letter"]
+    assert [json.loads(letter["raw"])["distinct_id"] for letter in letters] == [phone]
+    assert (await erase(system, "ann")).removed["dead_letters"] == 1
+    assert system.rows("SELECT seq FROM dead_letters") == [(1,)]
+
+
+async def test_letters_from_after_an_erasure_have_nothing_of_before_it(
+    installation: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What no step can do, and what came with a key that opens no project."""
+
+    def fail_on_poison(block: EventBlock) -> EventBlock:
+        assert "poison" not in block.names
+        return block
+
+    system = installation
+    await system.send(visit("ann"))
+    await system.settle()
+    system.clock.freeze(NOW + 1)
+    await erase(system, "ann")
+    system.clock.freeze(NOW + MINUTE)
+    monkeypatch.setattr("processor.prepare.EVENT_STEPS", (fail_on_poison, *EVENT_STEPS))
+    for anonymous in ("ann", "eve"):
+        poison = visit("carl", 60, event="poison", login_id="carl", anonymous_id=anonymous)
+        await system.send(poison)
+        record = {"type": "track", "event": "view", "distinct_id": anonymous, "time": NOW - 9}
+        await system.collector.post("/sa?token=of_nobody", content=form([record | {"properties": {}}]))
+    await system.settle()
+    found = system.rows("SELECT reason, log_partition, log_offset, seq, hex(sealed) FROM dead_letters")
+    raws = [
+        (reason, open_letter(system.sealer, tuple(place), bytes.fromhex(sealed)).raw)
+        for reason, *place, sealed in found
+    ]
+    assert sorted((reason, b"eve" in raw) for reason, raw in raws if raw) == [
+        ("unknown_key", True), ("unprocessable", True),
+    ]  # fmt: skip
+    assert len(raws) == 4

@@ -33,7 +33,7 @@ class Opened:
     @property
     def letters(self) -> Letters:
         """Opens dead letters."""
-        return Letters(self.store, self.sealer, self.keyed_hash, self.inside)
+        return Letters(self.store, self.sealer, self.keyed_hash, self.inside, self.forms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,9 +96,13 @@ class Letters:
         sealer: Sealer,
         keyed_hash: KeyedHash,
         inside: Callable[[str, bytes], Iterable[bytes]] = lambda _project, _raw: (),
+        forms: Callable[[str, str], Iterable[str]] = lambda _project, text: (text,),
     ) -> None:
-        """`inside` gives the records of an encrypted envelope, as far as the project's keys open it."""
+        """`inside` gives the records of an encrypted envelope, as far as the project's keys open it; `forms`
+        how an id rests in a project: letters hold it as it was sent.
+        """
         self._inside = inside
+        self._forms = forms
         self._store = store
         self._sealer = sealer
         self._hash = keyed_hash
@@ -119,7 +123,7 @@ class Letters:
             letter = self._open(row)
             bodies = [letter.raw, *self._inside(project, letter.raw)]
             everything = b"\n".join([*bodies, letter.field.encode(), letter.message.encode()])
-            told = {self._hash.id_key(project, text) for body in bodies for text in ids_in(body)}
+            told = {key for keys_of in self._told(project, bodies) for key in keys_of}
             named = {key for mark, key in marks if mark in everything} | (told & wanted)
             if named and all(letter.received_at > erased.get(key, -1) for key in named):
                 yield letter
@@ -127,8 +131,13 @@ class Letters:
     def is_of(self, letter: NamingLetter, project: str, keys: Collection[int]) -> bool:
         """Whether its records are theirs alone: it tells ids, and nobody else's."""
         bodies = [letter.raw, *self._inside(project, letter.raw)]
-        told = {self._hash.id_key(project, text) for body in bodies for text in ids_in(body)}
-        return bool(told) and told <= set(keys)
+        told = self._told(project, bodies)
+        return bool(told) and all(each & set(keys) for each in told)
+
+    def _told(self, project: str, bodies: Iterable[bytes]) -> list[set[int]]:
+        """Of each id that is in them, the keys of its forms."""
+        texts = {text for body in bodies for text in ids_in(body)}
+        return [{self._hash.id_key(project, form) for form in self._forms(project, text)} for text in texts]
 
     def _all(self, project: str) -> Iterator[Any]:
         first: Place = (0, 0, 0)
