@@ -19,6 +19,7 @@ from footfall.storage.opening import open_store
 from footfall.storage.store import Store
 from footfall.storage.topology import Topology
 from footfall.workspace import open_workspace
+from tests.kafka_broker import broker  # noqa: F401 - a fixture
 from tests.postgres import PostgresServer, running_server
 from tests.system import System, open_system
 
