@@ -12,7 +12,7 @@ LOCK := .venv-lock
 BUILT_FROM := pyproject.toml setup.py sdk/python/pyproject.toml $(wildcard query_api/scan/*.c query_api/scan/*.h)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint faults fuzz-doors bench hostile lock clean
+.PHONY: help demo up test lint faults fuzz-doors bench kafka hostile lock clean
 .DELETE_ON_ERROR:
 
 help: ## Shows this list
@@ -42,13 +42,16 @@ fuzz-doors: $(DEV)/ready ## Searches for what breaks the doors, over an hour (FU
 bench: $(DEV)/ready ## Measures ratios to limits of the same run, appends them to bench/RESULTS.md
 	@$(DEV)/bin/python -m bench $(ARGS)
 
+kafka: $(DEV)/ready ## Runs an Apache Kafka from its jars until Ctrl-C (needs Java 17 and Maven), as tests do
+	@$(DEV)/bin/python -m tests.kafka_broker $(ARGS)
+
 hostile: $(DEV)/ready ## 50,000 hostile requests beside good traffic: errors, memory, p99 (ARGS=--quick: a few)
 	@$(DEV)/bin/python -m bench --only hostile $(ARGS)
 
 lock: $(LOCK)/ready ## Renews the lock files in requirements/
 	@$(LOCK)/bin/uv $(COMPILE) requirements/build.in pyproject.toml sdk/python/pyproject.toml -o requirements/run.txt
 	@$(LOCK)/bin/uv $(COMPILE) requirements/build.in pyproject.toml sdk/python/pyproject.toml \
-	  --group pyproject.toml:test --group pyproject.toml:lint --group pyproject.toml:bench \
+	  --extra kafka --group pyproject.toml:test --group pyproject.toml:lint --group pyproject.toml:bench \
 	  -c requirements/run.txt -o requirements/dev.txt
 
 clean: ## Removes virtual environments, caches and build results; no data

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NoReturn, Protocol
 
 import pytest
 
@@ -217,7 +217,16 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         no_kafka(str(error))
 
 
-def no_kafka(why: str) -> None:
+def kafka_or_skip() -> Any:
+    """The client's module."""
+    try:
+        import kafka
+    except ImportError:
+        no_kafka("the extra `kafka` is not installed: pip install footfall[kafka]")
+    return kafka
+
+
+def no_kafka(why: str) -> NoReturn:
     """Skips the test, or fails it where Kafka is required."""
     if os.environ.get("REQUIRE_KAFKA"):
         pytest.fail(why)

@@ -81,6 +81,8 @@ SMALL = {
     "transaction.state.log.replication.factor": "1",
     "transaction.state.log.min.isr": "1",
     "group.initial.rebalance.delay.ms": "0",
+    "broker.session.timeout.ms": "2000",  # what a restart after a kill waits for
+    "broker.heartbeat.interval.ms": "500",
     "group.min.session.timeout.ms": "1000",
     "num.network.threads": "1",
     "num.io.threads": "2",
