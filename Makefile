@@ -51,7 +51,7 @@ hostile: $(DEV)/ready ## 50,000 hostile requests beside good traffic: errors, me
 lock: $(LOCK)/ready ## Renews the lock files in requirements/
 	@$(LOCK)/bin/uv $(COMPILE) requirements/build.in pyproject.toml sdk/python/pyproject.toml -o requirements/run.txt
 	@$(LOCK)/bin/uv $(COMPILE) requirements/build.in pyproject.toml sdk/python/pyproject.toml \
-	  --extra kafka --group pyproject.toml:test --group pyproject.toml:lint --group pyproject.toml:bench \
+	  --all-extras --group pyproject.toml:test --group pyproject.toml:lint --group pyproject.toml:bench \
 	  -c requirements/run.txt -o requirements/dev.txt
 
 clean: ## Removes virtual environments, caches and build results; no data
