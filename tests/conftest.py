@@ -21,6 +21,7 @@ from footfall.storage.topology import Topology
 from footfall.workspace import open_workspace
 from tests.kafka_broker import broker  # noqa: F401 - a fixture
 from tests.postgres import PostgresServer, running_server
+from tests.clickhouse_servers import server_url
 from tests.system import System, open_system
 
 _numbers = itertools.count(1)
@@ -44,6 +45,24 @@ def store(store_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     opened = open_store(store_url, scratch=tmp_path_factory.mktemp("scratch"))
     migrate(opened, Topology())
     yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def http_store_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server that this process alone uses: ClickHouse, or the test server; without a database."""
+    with server_url(tmp_path_factory.mktemp("clickhouse")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def http_store(http_store_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """As `store`, over HTTP; a given server is left as it was found."""
+    database = f"footfall_test_{os.getpid()}"
+    opened = open_store(f"{http_store_url}/{database}", scratch=tmp_path_factory.mktemp("scratch"))
+    migrate(opened, Topology(database))
+    yield opened
+    opened.command(f"DROP DATABASE {database} SYNC")
     opened.close()
 
 

@@ -1,4 +1,8 @@
-"""The laws of footfall.storage.store, on every engine (chDB; a server once there is one to start)."""
+"""The laws of footfall.storage.store, on every engine: chDB in this process, and a server over HTTP.
+
+The server is ClickHouse where CLICKHOUSE_URL names one, else the test server that speaks its interface in
+front of chDB.
+"""
 
 from __future__ import annotations
 
@@ -53,6 +57,14 @@ NASTY = (
     '"',
 )
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.sampled_from(NASTY)
+
+
+@pytest.fixture(scope="module", params=["chdb", "http"], name="store")
+def every_store(request: pytest.FixtureRequest, store: Store) -> Store:
+    if request.param == "chdb":
+        return store
+    over_http: Store = request.getfixturevalue("http_store")
+    return over_http
 
 
 def make_numbers(store: Store, table: str) -> None:
@@ -386,6 +398,18 @@ def test_cancel_ends_the_queries_of_its_tag_and_no_others(store: Store, way: str
         assert isinstance(futures["tag2"].result(timeout=60), QueryCancelled)
     with pytest.raises(ValueError, match="letters and digits"):
         store.cancel("x' OR 1 --")
+
+
+@pytest.mark.parametrize("way", ["rows", "blocks"])
+def test_a_stream_that_is_left_ends_its_query(store: Store, way: str) -> None:
+    query = Query("SELECT number FROM numbers(1_000_000_000_000)")
+    limits = QueryLimits(seconds=600, tag="left")
+    stream = store.stream_rows(query, limits) if way == "rows" else store.stream(query, limits)
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    running = Query("SELECT count() FROM system.processes WHERE Settings['log_comment'] = 'left'")
+    while store.rows(running).rows != [(0,)]:
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(

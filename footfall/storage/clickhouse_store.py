@@ -5,6 +5,8 @@ Hazards, each found by trying:
   one operation, not kept by a thread; this also suits generators that several threads of a pool drive.
 - The driver's column blocks are `array.array`s, which NumPy can view as they are; its NumPy and Arrow streams
   copy or hold the whole answer, and reading Native bytes ourselves took 1.5 times the CPU.
+- Closing an unfinished answer over HTTP reads it to its end, however long that takes: the query is killed
+  first.
 - A text column whose bytes are not UTF-8 comes back as hexadecimal text: select hex(column) for bytes.
 """
 
@@ -14,8 +16,9 @@ import re
 import threading
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -49,9 +52,15 @@ _CANCELLED = 394  # QUERY_WAS_CANCELLED
 _UNAVAILABLE = frozenset({
     74, 75, 76, 77,  # CANNOT_READ_FROM, CANNOT_WRITE_TO, CANNOT_OPEN, CANNOT_CLOSE a file
     201, 202,  # QUOTA_EXCEEDED, TOO_MANY_SIMULTANEOUS_QUERIES
+    3, 32, 33,  # UNEXPECTED_END_OF_FILE, ATTEMPT_TO_READ_AFTER_EOF, CANNOT_READ_ALL_DATA: a cut body
+    192, 193, 194, 516,  # UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, AUTHENTICATION_FAILED
+    198, 203,  # DNS_ERROR, NO_FREE_CONNECTION
     209, 210, 225,  # SOCKET_TIMEOUT, NETWORK_ERROR, NO_ZOOKEEPER
+    236,  # ABORTED: the server is going down
     242, 243, 252,  # TABLE_IS_READ_ONLY, NOT_ENOUGH_SPACE, TOO_MANY_PARTS
+    254, 285, 286, 415,  # NO_ACTIVE_REPLICAS, TOO_FEW_LIVE_REPLICAS, UNSATISFIED_QUORUM…, ALL_REPLICAS_LOST
     279, 319,  # ALL_CONNECTION_TRIES_FAILED, UNKNOWN_STATUS_OF_INSERT
+    692, 745,  # TOO_MANY_MUTATIONS, SERVER_OVERLOADED
     999, 1000, 1001,  # KEEPER_EXCEPTION, POCO_EXCEPTION, STD_EXCEPTION
 })  # fmt: skip
 
@@ -74,9 +83,15 @@ _CODE = re.compile(r"Code: (\d+)")
 class ClickHouseStore:
     """See footfall.storage.store.Store for what each method promises."""
 
-    def __init__(self, connect: Callable[[], Client]) -> None:
-        """`connect` opens one more connection; it is called once now, so that trouble shows at start."""
+    def __init__(
+        self, connect: Callable[[], Client], *, is_server: bool = False, on_cluster: str = ""
+    ) -> None:
+        """`connect` opens one more connection; it is called once now, so that trouble shows at start.
+        `on_cluster`: the clause for statements that all its nodes must hear.
+        """
         self._connections = _Connections(connect)
+        self._is_server = is_server
+        self._kill = f"KILL QUERY {on_cluster} WHERE" if on_cluster else "KILL QUERY WHERE"
 
     def insert(self, table: str, rows: pa.Table, token: str) -> None:
         if not token:
@@ -91,6 +106,7 @@ class ClickHouseStore:
                 fmt="ArrowStream",
                 settings={
                     "insert_deduplication_token": token,
+                    "insert_deduplicate": 1,
                     "async_insert": 0,
                     "priority": _FIRST,
                     "max_partitions_per_insert_block": 0,  # old history comes in many months at once
@@ -112,11 +128,12 @@ class ClickHouseStore:
         self, query: Query, limits: QueryLimits | None = None
     ) -> Iterator[tuple[np.ndarray[Any, Any], ...]]:
         parameters = _bindable(query)
-        settings = _settings(limits) | _FEW_LARGE_BLOCKS
+        settings = _settings(limits) | _FEW_LARGE_BLOCKS | self._named()
         with (
             _errors_as_ours(),
             self._connections.borrow() as client,
             client.query_column_block_stream(query.sql, parameters=parameters, settings=settings) as blocks,
+            self._killed_if_left(settings),
         ):
             for block in blocks:
                 yield tuple(_as_numpy(column, place) for place, column in enumerate(block, start=1))
@@ -125,17 +142,18 @@ class ClickHouseStore:
         if not tag.isalnum():
             raise ValueError(f"a tag is of letters and digits, not {tag!r}")
         # The server's own queries have no comment of ours, and chDB knows no query ids of ours.
-        self.command(f"KILL QUERY WHERE Settings['log_comment'] = '{tag}' ASYNC")
+        self.command(f"{self._kill} Settings['log_comment'] = '{tag}' ASYNC")
 
     def stream_rows(
         self, query: Query, limits: QueryLimits | None = None
     ) -> Iterator[Sequence[tuple[Any, ...]]]:
         parameters = _bindable(query)
-        settings = _settings(limits) | _SMALL_BLOCKS
+        settings = _settings(limits) | _SMALL_BLOCKS | self._named()
         with (
             _errors_as_ours(),
             self._connections.borrow() as client,
             client.query_row_block_stream(query.sql, parameters=parameters, settings=settings) as blocks,
+            self._killed_if_left(settings),
         ):
             yield from blocks
 
@@ -145,6 +163,25 @@ class ClickHouseStore:
 
     def close(self) -> None:
         self._connections.close()
+
+    def _named(self) -> dict[str, str]:
+        """By this name a server's query can be killed."""
+        return {"query_id": uuid4().hex} if self._is_server else {}
+
+    @contextmanager
+    def _killed_if_left(self, settings: dict[str, Any]) -> Iterator[None]:
+        """Ends a server's query when whoever reads the answer stops before its end."""
+        is_left = True
+        try:
+            yield
+            is_left = False
+        except ClickHouseError:
+            is_left = False  # it ended by itself
+            raise
+        finally:
+            if is_left and self._is_server:
+                with suppress(StoreError):  # a server that is away has ended it
+                    self.command(f"{self._kill} query_id = '{settings['query_id']}' ASYNC")
 
 
 class _Connections:

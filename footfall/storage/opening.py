@@ -68,7 +68,7 @@ def _open_clickhouse(url: str, scratch: Path) -> Store:
     def connect(name: str | None = database) -> Client:
         return clickhouse_connect.get_client(
             host=parts.hostname or "127.0.0.1",
-            port=parts.port or 8123,
+            port=parts.port or (8443 if options.get("secure") == "true" else 8123),
             username=unquote(parts.username or "default"),
             password=unquote(parts.password or ""),
             database=name,
@@ -78,7 +78,7 @@ def _open_clickhouse(url: str, scratch: Path) -> Store:
 
     with connect(None) as first:
         first.command(f"CREATE DATABASE IF NOT EXISTS `{database}`")
-    return ClickHouseStore(connect)
+    return ClickHouseStore(connect, is_server=True)
 
 
 def _what_was_read(answer: Any) -> dict[str, str]:
