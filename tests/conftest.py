@@ -19,9 +19,9 @@ from footfall.storage.opening import open_store
 from footfall.storage.store import Store
 from footfall.storage.topology import Topology
 from footfall.workspace import open_workspace
+from tests.clickhouse_servers import server_url
 from tests.kafka_broker import broker  # noqa: F401 - a fixture
 from tests.postgres import PostgresServer, running_server
-from tests.clickhouse_servers import server_url
 from tests.system import System, open_system
 
 _numbers = itertools.count(1)
