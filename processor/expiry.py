@@ -89,10 +89,8 @@ class Expiry:
             for project in self._projects()
             if project.keep_days is not None
         }
-        held = self._held_by_law()
         if self._thinning is not None:
-            self._thinning.run(stop, held)
-        keep_from = {name: first for name, first in keep_from.items() if name not in held.projects}
+            self._thinning.run(stop, self._held_by_law)
         dropped: list[Dropped] = []
         if not keep_from:
             return dropped
@@ -100,15 +98,16 @@ class Expiry:
         for table in TABLES:
             for (part,) in self._store.rows(Query(_PARTS, {"table": table.name})).rows:
                 if month_end(part) <= latest and not stop.is_set():
-                    mine = _droppable(table, keep_from, held)
-                    dropped += self._drop_part(table, part, mine, held, stop)
+                    over = [name for name, first in keep_from.items() if month_end(part) <= first]
+                    dropped += self._drop_part(table, part, over, stop)
         return dropped
 
     def _drop_part(
-        self, table: _Table, part: str, keep_from: dict[str, int], held_by_law: Held, stop: threading.Event
+        self, table: _Table, part: str, over: Sequence[str], stop: threading.Event
     ) -> list[Dropped]:
-        over = [name for name, first in keep_from.items() if month_end(part) <= first]
         with self._pause():  # nothing new can come into the partition between the look and the drop
+            held_by_law = self._held_by_law()  # a hold may be placed while a pass runs
+            over = [name for name in over if _may_drop(table, name, held_by_law)]
             held = self._held(table, part, held_by_law)
             everybody = held if not held_by_law.keys else self._held(table, part, NOTHING_HELD)
             expired = [Dropped(table.name, name, part, held[name]) for name in sorted(over) if held.get(name)]
@@ -118,8 +117,9 @@ class Expiry:
                 return _logged(expired)
         done = []
         for each in expired:
-            if stop.is_set():
-                break
+            held_by_law = self._held_by_law()
+            if stop.is_set() or not _may_drop(table, each.project, held_by_law):
+                continue
             self._write_down([each])
             began = time.monotonic()
             self._delete(table, each, held_by_law.excluded(each.project), stop)
@@ -167,11 +167,9 @@ class Expiry:
         )
 
 
-def _droppable(table: _Table, keep_from: dict[str, int], held: Held) -> dict[str, int]:
+def _may_drop(table: _Table, project: str, held: Held) -> bool:
     """Nobody can tell which sealed letters a held person is in: a project with one keeps all of them."""
-    if table.name == "events":
-        return keep_from
-    return {name: first for name, first in keep_from.items() if name not in held.keys}
+    return project not in held.projects and (table.name == "events" or project not in held.keys)
 
 
 def _checked(project: str) -> str:

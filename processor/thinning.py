@@ -73,39 +73,43 @@ class Thinning:
         self._at_rest = at_rest
         self._clock = clock
 
-    def run(self, stop: threading.Event, held: Held = NOTHING_HELD) -> dict[str, int]:
-        """One pass; rows that went or were altered, by project and rule. StoreError, LogError, Stopped."""
+    def run(self, stop: threading.Event, held: Callable[[], Held] = lambda: NOTHING_HELD) -> dict[str, int]:
+        """One pass; rows that went or were altered, by project and rule. `held` is asked for each of them: a
+        hold may be placed while the pass runs. StoreError, LogError, Stopped.
+        """
         for name in self._removals.unfinished(KIND):
             self._removals.finish(name, None, stop)
         done: dict[str, int] = {}
         for rule in self._rules():
             if stop.is_set():
                 break
-            if rule.project not in held.projects:
-                rows = self._apply(rule, held, stop)
-                if rows:
-                    done[f"{rule.project} {rule.rule}"] = rows
-                    _log.info("thinning.done", project=rule.project, rule=rule.rule, rows=rows)
+            rows = self._apply(rule, held, stop)
+            if rows:
+                done[f"{rule.project} {rule.rule}"] = rows
+                _log.info("thinning.done", project=rule.project, rule=rule.rule, rows=rows)
         return done
 
-    def _apply(self, rule: Thinned, held: Held, stop: threading.Event) -> int:
+    def _apply(self, rule: Thinned, held: Callable[[], Held], stop: threading.Event) -> int:
         until = _month_begin(self._clock() - rule.keep_days * _DAY_MS)
         with self._at_rest() as ends:
             stored = stored_before(self._removals.all_ends(ends), others=False)
-        within = (
-            f"project = {_text(rule.project)} AND time < toDateTime64({until // 1000}, 3, 'UTC') "
-            f"AND {held.excluded(rule.project)} AND {stored}"
+        over = (
+            f"project = {_text(rule.project)} AND time < toDateTime64({until // 1000}, 3, 'UTC') AND {stored}"
         )
         rows = 0
         for what, values in _what(rule):
-            condition = f"{within} AND ({what})"
-            sql = f"SELECT count() FROM events WHERE {condition}"  # noqa: S608 - ours
-            count = int(self._store.rows(Query(sql), _LIMITS).rows[0][0])
-            if count:
-                name = f"{KIND}-{secrets.token_hex(8)}"
-                about = f"{rule.project} {rule.rule}"
-                self._removals.take_out(Removal(name, KIND, "events", condition, values, about), stop)
-                rows += count
+            with self._removals.reserved():  # whoever was before us is through when it is asked who is held
+                law = held()
+                if rule.project in law.projects:
+                    break
+                condition = f"{over} AND {law.excluded(rule.project)} AND ({what})"
+                sql = f"SELECT count() FROM events WHERE {condition}"  # noqa: S608 - ours
+                count = int(self._store.rows(Query(sql), _LIMITS).rows[0][0])
+                if count:
+                    name = f"{KIND}-{secrets.token_hex(8)}"
+                    about = f"{rule.project} {rule.rule}"
+                    self._removals.take_out(Removal(name, KIND, "events", condition, values, about), stop)
+                    rows += count
         return rows
 
 

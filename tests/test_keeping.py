@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from footfall.workspace.erasures import Hold
 from footfall.workspace.keep_rules import KeepRule
 from processor.expiry import Expiry
 from processor.removals import Removals
-from processor.thinning import Thinning
+from processor.thinning import Thinned, Thinning
 from tests.system import System
 
 NOW = 1_795_301_590_252  # 2026-11-22
@@ -28,19 +30,31 @@ def event(name: str, who: str, days_ago: float, **properties: Any) -> dict[str, 
     return {"event": name, "distinct_id": who, "time": int(NOW - days_ago * DAY), "properties": properties}
 
 
-def run_pass(system: System) -> None:
+def run_pass(system: System, meanwhile: Callable[[], object] = lambda: None) -> None:
+    """`meanwhile` is called whenever a pass has begun to look what may go."""
+
+    def rules() -> list[Thinned]:
+        meanwhile()
+        return thinned_by_rules(system.workspace)
+
+    @contextmanager
+    def paused() -> Iterator[None]:
+        meanwhile()
+        with system.processor.paused():
+            yield
+
     removals = Removals(system.store, system.clock, system.restamper.kept_away)
     thinning = Thinning(
         system.store,
         removals,
-        lambda: thinned_by_rules(system.workspace),
+        rules,
         system.processor.at_rest,
         system.clock,
     )
     Expiry(
         system.store,
         system.workspace.projects,
-        system.processor.paused,
+        paused,
         system.clock,
         held=lambda: held_by(system.store, system.workspace),
         thinning=thinning,
@@ -139,6 +153,23 @@ async def test_a_hold_keeps_a_person_or_a_project(system: System) -> None:
     assert system.workspace.holds.release("default", ann.id_key)
     run_pass(system)
     assert stored(system) == []
+    assert findings(system) == []
+
+
+@pytest.mark.parametrize("rule", [True, False])
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_hold_that_is_placed_while_a_pass_runs_keeps_what_is_there(
+    system: System, rule: bool, whole: bool
+) -> None:
+    if rule:
+        system.workspace.keep_rules.replace("default", [KeepRule("event", "view", 60)])
+    else:
+        system.workspace.keep("default", 30)
+    await system.send(event("view", "ann", 100), event("view", "bob", 100))
+    await system.settle()
+    key = 0 if whole else system.keyed_hash.id_key("default", "ann")
+    run_pass(system, lambda: system.workspace.holds.put(Hold("default", key, "case 1", "test", NOW)))
+    assert [who for _, who, *_ in stored(system)] == (["ann", "bob"] if whole else ["ann"])
     assert findings(system) == []
 
 
