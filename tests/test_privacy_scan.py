@@ -35,6 +35,80 @@ def test_what_detection_finds_the_scanner_does_not_miss(text: str) -> None:
         assert said == may_hold(form, PLAIN_NAMES), form
 
 
+_PIECES = st.sampled_from(
+    [
+        *(
+            "1",
+            "38",
+            "0013",
+            "8000",
+            "13800138000",
+            "6222021234567890128",
+            "11010519491231002X",
+            " ",
+            "-",
+            ".",
+            "+",
+        ),
+        *(
+            "e",
+            "1e",
+            "1E5",
+            "1e+5",
+            "0.",
+            '"',
+            "'",
+            ":",
+            "=",
+            ",",
+            "pwd",
+            "pass word",
+            "pass-word",
+            "cvv2",
+            "_",
+            "$",
+        ),
+        *(
+            "pin ",
+            "\t",
+            "密",
+            "码",
+            "基金",
+            "，",
+            "１",
+            "\u200b",
+            "\u00a0",
+            "·",
+            "%",
+            "%4",
+            "@",
+            "a@b",
+            "\\",
+            "\\u0031",
+        ),
+    ]
+)
+
+
+@given(st.integers(0, 130), st.sampled_from("x ,5京"), st.lists(_PIECES, max_size=30).map("".join))
+@example(64 - 5, "x", "13800138000")
+@example(64 - 5, "x", "138 0013-8000 ")
+@example(64 - 1, ",", "1e5")
+@example(64 - 2, ",", "1e5")
+@example(64 - 3, "x", 'pwd":1')
+def test_wherever_in_a_long_text_it_stands_it_is_seen(before: int, filler: str, text: str) -> None:
+    form = (filler * before + text + ' "x":' * 30).encode("utf-8")
+    assert scan(form) == may_hold(form, PLAIN_NAMES), form
+
+
+def test_names_of_one_character_and_of_none_are_names_too() -> None:
+    short = scanner_for({"x", "", "ab"})
+    assert short(b'{"x":1}')
+    assert short(b'{"$_x" :1}')
+    assert short(b'{"a_b":1}')
+    assert not short(b'{"xx":1,"":2,"b":3}')
+
+
 @given(st.one_of(st.integers(10**10, 10**19), st.floats(1e10, 1e19)))
 def test_numbers_are_seen_too(number: float) -> None:
     for form in forms(number):

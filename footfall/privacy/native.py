@@ -26,6 +26,7 @@ HEAD_WORDS: Final = 4
 ENTRY_WORDS: Final = 6
 _MOST_ENTRIES: Final = 512
 
+_ENDING_WORDS: Final = 16
 _LONG_BYTES: Final = 64 * 1024
 """A longer text is scanned without Python's lock. To give it away for the microseconds that a request takes
 costs more than those: the log's thread waits for it.
@@ -73,17 +74,26 @@ def scanner_for(names: Iterable[str]) -> MayHold:
 
 
 def _table(library: ctypes.CDLL, wanted: frozenset[str]) -> tuple[ctypes.Array[ctypes.c_uint64], int]:
+    """As scan.h says: endings, then hashes; and how many slots these have."""
     slots = 16
     while slots < 4 * len(wanted):
         slots *= 2
-    table = (ctypes.c_uint64 * slots)()
-    for name in wanted:
+    table = (ctypes.c_uint64 * (_ENDING_WORDS + slots))()
+    for name in filter(None, wanted):
         spelled = name.encode()
+        for ending in _endings(spelled):
+            table[ending // 64] |= 1 << ending % 64
         slot = hash_ = library.ff_privacy_name(spelled, len(spelled))
-        while table[slot % slots]:
+        while table[_ENDING_WORDS + slot % slots]:
             slot += 1
-        table[slot % slots] = hash_
+        table[_ENDING_WORDS + slot % slots] = hash_
     return table, slots
+
+
+def _endings(name: bytes) -> Iterable[int]:
+    last = name[-1] & 31
+    before = (name[-2] & 31,) if len(name) > 1 else range(32)
+    return [each << 5 | last for each in before]
 
 
 @cache

@@ -236,10 +236,13 @@ static int take_digit(run *r, int32_t c, int is_digit, int is_fraction) {
 
 static const uint64_t HASH_START = 0xcbf29ce484222325u, HASH_STEP = 0x100000001b3u;
 
+enum { ENDINGS = 16 }; /* words before the table: a bit for each two characters that a name ends with */
+
 static int is_among(uint64_t hash, const uint64_t *names, size_t slots) {
   if (slots == 0) return 0;
-  for (size_t slot = hash & (slots - 1); names[slot]; slot = (slot + 1) & (slots - 1))
-    if (names[slot] == hash) return 1;
+  const uint64_t *table = names + ENDINGS;
+  for (size_t slot = hash & (slots - 1); table[slot]; slot = (slot + 1) & (slots - 1))
+    if (table[slot] == hash) return 1;
   return 0;
 }
 
@@ -332,8 +335,150 @@ static inline __attribute__((always_inline)) int look(
   return r.open && ends_somebodys(&r, 0);
 }
 
+/* ---- the first look ---- */
+
+/* Most texts hold nothing, and that shows without a look at each character: 64 at a time are sorted into kinds, and
+ * only the few that could matter are looked at. What it has doubts about is left to `look`. */
+
+typedef uint8_t lanes __attribute__((vector_size(16)));
+typedef _Bool flags __attribute__((ext_vector_type(16)));
+
+enum { BLOCK = 64 };
+
+typedef struct {
+  uint64_t digits, gaps, quotes, assigns, exponents, pluses, odd; /* a bit each character */
+} kinds;
+
+static inline uint64_t bits_of(lanes these) {
+  flags packed = __builtin_convertvector(these, flags);
+  uint16_t bits;
+  memcpy(&bits, &packed, sizeof bits);
+  return bits;
+}
+
+static inline __attribute__((always_inline)) kinds kinds_of(const uint8_t *text) {
+  kinds k = {0};
+  for (int part = 0; part < BLOCK / 16; part++) {
+    lanes c;
+    memcpy(&c, text + 16 * part, sizeof c);
+    int to = 16 * part;
+    lanes quotes = (lanes)(c == '"');
+    k.digits |= bits_of((lanes)((lanes)(c - '0') < 10)) << to;
+    k.gaps |= bits_of((lanes)(c == ' ') | (lanes)(c == '-')) << to;
+    k.quotes |= bits_of(quotes) << to;
+    k.assigns |= bits_of(quotes | (lanes)(c == ':') | (lanes)(c == '=') | (lanes)(c == '\'')) << to;
+    k.exponents |= bits_of((lanes)((c | 0x20) == 'e')) << to;
+    k.pluses |= bits_of((lanes)(c == '+')) << to;
+    k.odd |= bits_of(
+                 (lanes)(c == '\\') | (lanes)(c == '%') | (lanes)(c == '@') | (lanes)(c == 0xC2) |
+                 (lanes)(c == 0xE2) | (lanes)(c == 0xE3) | (lanes)(c == 0xE7) | (lanes)(c == 0xEF))
+             << to;
+  }
+  return k;
+}
+
+/* Whether an odd character is one that `look` must see: invisible, full-width, escaped, an at sign, 码. */
+static int is_doubtful(const uint8_t *at, const uint8_t *end) {
+  int next = at + 1 < end ? at[1] : 0, last = at + 2 < end ? at[2] : 0;
+  switch (*at) {
+    case 0xC2: return next == 0xA0 || next == 0xAD;
+    case 0xE2: return (next == 0x80 && last >= 0x8B && last <= 0x8F) || (next == 0x81 && last == 0xA0);
+    case 0xE3: return next == 0x80 && last == 0x80;
+    case 0xE7: return next == 0xA0 && last == 0x81;
+    case 0xEF: return next == 0xBB || next == 0xBC || next == 0xBD;
+    default: return 1;
+  }
+}
+
+static int is_of_word(int class) { return class == LETTER || class == DIGIT; }
+
+/* Whether the word before `at`, which assigns, is one of the names. */
+static int is_named(const uint8_t *text, const uint8_t *at, const uint64_t *names, size_t slots) {
+  const uint8_t *end = at;
+  while (end > text && class_of(end[-1]) == SPACE) end--;
+  if (end - text >= 2 && is_of_word(class_of(end[-1])) && is_of_word(class_of(end[-2]))) {
+    unsigned ending = (end[-2] & 31u) << 5 | (end[-1] & 31u);
+    if (!(names[ending / 64] >> ending % 64 & 1)) return 0;
+  }
+  const uint8_t *start = end;
+  uint64_t hash = HASH_START;
+  int letters = 0, class;
+  while (start > text && (is_of_word(class = class_of(start[-1])) || class == IGNORED)) start--;
+  for (; start < end; start++) {
+    class = class_of(*start);
+    if (class == LETTER) hash = with_letter(hash, *start), letters = 1;
+    if (class == DIGIT) hash = (hash ^ *start) * HASH_STEP, letters = 1;
+  }
+  return letters && is_among(hash, names, slots);
+}
+
+static int is_digit(const uint8_t *at) { return *at >= '0' && *at <= '9'; }
+
+/* Whether groups of digits that begin at `at` hold somebody's number; `*behind` is where they end. */
+static int is_number(const uint8_t *text, const uint8_t *at, const uint8_t *end, const uint8_t **behind) {
+  run r = {.count = 0};
+  int is_fraction = at - text >= 2 && at[-1] == '.' && is_digit(at - 2), found = 0;
+  for (; !found && at < end && (is_digit(at) || ((*at == ' ' || *at == '-') && is_digit(at - 1))); at++) {
+    found = take_digit(&r, *at, is_digit(at), is_fraction);
+    is_fraction = 0;
+  }
+  *behind = at;
+  return found || (r.open && ends_somebodys(&r, at < end ? *at : 0));
+}
+
+typedef struct {
+  const uint8_t *text, *end, *numbers; /* digits before `numbers` were looked at */
+  uint64_t chained;                    /* digits and gaps behind digits of the block before */
+  uint64_t quoted;                     /* all ones if the block begins within a string */
+  int digit, exponent;                 /* the last character was one, or an exponent outside strings */
+} first_look;
+
+static uint64_t within_quotes(uint64_t quotes) {
+  for (int shift = 1; shift < BLOCK; shift *= 2) quotes ^= quotes << shift;
+  return quotes;
+}
+
+/* Whether a number of somebody's begins in the block at `block`, whose digits are `chained`. */
+static int has_number(first_look *f, const uint8_t *block, uint64_t next_chained) {
+  unsigned __int128 runs = (unsigned __int128)next_chained << BLOCK | f->chained;
+  runs &= runs >> 1;
+  runs &= runs >> 2;
+  runs &= runs >> 4; /* eight */
+  runs &= runs >> 3; /* eleven, which is the least */
+  for (uint64_t starts = (uint64_t)runs; starts; starts &= starts - 1) {
+    const uint8_t *at = block + __builtin_ctzll(starts);
+    if (at >= f->numbers && is_number(f->text, at, f->end, &f->numbers)) return 1;
+  }
+  return 0;
+}
+
+static int is_clear(const uint8_t *text, size_t size, const uint64_t *names, size_t slots) {
+  first_look f = {.text = text, .end = text + size, .numbers = text};
+  for (const uint8_t *block = text;; block += BLOCK) {
+    uint8_t last[BLOCK] = {0};
+    size_t left = (size_t)(f.end - block);
+    if (left < BLOCK) memcpy(last, block, left);
+    kinds k = kinds_of(left < BLOCK ? last : block);
+    for (uint64_t odd = k.odd; odd; odd &= odd - 1)
+      if (is_doubtful(block + __builtin_ctzll(odd), f.end)) return 0;
+    for (uint64_t assigns = k.assigns; assigns; assigns &= assigns - 1)
+      if (is_named(text, block + __builtin_ctzll(assigns), names, slots)) return 0;
+    uint64_t quoted = within_quotes(k.quotes) ^ f.quoted, behind_digits = k.digits << 1 | (uint64_t)f.digit;
+    uint64_t exponents = k.exponents & behind_digits & ~quoted;
+    if ((exponents << 1 | (uint64_t)f.exponent) & (k.digits | k.pluses)) return 0;
+    uint64_t chained = k.digits | (k.gaps & behind_digits);
+    if (block > text && has_number(&f, block - BLOCK, chained)) return 0;
+    f.chained = chained;
+    f.quoted = quoted >> 63 ? ~UINT64_C(0) : 0;
+    f.digit = (int)(k.digits >> 63);
+    f.exponent = (int)(exponents >> 63);
+    if (left <= BLOCK) return !has_number(&f, block, 0);
+  }
+}
+
 int ff_privacy_may_hold(const uint8_t *text, size_t size, const uint64_t *names, size_t slots) {
   int percents = 0;
+  if (is_clear(text, size, names, slots)) return 0;
   if (look(text, size, names, slots, 0, &percents)) return 1;
   return percents && look(text, size, names, slots, 1, &percents);
 }

@@ -5,8 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* `names`: a table of `slots` (a power of two) hashes of plain names, 0 where a slot is empty, probed one after
- * the other. Returns 1 if there may be something, 0 if there is nothing. */
+/* `names`: 16 words with a bit for each ending of a name, its last two characters (5 bits each, the last one below);
+ * then a table of `slots` (a power of two) hashes of plain names, 0 where a slot is empty, probed one after the
+ * other. A name of one character has all endings with it. Returns 1 if there may be something, 0 if there is nothing. */
 __attribute__((visibility("default"))) int ff_privacy_may_hold(
     const uint8_t *text, size_t size, const uint64_t *names, size_t slots);
 
