@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address that both ports listen on.")
     collect_port: Port = Field(default=8106, description="Port that takes events.")
     query_port: Port = Field(default=8107, description="Port that answers questions.")
+    process_port: Port = Field(
+        default=8108, description="Port on which `footfall process` shows health and metrics."
+    )
     collect_workers: int = Field(
         default=1, ge=1, le=64, description="Collector processes; each has its own log file."
     )

@@ -83,6 +83,7 @@ def build_app(
     `sealer` opens dead letters (None: they have no routes); `ring_of` the envelopes among them; `vault` seals
     the keys for that (None: no such routes); `rights` erases and exports persons (None: no such routes).
     `registry` is shown at /metrics whole, so that it can hold what others of the process count.
+    `app.state.turn_away` ends all queries, each answered 503: for a server that must end.
     """
     options = options or QueryOptions()
     gate = Gate(options, store.cancel)
@@ -126,6 +127,7 @@ def build_app(
 
     # No /docs: its page loads scripts from elsewhere, which a bank's network does not.
     app = FastAPI(title="Footfall", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.state.turn_away = gate.turn_away
     app.include_router(build_query_routes(front, queries))
     app.include_router(
         build_people_routes(front, access, store, keyed_hash=keyed_hash, options=options, at_rest=at_rest)

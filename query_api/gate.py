@@ -91,13 +91,17 @@ class Gate:
         """What `work`, which looks something up, returns. Busy if too much waits for the counter."""
         return await self._counter.run(work)
 
-    async def close(self) -> None:
-        """Turns away what waits, ends what runs, and waits for it."""
+    def turn_away(self) -> None:
+        """Turns away what waits, and begins to end what runs: both are answered 503. On the event loop."""
         for waiter in [waiter for line in self._waiting.values() for waiter in line]:
             if not waiter.done():
                 waiter.set_exception(Busy("Footfall is being stopped", retry_after=LONGEST_WAIT_SECONDS))
         for future, ticket in list(self._works.items()):
             self._end(future, ticket)
+
+    async def close(self) -> None:
+        """Turns away what waits, ends what runs, and waits for it."""
+        self.turn_away()
         while self._endings:
             await asyncio.wait(self._endings)
         for pool in (self._threads, self._desk.threads, self._counter.threads, self._ending):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from footfall.cli.up import _ENDING_SECONDS
+from footfall.cli.collect import ENDING_SECONDS
 from footfall.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -47,7 +47,7 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
 def test_systemd_waits_until_what_waits_is_processed() -> None:
     model = Settings.model_fields
     drain = float(model["drain_seconds"].default)
-    assert int(setting("TimeoutStopSec")) > drain + 2 * _ENDING_SECONDS
+    assert int(setting("TimeoutStopSec")) > drain + 2 * ENDING_SECONDS
     assert setting("KillMode") == "mixed", "children have groups of their own: the supervisor ends them"
     assert "--stop-timeout 60" in RECIPE
 

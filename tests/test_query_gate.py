@@ -227,3 +227,17 @@ async def test_a_flight_that_everybody_left_is_cancelled_and_a_failure_is_everyb
     failing = [asyncio.create_task(flights.join("k", fail)) for _ in range(2)]
     found = await asyncio.gather(*failing, return_exceptions=True)
     assert [type(one) for one in found] == [Busy, Busy]
+
+
+async def test_what_is_turned_away_is_ended_and_told() -> None:
+    works = Works()
+    async with opened(works, concurrency=1) as gate:
+        runs = asyncio.create_task(gate.run("a", works.until_told("runs")))
+        await works.wait_for("runs")
+        waits = asyncio.create_task(gate.run("b", works.until_told("waits")))
+        await asyncio.sleep(0)
+        gate.turn_away()
+        with pytest.raises(Busy, match="being stopped"):
+            await waits
+        assert await runs == "runs", "its end is what the store makes of it"
+        assert len(works.cancelled) == 1

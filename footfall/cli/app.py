@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -75,6 +76,53 @@ def up(
     try:
         run_up(settings, SupervisorLink(None, alive_fd))
     except (HomeUnusable, PortUnavailable, StartFailed, InvalidSettings) as error:
+        fail(str(error))
+
+
+_AliveFd = Annotated[
+    int | None, typer.Option(hidden=True, help="Pipe from a program; when it closes, this ends.")
+]
+
+
+@app.command()
+def collect(alive_fd: _AliveFd = None) -> None:
+    """Run collectors alone: events in, log out. As many of these services as needed, on any machines."""
+    from footfall.cli.collect import run_collect
+
+    _run_apart(run_collect, alive_fd)
+
+
+@app.command()
+def process(alive_fd: _AliveFd = None) -> None:
+    """Run a processor alone: log in, store out. Needs a ClickHouse server as store."""
+    from footfall.cli.process import run_process
+
+    _run_apart(run_process, alive_fd)
+
+
+@app.command()
+def query(alive_fd: _AliveFd = None) -> None:
+    """Run the query API and the console alone. Needs a ClickHouse server as store."""
+    from footfall.cli.query import run_query
+
+    _run_apart(run_query, alive_fd)
+
+
+def _run_apart(run: Callable[[Settings, SupervisorLink], None], alive_fd: int | None) -> None:
+    """What each service raises at its start is told in a line."""
+    from footfall.cli.home import HomeUnusable
+    from footfall.cli.processing import ProcessorFailed
+    from footfall.cli.sockets import PortUnavailable
+    from footfall.cli.supervisor import StartFailed
+    from footfall.eventlog.log import LogError
+    from footfall.storage.store import StoreError
+    from query_api.scan import ScannerMissing
+
+    try:
+        run(_settings(), SupervisorLink(None, alive_fd))
+    except (HomeUnusable, PortUnavailable, StartFailed, InvalidSettings) as error:
+        fail(str(error))
+    except (LogError, StoreError, ScannerMissing, ProcessorFailed) as error:
         fail(str(error))
 
 

@@ -30,6 +30,7 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
         desk = ErasureDesk(parts.for_rights)
         processing = recover(parts, desk)
         snapshots = snapshots_of(settings, parts.store, parts.log, processing.processor)
-        server = QuietServer(build_answers(parts, desk, local_key=local_key, snapshots=snapshots))
+        app = build_answers(parts, desk, local_key=local_key, snapshots=snapshots)
+        server = QuietServer(app, turn_away=app.state.turn_away)
         with in_threads(processing, settings.drain_seconds, when_ended=server.stop) as begin_drain:
             serve(server, listener, link, begin_drain)

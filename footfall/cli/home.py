@@ -1,4 +1,4 @@
-"""The directory FOOTFALL_HOME: made, and held by one `footfall up` at a time."""
+"""The directory FOOTFALL_HOME: made, and held by one `footfall up` at a time, or shared by services apart."""
 
 from __future__ import annotations
 
@@ -52,12 +52,40 @@ def hold_home(home: Path, *, patience_seconds: float = 0.0) -> HeldHome:
             break
         except BlockingIOError:
             holder = os.pread(descriptor, 32, 0).decode().strip()
-            if _runs(holder) or time.monotonic() >= deadline:
+            if not holder or _runs(holder) or time.monotonic() >= deadline:
                 os.close(descriptor)
                 raise HomeInUse(_explain(home, holder)) from None
             time.sleep(0.1)
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return HeldHome(descriptor)
+
+
+def share_home(home: Path) -> HeldHome:
+    """Makes the directory, for one of several services. HomeUnusable; HomeInUse while `up` holds it."""
+    make_home(home)
+    return _take(home, "lock", fcntl.LOCK_SH)
+
+
+def hold_role(home: Path, role: str) -> HeldHome:
+    """For what only one process of a home may be. HomeInUse if there is one."""
+    return _take(home, f"{role}.lock", fcntl.LOCK_EX)
+
+
+def _take(home: Path, name: str, how: int) -> HeldHome:
+    try:
+        descriptor = os.open(home / name, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise _unusable(home, error) from error
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 32, 0).decode().strip()
+        os.close(descriptor)
+        raise HomeInUse(_explain(home, holder)) from None
+    os.ftruncate(descriptor, 0)
+    if how == fcntl.LOCK_EX:
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return HeldHome(descriptor)
 
 
@@ -92,5 +120,10 @@ def _unusable(home: Path, error: OSError) -> HomeUnusable:
 
 
 def _explain(home: Path, holder: str) -> str:
-    who = f"process {holder}" if _runs(holder) else "processes that a killed Footfall left, which are ending"
+    if not holder:
+        who = "services of its own (footfall collect, process or query)"
+    elif _runs(holder):
+        who = f"process {holder}"
+    else:
+        who = "processes that a killed Footfall left, which are ending"
     return f"{home} is in use by {who}: stop it first, or set FOOTFALL_HOME to another directory"

@@ -39,7 +39,9 @@ def build_upkeep_routes(
         try:
             body = write_json(await asyncio.to_thread(work))
         except Exception as error:  # noqa: BLE001 - becomes an answer
-            return problem_response(error)
+            told = problem_response(error)
+            told.status_code = 503  # whatever it is, it is not for this process to answer now
+            return told
         return Response(body, media_type="application/json")
 
     @router.get("/metrics")
