@@ -314,6 +314,7 @@ async def test_a_person_is_handed_out_and_erased_over_the_api_and_audited(instal
         "person.export", "person.count", "person.erase", "person.erase",
     ]  # fmt: skip
     assert "ann" not in str(told(system))
+    assert {json.loads(detail)["reason"] for *_, detail in told(system)} == {"request 7"}
     assert findings(system) == []
 
 

@@ -28,10 +28,10 @@ class Rights:
         self._desk = desk
         self._letters = opened.letters
 
-    def count(self, project: Project, distinct_id: str, actor: str) -> dict[str, Any]:
+    def count(self, project: Project, distinct_id: str, reason: str, actor: str) -> dict[str, Any]:
         """What an erasure would take: rows by table. UnknownPerson."""
         counts = self._desk.count(project, distinct_id)
-        self._record(actor, "person.count", project, distinct_id, {})
+        self._record(actor, "person.count", project, distinct_id, {"reason": reason})
         return {"dry_run": True, "removed": counts}
 
     def erase(

@@ -53,7 +53,7 @@ class HoldSpec(Strict):
 class Rights(Protocol):
     """What these routes need of whoever can do it. LookupError: nobody has the id."""
 
-    def count(self, project: Project, distinct_id: str, actor: str) -> dict[str, Any]: ...
+    def count(self, project: Project, distinct_id: str, reason: str, actor: str) -> dict[str, Any]: ...
 
     def erase(
         self, project: Project, distinct_id: str, reason: str, actor: str, *, refuse_all: bool
@@ -91,7 +91,7 @@ def _add_persons(router: APIRouter, front: Front, access: Access, rights: Rights
             spec = EraseSpec.model_validate(read_json(body))
             try:
                 if spec.dry_run:
-                    return rights.count(project, spec.id, grant.actor)
+                    return rights.count(project, spec.id, spec.reason, grant.actor)
                 return rights.erase(project, spec.id, spec.reason, grant.actor, refuse_all=spec.refuse_all)
             except LookupError as error:
                 raise NotFound(str(error), code="unknown_user") from None
