@@ -4,6 +4,9 @@
 beside them at a steady rate. A good request that is not answered 200 ends the run. Ratios: the good traffic's
 p99 to that before the attack, the workers' memory at the end to that when a tenth was through, and how many
 requests were answered by an error of the server's own.
+
+What attacks runs on the same machine and takes CPU time of its own. So there is a control: the good traffic
+as before, while the same attack goes to a bare server that forgets it. It tells what no collector can mend.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -25,11 +28,13 @@ from bench.installation import WRITE_KEY, running_installation
 from bench.load import Load, Sender, open_sender
 from bench.records import draw_events
 from bench.results import Row, Section, Target
+from bench.servers import serve_bare, start_server
 from footfall.cli.demo_system import RunningSystem, wait_until_ready
 
 _PATIENCE: Final = 20.0
 _AT_ONCE: Final = 32
 _GOOD_A_SECOND: Final = 100
+_CONTROL_REQUESTS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,7 @@ _ZEROS: Final = bytes(100_000_000)
 _BOMB: Final = gzip.compress(_ZEROS)
 _DOUBLE_BOMB: Final = gzip.compress(_BOMB)
 _ZSTD_BOMB: Final = zstandard.compress(_ZEROS)
+_SILENT_ZSTD_BOMB: Final = zstandard.ZstdCompressor(write_content_size=False).compress(_ZEROS)
 _EVENT: Final = _event()
 _NUMBERS: Final = (b"NaN", b"Infinity", b"1e400", b"-0", b"1" * 5_000, b"1" * 20, b"0x1F", b"01")
 _BYTES: Final = (b"\xff\xfe", b"\\ud800", b"\\u0000", b"\x01", b"\xe2\x80\xae", b"\xf0\x9f\x98\x80")
@@ -87,6 +93,7 @@ _KINDS: Final[tuple[tuple[str, int, Callable[[random.Random], bytes]], ...]] = (
     ("gzip bomb", 1, lambda _: _native(_BOMB, "Content-Encoding: gzip")),
     ("gzip in gzip", 5, lambda _: _native(_DOUBLE_BOMB, "Content-Encoding: gzip")),
     ("zstd bomb", 1, lambda _: _native(_ZSTD_BOMB, "Content-Encoding: zstd")),
+    ("zstd bomb that does not say so", 1, lambda _: _native(_SILENT_ZSTD_BOMB, "Content-Encoding: zstd")),
     ("truncated gzip", 10, lambda _: _native(gzip.compress(_EVENT)[:-9], "Content-Encoding: gzip")),
     ("trailing garbage", 10, lambda _: _native(gzip.compress(_EVENT) + b"garbage", "Content-Encoding: gzip")),
     ("wrong encoding", 10, lambda _: _native(_EVENT, "Content-Encoding: gzip")),
@@ -200,6 +207,7 @@ def measure(home: Path, effort: Effort) -> Section:
     with running_installation(home) as running, open_sender() as sender:
         wait_until_ready(running)
         calm = sender.send(_good(running, effort.calm_seconds))
+        control = _control(running, sender, effort)
         attack = Attack(running.collect_port, effort)
         memory: list[int] = []
         beside = _beside(running, sender, attack, effort, lambda: memory.append(_memory(running)))
@@ -229,6 +237,12 @@ def measure(home: Path, effort: Effort) -> Section:
                 beside / calm.p99_ms,
                 Target("<=", 2, "x"),
             ),
+            Row(
+                "the same, the attack upon a bare server",
+                f"{control:.1f} ms",
+                f"{calm.p99_ms:.1f} ms",
+                control / calm.p99_ms,
+            ),
         ],
         [
             f"{effort.requests:,} hostile requests of {len(_KINDS)} kinds at {effort.per_second:g} a second",
@@ -245,6 +259,13 @@ def _beside(
     sender.start(_good(running, effort.requests / effort.per_second))
     asyncio.run(attack.run(when_tenth))
     return sender.wait().p99_ms
+
+
+def _control(running: RunningSystem, sender: Sender, effort: Effort) -> float:
+    """The p99 of good traffic while the attack goes elsewhere, in ms."""
+    effort = replace(effort, requests=min(effort.requests, _CONTROL_REQUESTS))
+    with start_server(serve_bare) as bare:
+        return _beside(running, sender, Attack(bare.port, effort), effort, lambda: None)
 
 
 def _good(running: RunningSystem, seconds: float) -> Load:

@@ -66,6 +66,21 @@ def serve_discard(listener: socket.socket) -> None:
     _serve(discard, listener)
 
 
+def serve_bare(listener: socket.socket) -> None:
+    """Takes bodies of any size up to 16 MiB and forgets them; the rest it refuses unread."""
+
+    async def bare(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        if int(announced) <= 16 << 20:
+            while (await receive()).get("more_body", False):
+                pass
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    _serve(bare, listener)
+
+
 def serve_body_model(listener: socket.socket) -> None:
     from bench.body_model import app
 

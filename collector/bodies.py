@@ -13,6 +13,8 @@ KEPT_BYTES: Final = 64 * 1024  # of a body over the limit, for its dead letter
 _DRAINED: Final = 4  # times the limit: read and forgotten, so that the client hears the answer
 _ZSTD_WINDOW: Final = 8 * 1024 * 1024
 _ZSTD_CRUMB: Final = 512
+_ZSTD_HEAD: Final = 18  # at most so many bytes of a frame say how much is in it
+_GZIP_PIECE: Final = 64 * 1024  # unpacked at once: blocks that the allocator has at hand, not fresh pages
 _MEMBERS: Final = 64  # files one behind the other: taking apart thousands of tiny ones would be quadratic
 
 
@@ -97,22 +99,30 @@ def decompress(body: bytes, encoding: bytes, limit: int) -> bytes:
 def gunzip(body: bytes, limit: int) -> bytes:
     """All members of a gzip file, one behind the other. Errors as of `decompress`."""
     parts: list[bytes] = []
-    left = limit
+    size = position = 0
     for _ in range(_MEMBERS):
-        if not body:
+        if position >= len(body):
             return parts[0] if len(parts) == 1 else b"".join(parts)
         stream = zlib.decompressobj(31)
+        piece = b""
         try:
-            part = stream.decompress(body, left + 1)
+            while not stream.eof:
+                if not piece:
+                    piece = body[position : position + _GZIP_PIECE]
+                    position += len(piece)
+                part = stream.decompress(piece, _GZIP_PIECE)
+                if not (piece or part):
+                    raise UnreadableBody("the gzip data is cut off")
+                parts.append(part)
+                size += len(part)
+                if size > limit:
+                    raise BodyTooLarge(_too_large("decompressed body", limit), body[:KEPT_BYTES])
+                piece = stream.unconsumed_tail
         except zlib.error as error:
             raise UnreadableBody(f"not gzip: {error}") from None
-        left -= len(part)
-        if left < 0:
-            raise BodyTooLarge(_too_large("decompressed body", limit), body[:KEPT_BYTES])
-        if not stream.eof:
-            raise UnreadableBody("the gzip data is cut off")
-        parts.append(part)
-        body = stream.unused_data.lstrip(b"\0")  # padding is allowed behind a member
+        position -= len(stream.unused_data)
+        if position < len(body):  # padding is allowed behind a member
+            position = len(body) - len(body[position:].lstrip(b"\0"))
     raise UnreadableBody(f"more than {_MEMBERS} gzip members in one body")
 
 
@@ -126,6 +136,8 @@ def _unzstd(body: bytes, limit: int) -> bytes:
             return b"".join(parts)
         stream = decompressor.decompressobj()
         try:
+            if _told_size(body[position : position + _ZSTD_HEAD]) > limit - size:
+                raise BodyTooLarge(_too_large("decompressed body", limit), body[:KEPT_BYTES])
             while not stream.eof and position < len(body):
                 parts.append(stream.decompress(body[position : position + _ZSTD_CRUMB]))
                 position = min(position + _ZSTD_CRUMB, len(body))
@@ -138,6 +150,14 @@ def _unzstd(body: bytes, limit: int) -> bytes:
             raise UnreadableBody("the zstd data is cut off")
         position -= len(stream.unused_data)
     raise UnreadableBody(f"more than {_MEMBERS} zstd frames in one body")
+
+
+def _told_size(head: bytes) -> int:
+    """How much a zstd frame says is in it; -1 where it does not say."""
+    try:
+        return zstandard.frame_content_size(head)
+    except zstandard.ZstdError:
+        return -1  # what is wrong with it shows when it is unpacked
 
 
 def _too_large(what: str, limit: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Final, Literal, Protocol
 
+import zstandard
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -81,6 +82,11 @@ class _Sm4:
 
 
 _VERSIONS: Final[dict[SealingSuite, bytes]] = {"intl": b"\x01", "gm": b"\x02"}
+_PACKED: Final = {b"\x01": b"\x03", b"\x02": b"\x04"}
+"""The versions whose text was compressed (zstd) before it was encrypted."""
+_UNPACKED: Final = {packed: version for version, packed in _PACKED.items()}
+
+_PACKED_FROM_BYTES: Final = 1024
 
 
 class Sealer:
@@ -107,25 +113,38 @@ class Sealer:
     def seal(self, plain: bytes, place: str) -> bytes:
         """A version byte, the nonce, the ciphertext.
 
+        What is long is compressed first, where that helps: ciphertext never shrinks again, and a megabyte of
+        nothing in particular would be hashed, encrypted, fsynced and stored as one.
+
         The same bytes for the same text and place, so that a block that is redone inserts what it did before
-        (ADR 0006). The nonce is a keyed hash of both: it comes twice only with the very same message.
+        (ADR 0006). The nonce is a keyed hash of the place and of what is encrypted: it comes twice only with
+        the very same message, also where another release of the compressor finds other bytes.
         """
-        algorithms, about = self._of(self._version), place.encode()
+        algorithms, version, about = self._of(self._version), self._version, place.encode()
+        if len(plain) >= _PACKED_FROM_BYTES:
+            packed = zstandard.ZstdCompressor(level=1).compress(plain)
+            if len(packed) < len(plain):
+                version, plain = _PACKED[version], packed
+                about = version + about
         nonce = algorithms.nonce(about + b"\0" + plain)
-        return self._version + nonce + algorithms.encrypt(nonce, plain, about)
+        return version + nonce + algorithms.encrypt(nonce, plain, about)
 
     def unseal(self, sealed: bytes, place: str) -> bytes:
         """What was sealed; raises CannotUnseal."""
-        version, nonce, text = sealed[:1], sealed[1 : _NONCE_BYTES + 1], sealed[_NONCE_BYTES + 1 :]
+        first, nonce, text = sealed[:1], sealed[1 : _NONCE_BYTES + 1], sealed[_NONCE_BYTES + 1 :]
+        version = _UNPACKED.get(first, first)
         if version not in _VERSIONS.values():
             shown = version.hex() or "nothing"
-            raise CannotUnseal(f"sealed bytes begin with version {shown}, expected 01 or 02")
+            raise CannotUnseal(f"sealed bytes begin with version {shown}, expected 01 to 04")
+        about = place.encode() if version == first else first + place.encode()
         try:
-            return self._of(version).decrypt(nonce, text, place.encode())
+            plain = self._of(version).decrypt(nonce, text, about)
         except (InvalidTag, ValueError):
             raise CannotUnseal(
                 "these bytes were sealed with another installation key, or for another place"
             ) from None
+        # Compressed by us, or it would not have opened: it unpacks to what once was in memory.
+        return plain if version == first else zstandard.ZstdDecompressor().decompress(plain)
 
 
 def log_place(project: str) -> str:

@@ -10,8 +10,11 @@ import resource
 import sys
 import zlib
 
+import pytest
 import zstandard
 
+from collector.answers import BodyTooLarge, UnreadableBody
+from collector.bodies import decompress, gunzip
 from collector.options import CollectorOptions
 from footfall.events.limits import BodyLimits
 from tests.collector_worker import NOW, Worker, event
@@ -144,6 +147,37 @@ async def test_a_body_that_is_all_brackets_or_braces_is_turned_away_at_once():
         answer = await worker.track(body)
         assert answer.status_code in (200, 400, 413)
     assert (await worker.track(event())).json()["accepted"] == 1
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 131_072, 1_000_000])
+def test_what_is_packed_comes_out_whole_in_whatever_pieces(size: int) -> None:
+    noise = random.Random(SEED).randbytes(size)
+    for plain in (noise, bytes(size), noise[: size // 2] + bytes(size - size // 2)):
+        half = size // 2
+        for packed in (
+            gzip.compress(plain),
+            gzip.compress(plain) + bytes(1_000),
+            gzip.compress(plain[:half]) + bytes(3) + gzip.compress(plain[half:]),
+        ):
+            assert gunzip(packed, size) == plain
+            if size:
+                with pytest.raises(BodyTooLarge):
+                    gunzip(packed, size - 1)
+            with pytest.raises(UnreadableBody):
+                gunzip(packed.rstrip(b"\0")[: -9 if size else -1], size)
+            with pytest.raises(UnreadableBody):
+                gunzip(packed + b"garbage", size)
+
+
+@pytest.mark.parametrize("says", [True, False])
+def test_a_zstd_frame_is_held_to_what_is_in_it_whether_it_says_or_not(says: bool) -> None:
+    packed = zstandard.ZstdCompressor(write_content_size=says).compress(b"abc" * 1_000)
+    assert decompress(packed * 2, b"zstd", 6_000) == b"abc" * 2_000
+    with pytest.raises(BodyTooLarge):
+        decompress(packed * 2, b"zstd", 5_999)
+    for end in range(1, len(packed)):
+        with pytest.raises(UnreadableBody, match="cut off"):
+            decompress(packed[:end], b"zstd", 3_000)
 
 
 async def test_bombs_are_defused():

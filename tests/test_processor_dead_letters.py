@@ -4,16 +4,18 @@ on most.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+import zstandard
 
 from footfall.dead_letters import NOBODY_KNOWN, OpenedLetter, Sender, open_letter, seal_letter
 from footfall.eventlog.log import DamagedRecord, LogRecord, Tally
 from footfall.eventlog.memory_log import MemoryLog
 from footfall.events.log_record import Refusal
-from footfall.sealing import CannotUnseal, Sealer
+from footfall.sealing import CannotUnseal, Sealer, SealingSuite
 from footfall.storage.store import Store
 from processor import pipeline, prepare
 from processor.event_block import EventBlock
@@ -69,6 +71,39 @@ def test_sealed_bytes_open_only_at_their_place_and_with_their_key() -> None:
             sealer.unseal(sealed, place)
     with pytest.raises(CannotUnseal, match="version"):
         Sealer(KEY).unseal(b"", "place")
+
+
+@pytest.mark.parametrize("suite", ["intl", "gm"])
+def test_what_is_long_is_sealed_small_and_opens_as_it_was(suite: SealingSuite) -> None:
+    sealer = Sealer(KEY, suite)
+    noise = random.Random(1).randbytes(5_000)
+    for plain in (
+        b"a" * 1_023,
+        b"a" * 1_024,
+        b"a" * 2_000_000,
+        noise,
+        zstandard.compress(bytes(5_000)) + noise,
+    ):
+        sealed = sealer.seal(plain, "place")
+        assert len(sealed) <= len(plain) + 29
+        assert sealed == sealer.seal(plain, "place")
+        assert Sealer(KEY).unseal(sealed, "place") == plain
+    assert len(sealer.seal(b"a" * 2_000_000, "place")) < 1_000
+
+
+def test_nobody_can_have_sealed_bytes_unpacked_that_were_not_packed() -> None:
+    sealed = Sealer(KEY).seal(zstandard.compress(random.Random(1).randbytes(5_000)), "place")
+    assert sealed[:1] == b"\x01"
+    with pytest.raises(CannotUnseal):
+        Sealer(KEY).unseal(b"\x03" + sealed[1:], "place")
+
+
+def test_what_was_sealed_before_anything_was_packed_still_opens() -> None:
+    for before in (
+        "01ad388ecc58f84987f3fc28c7097ef42afe00d749cc616e186a9e21879fe1a2",
+        "0204bf6e45023608df5ffae4af71e6bd00813ec498eeeaa1ddaa0046d1009140",
+    ):
+        assert Sealer(b"k" * 32).unseal(bytes.fromhex(before), "place") == b"old"
 
 
 @pytest.mark.parametrize("raw", [b"", b"{}", b"\xff\n\x00", b'{"ip":"6.6.6.6"}\n{}'])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,3 +64,23 @@ def test_a_containers_limit_counts_where_it_is_less_than_the_machine(tmp_path: P
     assert total_memory((str(tmp_path / "small"),)) == GIB // 2
     for name in ("none", "huge", "missing"):
         assert total_memory((str(tmp_path / name),)) == machine
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator is told anything")
+def test_what_was_freed_is_used_again_without_asking_the_kernel() -> None:
+    program = """
+import resource
+from footfall.cli.memory import keep_freed_memory
+
+def faults_of_large_blocks():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(50):
+        bytearray(8 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+keep_freed_memory()
+bytearray(8 << 20)
+print(faults_of_large_blocks())
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(told.stdout) < 50

@@ -14,6 +14,7 @@ from footfall.cli.descriptors import allow_descriptors
 from footfall.cli.disk import DiskGate
 from footfall.cli.engines import opened_log, opened_workspace
 from footfall.cli.log_lines import set_up_logging
+from footfall.cli.memory import keep_freed_memory
 from footfall.cli.serving import GRACEFUL_SECONDS, serve
 from footfall.envelopes.vault import Vault
 from footfall.events.keys import KeyedHash
@@ -27,6 +28,7 @@ def run_collector(settings: Settings, worker: int, listener: socket.socket, link
     """Returns when it was asked to end and everything accepted is durable."""
     set_up_logging()
     allow_descriptors()
+    keep_freed_memory()
     options = CollectorOptions(
         limits=BodyLimits(settings.max_body_bytes, settings.max_decompressed_bytes),
         worker=worker,
