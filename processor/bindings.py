@@ -1,7 +1,7 @@
 """Bindings as they flow: what is known of the ids that a block names, and whose person changes.
 
-A local memory follows the tables `bindings` and `rulings`, whose only writer the processor is: a filter says
-at once which ids were never bound, and what was looked up lately is kept.
+A local memory follows the tables `bindings` and `rulings`, which only processors write: a filter says at once
+which ids were never bound, and what was looked up lately is kept.
 """
 
 from __future__ import annotations
@@ -90,6 +90,13 @@ class BindingBook:
         self._recent = Recent(self._recent.capacity)
         self._merges = None
 
+    def hear(self, keys: Collection[int], *, merges: bool) -> None:
+        """Another processor stored words about these ids; `merges`: perhaps of logins that are one."""
+        self._bound.add(keys)
+        self._recent.forget(keys)
+        if merges:
+            self._merges = None
+
     def settle(self, plan: Plan, ids: Mapping[str, Collection[int]], claims: Claims) -> People:
         """The persons of these ids (by project), once the claims are taken in."""
         known = self.ties_of(plan, _named(ids, claims))
@@ -121,7 +128,7 @@ class BindingBook:
                 if new != old:
                     moved[key], projects[key] = (old, new), project
             changes.append(change)
-        decisions = decision_rows(self._store, plan.version, claims, changes, (merges, later))
+        decisions = decision_rows(self._store, plan.derived, claims, changes, (merges, later))
         return People(persons, bindings, claims.rulings, decisions, moved, ties, projects, later)
 
     def ties_of(self, plan: Plan, keys: Collection[int]) -> dict[int, Ties]:

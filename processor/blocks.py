@@ -32,6 +32,16 @@ class Plan:
     version: int
     """Epoch ms when planned; grows from block to block, so that later derivations replace earlier ones."""
 
+    derivation: int = 0
+    """Where several processors derive: the version of what is derived, which grows from each block that
+    derives to the next; 0: as `version`.
+    """
+
+    @property
+    def derived(self) -> int:
+        """The version of what the block derives from other blocks, too: persons, profiles, items."""
+        return self.derivation or self.version
+
     @property
     def token(self) -> str:
         """What makes a repeated insert of this block a no-op."""

@@ -35,6 +35,12 @@ class Catalogue:
         """Forgets; projects are read again when met."""
         self._types = {}
 
+    def hear(self, projects: Iterable[str]) -> None:
+        """Another processor saw new properties of these projects."""
+        for project in projects:
+            for source in _SOURCES:
+                self._types.pop((project, source), None)
+
     def types(self, plan: Plan, projects: Iterable[str]) -> PropertyTypes:
         """Known types of these projects, without what an earlier try of this block stored."""
         for project in projects:

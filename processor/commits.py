@@ -7,6 +7,7 @@ reloaded for each such block; a large one, whose reload takes a noticeable time,
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from footfall.crash_points import reach
 from footfall.eventlog.log import Log
@@ -35,6 +36,11 @@ class Commits:
         """A block is done: everything of it is in the store."""
         self._next_offsets[partition] = next_offset
         self._reload_is_due |= moved_persons
+
+    def drop(self, partitions: Iterable[int]) -> None:
+        """These are somebody else's to commit."""
+        for partition in partitions:
+            self._next_offsets.pop(partition, None)
 
     def flush(self, *, patient: bool = False) -> list[tuple[int, int]]:
         """Commits what is done; returns (partition, next offset). `patient`: not yet, if a reload should

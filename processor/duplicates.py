@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import Protocol
 
 import numpy as np
 
@@ -20,8 +21,10 @@ from processor.key_filter import KeyFilter
 
 _LOOKUP = 5_000
 
+_DAYS = "SELECT day, count() FROM event_ids WHERE {where} GROUP BY day ORDER BY day"
+
 _IDS_OF_DAY = """
-SELECT reinterpretAsUInt64(substring(event_id, 1, 8)) FROM event_ids WHERE day = {day:Date}"""
+SELECT reinterpretAsUInt64(substring(event_id, 1, 8)) FROM event_ids WHERE day = {day:Date} AND {where}"""
 
 _STORED = """
 SELECT DISTINCT hex(event_id)
@@ -43,22 +46,43 @@ def day_of(received_at: int) -> date:
     return datetime.fromtimestamp(received_at / 1000, UTC).date()
 
 
+class Numbers(Protocol):
+    """What of processor/peers.py a repeat depends on."""
+
+    late_days: int
+
+    def number_of(self, partition: int) -> int: ...
+
+    def where(self, number: int) -> str: ...
+
+
 class SeenEvents:
-    """Which event ids were stored within the horizon."""
+    """Which event ids were stored within the horizon, of the numbers of the log that are ours: a repeat has
+    the number of the event that it repeats.
+    """
 
-    def __init__(self, store: Store, dedup_days: int) -> None:
+    def __init__(self, store: Store, dedup_days: int, numbers: Numbers) -> None:
         self._store = store
-        self._horizon = timedelta(days=dedup_days + 1)
-        self._days: dict[date, KeyFilter] = {}
+        self._numbers = numbers
+        self._horizon = timedelta(days=dedup_days + 1 + numbers.late_days)
+        self._of_number: dict[int, dict[date, KeyFilter]] = {}
 
-    def rebuild(self) -> None:
+    def rebuild(self, number: int) -> None:
         """Reads the ids of all days from the store: some 100 ns an id."""
-        self._days = {}
-        counted = self._store.rows(Query("SELECT day, count() FROM event_ids GROUP BY day ORDER BY day"))
-        for day, count in counted.rows:
-            found = self._days[day] = KeyFilter(expected=2 * count)
-            for (keys,) in self._store.stream(Query(_IDS_OF_DAY, {"day": day.isoformat()})):
+        days = self._of_number[number] = {}
+        where = self._numbers.where(number)
+        for day, count in self._store.rows(Query(_DAYS.replace("{where}", where))).rows:
+            found = days[day] = KeyFilter(expected=2 * count)
+            asked = Query(_IDS_OF_DAY.replace("{where}", where), {"day": day.isoformat()})
+            for (keys,) in self._store.stream(asked):
                 found.add(keys.tolist())
+
+    def drop(self, number: int) -> None:
+        """The number is not ours any more."""
+        self._of_number.pop(number, None)
+
+    def _days(self, partition: int) -> dict[date, KeyFilter]:
+        return self._of_number[self._numbers.number_of(partition)]
 
     def find_repeats(self, plan: Plan, event_ids: Sequence[bytes]) -> set[int]:
         """The numbers of those that were stored before, or come a second time in the list itself."""
@@ -74,7 +98,7 @@ class SeenEvents:
     def _find_stored(self, plan: Plan, event_ids: Sequence[bytes]) -> set[bytes]:
         keys = event_keys(event_ids).tolist()
         stored: set[bytes] = set()
-        for day, seen in self._days.items():
+        for day, seen in self._days(plan.partition).items():
             suspects = seen.seen(keys)
             if suspects:
                 asked = [id_ for id_, key in zip(event_ids, keys, strict=True) if key in suspects]
@@ -89,12 +113,13 @@ class SeenEvents:
             found.update(bytes.fromhex(text) for (text,) in rows)
         return found
 
-    def remember(self, event_ids: Mapping[date, Sequence[bytes]]) -> None:
-        """These are stored now."""
+    def remember(self, partition: int, event_ids: Mapping[date, Sequence[bytes]]) -> None:
+        """These of a log partition are stored now."""
+        days = self._days(partition)
         for day, ids in event_ids.items():
-            if day not in self._days:
-                self._days[day] = KeyFilter()
-            self._days[day].add(event_keys(ids).tolist())
+            if day not in days:
+                days[day] = KeyFilter()
+            days[day].add(event_keys(ids).tolist())
 
     def forget_old(self, today: date) -> None:
         """Drops the days that lie beyond the horizon, counted from the newest day, but never from a future
@@ -102,13 +127,15 @@ class SeenEvents:
 
         While the processor lags behind, today is far ahead of the days that it works on: they do not expire.
         """
-        if not self._days:
+        known = {day for days in self._of_number.values() for day in days}
+        if not known:
             return
-        oldest = min(today, max(self._days)) - self._horizon
-        for day in [day for day in self._days if day < oldest]:
+        oldest = min(today, max(known)) - self._horizon
+        for day in sorted(day for day in known if day < oldest):
             self._note_drop(day)
             self._store.command(f"ALTER TABLE event_ids DROP PARTITION '{day.isoformat()}'")
-            del self._days[day]
+            for days in self._of_number.values():
+                days.pop(day, None)
 
     def _note_drop(self, day: date) -> None:
         """First: whoever verifies must not miss what was let go."""

@@ -1,6 +1,6 @@
 """Links as they flow: whose the ids of a block are under the strategy `global`, and whose person changes.
 
-As BindingBook follows its tables: this one follows `identity_links`, whose only writer the processor is.
+As BindingBook follows its tables: this one follows `identity_links`, which only processors write.
 """
 
 from __future__ import annotations
@@ -74,6 +74,12 @@ class LinkBook:
         self._ties = Recent(self._ties.capacity)
         self._components = Recent(self._components.capacity)
 
+    def hear(self, keys: Collection[int]) -> None:
+        """Another processor stored links of these ids, or moved them."""
+        self._linked.add(keys)
+        self._ties.forget(keys)
+        self._components.forget(keys)
+
     def settle(
         self,
         plan: Plan,
@@ -119,7 +125,7 @@ class LinkBook:
             merged = wanted - persons.keys() & merges[1].parents.keys()
             persons |= {key: merges[1].root(key) for key in merged}
             own = [row for row in words if row.project == project]
-            decisions += _decision_rows(plan.version, project, own, change)
+            decisions += _decision_rows(plan.derived, project, own, change)
         persons = {key: person for key, person in persons.items() if key != person}
         return Linked(persons, words, decisions, moved, projects, ties, components)
 

@@ -26,14 +26,15 @@ from footfall.workspace import IdentityRules, Project
 from processor.blocks import (
     LogReplacedError,
     Plan,
-    find_unfinished,
     newest_version,
     read_offsets,
 )
 from processor.collection import no_cycle_search
 from processor.commits import Commits
+from processor.holdings import Holdings
 from processor.intake import Opened, open_record
 from processor.metrics import ProcessorMetrics
+from processor.peers import Alone, HeldUp, LetGo, Peers, Still, Turn, is_alone, still_and_done
 from processor.planned_types import TypesOf, no_plans
 from processor.prepare import BlockPreparer, NearlyAllUnprocessable, Prepared
 from processor.waiting import Waiting
@@ -62,6 +63,7 @@ class _Current:
     plan: Plan
     records: Sequence[Opened]
     began: float
+    is_planned: bool = False  # the store has the plan
     prepared: Prepared | None = None
 
 
@@ -94,13 +96,15 @@ class Processor:
         project_of: Callable[[str], Project | None],
         *,
         types_of: TypesOf = no_plans,
+        peers: Peers | None = None,
         dedup_days: int = 7,
         clock: Callable[[], int] = wall_clock,
         options: ProcessorOptions | None = None,
         registry: CollectorRegistry | None = None,
     ) -> None:
         """`project_of` knows a project's identity rules and time zone (None: the defaults), `types_of` what
-        types a version of its tracking plan declares; `clock` gives epoch ms.
+        types a version of its tracking plan declares; `peers` of the other processors on the same log and
+        store (None: there are none); `clock` gives epoch ms.
         """
         self._log = log
         self._store = store
@@ -108,6 +112,7 @@ class Processor:
         self._options = options or ProcessorOptions()
         self._metrics = ProcessorMetrics(registry or CollectorRegistry())
         self._project_of = project_of
+        self._peers = peers or Alone(store)
         self._preparer = BlockPreparer(
             store,
             keyed_hash,
@@ -116,18 +121,26 @@ class Processor:
             zone_of=self._zone_of,
             types_of=types_of,
             dedup_days=dedup_days,
+            numbers=self._peers,
             spent=self._note_step,
         )
         self._commits = Commits(log, store)
+        self._holdings = Holdings(
+            log,
+            store,
+            self._peers,
+            self._commits,
+            self._preparer.seen,
+            max_events=self._options.max_events,
+            kept_bytes=self._options.kept_bytes,
+        )
         self._lock = threading.Lock()
-        self._waiting: dict[int, Waiting] = {}
-        self._unfinished: list[Plan] = []
-        self._done: dict[int, int] = {}
         self._standstills_wanted = 0
         self._unsure: Unsure | None = None
         self._current: _Current | None = None
-        self._turn = 0
-        self._version = 0
+        self._held_up: list[_Current] = []
+        self._needs_to_be_alone = False  # the last block did
+        self._round = 0
         self._recovered = False
         self._kept_by = 0
         self._data_until = DataUntil(log, clock)
@@ -177,8 +190,10 @@ class Processor:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Nothing is inserted within, in whatever thread: for upkeep that must see a table at rest."""
-        with self._lock:
+        """Nothing is inserted within, in whatever thread, by whatever processor: for upkeep that must see a
+        table at rest.
+        """
+        with self._lock, self._peers.still():
             yield
 
     @contextmanager
@@ -193,11 +208,12 @@ class Processor:
         self._standstills_wanted -= 1
         try:
             self._recover()
-            if self._current is not None or self._unfinished:
+            if self._is_at_work():
                 yield None
             else:
                 self._commit(patient=False)
-                yield Standstill(self._version, dict(self._done))
+                with self._peers.still() as still:
+                    yield None if still.begun else self._standstill(still)
         except Unsure as error:
             self._unsure = error
             raise
@@ -214,20 +230,33 @@ class Processor:
         with self._lock:
             self._standstills_wanted -= 1
             self._recover()
-            while self._current is not None or self._unfinished:
-                self._step(patient=False)
+            while self._is_at_work():
+                if not self._step(patient=False):
+                    time.sleep(_GAP_SECONDS)
             self._commit(patient=False)
-            yield {partition: self._log.position(partition).committed for partition in self._log.partitions()}
+            with still_and_done(self._peers) as still:
+                yield {
+                    partition: self._log.position(partition).committed for partition in self._log.partitions()
+                } | dict(still.ends)
+
+    def _is_at_work(self) -> bool:
+        return self._current is not None or bool(self._held_up or self._holdings.unfinished)
+
+    def _standstill(self, still: Still) -> Standstill:
+        version = max(self._holdings.version, still.version)
+        return Standstill(version, {**self._holdings.done, **still.ends})
 
     def bury(self, rows: Sequence[TombstoneRow]) -> None:
         """From now on what these ids did before is refused. Within `at_rest`; may be repeated. StoreError."""
         first = rows[0]
         self._store.insert("tombstones", build_table(rows), f"{first.erasure}:tombstones")
         self._preparer.tombstones.add(rows)
+        self._peers.say_anew()
 
     def forget_people(self) -> None:
         """What is known of bindings is read again. Within `at_rest`. StoreError."""
         self._preparer.forget_people()
+        self._peers.say_anew()
         self._store.command("SYSTEM RELOAD DICTIONARY overrides_map")
 
     @contextmanager
@@ -270,59 +299,47 @@ class Processor:
     def _recover(self) -> None:
         if self._recovered:
             return
+        self._peers.begin()
         self._preparer.rebuild()
-        self._version = newest_version(self._store)
-        for partition in self._log.partitions():
-            self._adopt(partition)
+        self._holdings.version = newest_version(self._store)
+        self._holdings.follow()
         self._commit(patient=False)
         self._recovered = True
-
-    def _adopt(self, partition: int) -> None:
-        """Begins with a partition where its last block ended; a block left unfinished comes first."""
-        position = self._log.position(partition)
-        unfinished = find_unfinished(self._store, partition, position.committed, position.end)
-        next_offset = unfinished.next_offset
-        if next_offset > position.committed:
-            self._commits.add(partition, next_offset, moved_persons=True)  # perhaps it did
-        if unfinished.plan is not None:
-            self._unfinished.append(unfinished.plan)
-            next_offset = unfinished.plan.last + 1
-        self._done[partition] = unfinished.next_offset
-        self._waiting[partition] = Waiting(
-            self._log,
-            partition,
-            next_offset,
-            max_events=self._options.max_events,
-            kept_bytes=self._options.kept_bytes,
-        )
 
     def _step(self, *, patient: bool) -> bool:
         if self._unsure is not None:
             raise self._unsure
         self._recover()
+        self._follow()
         if self._current is None:
             self._current = self._next_block(patient)
         worked = self._current is not None
         if self._current is not None:
-            self._work(self._current)
+            worked = self._try(self._current)
             self._current = None
         self._commit(patient=patient)
         return worked
 
+    def _follow(self) -> None:
+        """What was begun of partitions that are not ours any more is left to their new owner."""
+        self._holdings.follow()
+        if self._current is not None and not self._holdings.has(self._current.plan.partition):
+            self._current = None
+        self._held_up = [each for each in self._held_up if self._holdings.has(each.plan.partition)]
+
     def _next_block(self, patient: bool) -> _Current | None:
         """Unfinished blocks first, then the partitions in turn."""
-        if self._unfinished:
-            plan = self._unfinished[0]
+        unfinished = self._holdings.unfinished
+        if unfinished:
+            plan = unfinished[0]
             _log.info("processor.redo", block=plan.token)
             found = read_offsets(self._log, plan.partition, plan.first, plan.last)
-            self._unfinished.pop(0)
-            return _Current(plan, [open_record(record) for record in found], time.monotonic())
-        for partition in self._log.partitions():
-            if partition not in self._waiting:
-                self._adopt(partition)
-                return self._next_block(patient)
+            unfinished.pop(0)
+            return _Current(plan, [open_record(record) for record in found], time.monotonic(), True)
+        if self._held_up:
+            return self._held_up.pop(0)
         ready = []
-        for waiting in self._waiting.values():
+        for waiting in self._holdings.waiting.values():
             waiting.read_ahead()
             self._note_lag(waiting)
             seconds = self._options.linger_seconds if patient else 0.0
@@ -330,39 +347,78 @@ class Processor:
                 ready.append(waiting)
         if not ready:
             return None
-        self._turn += 1
-        records = ready[self._turn % len(ready)].take()
-        self._version = max(self._clock(), self._version + 1)
-        plan = Plan(records[0].partition, records[0].offset, records[-1].offset, self._version)
+        self._round += 1
+        records = ready[self._round % len(ready)].take()
+        self._holdings.version = version = max(self._clock(), self._holdings.version + 1)
+        plan = Plan(records[0].partition, records[0].offset, records[-1].offset, version)
         return _Current(plan, records, time.monotonic())
 
-    def _work(self, current: _Current) -> None:
-        """Plan, inserts, outcome, commit: each may be repeated."""
+    def _try(self, current: _Current) -> bool:
+        """Does the block, or leaves it to whoever is to do it; False if that must be waited for."""
+        try:
+            while not self._work(current):
+                self._needs_to_be_alone = True
+        except HeldUp:
+            self._held_up.append(current)
+            return False
+        except LetGo as reason:
+            _log.info("processor.left_to_another", block=current.plan.token, reason=str(reason))
+            self._holdings.drop(self._peers.number_of(current.plan.partition))
+        return True
+
+    def _work(self, current: _Current) -> bool:
+        """Plan, inserts, outcome, commit: each may be repeated. False: once more, alone."""
         plan = current.plan
-        self._store.insert("ingest_blocks", build_table([plan.row("planned")]), f"{plan.token}:planned")
-        reach("P4")
-        if current.prepared is None:
-            with no_cycle_search():
-                current.prepared = self._preparer.prepare(plan, current.records)
-        prepared = current.prepared
-        reach("P5")
+        with self._peers.turn(plan, alone=self._needs_to_be_alone) as turn:
+            self._preparer.hear(turn.heard)
+            if not self._peers.agree(plan, self._holdings.done, is_planned=current.is_planned):
+                raise LetGo(f"another processor went on with partition {plan.partition}")
+            current.is_planned = True
+            reach("P4")
+            prepared = self._prepare(current, turn)
+            reach("P5")
+            if not turn.is_enough_for(prepared):
+                return False
+            self._insert(turn, prepared)
+            self._note_done(current, prepared)
+        return True
+
+    def _prepare(self, current: _Current, turn: Turn) -> Prepared:
+        """Alone, what was prepared once is as good for another try."""
+        if current.prepared is not None and not turn.held:
+            return current.prepared
+        with no_cycle_search():
+            prepared = self._preparer.prepare(turn.plan, current.records)
+        current.prepared = prepared
+        return prepared
+
+    def _insert(self, turn: Turn, prepared: Prepared) -> None:
+        plan = turn.plan
+        self._peers.announce(turn, prepared)
         for insert in prepared.inserts:
             reach("P6")
+            turn.check()
             self._store.insert(insert.table, insert.rows, plan.token)
         reach("P6")
+        turn.check()
         outcome = plan.row("done", prepared.stored, prepared.checksum, prepared.received_until)
         self._store.insert(
             "ingest_blocks", build_outcome_table(outcome, prepared.digests), f"{plan.token}:done"
         )
-        self._done[plan.partition] = plan.last + 1
-        self._preparer.remember(prepared)
+
+    def _note_done(self, current: _Current, prepared: Prepared) -> None:
+        plan = current.plan
+        self._peers.note_done(plan)
+        self._holdings.done[plan.partition] = plan.last + 1
+        self._preparer.remember(plan.partition, prepared)
         self._commits.add(plan.partition, plan.last + 1, moved_persons=bool(prepared.people.overrides))
+        self._needs_to_be_alone = is_alone(prepared)
         self._note_block(current, prepared)
 
     def _commit(self, *, patient: bool) -> None:
         for partition, next_offset in self._commits.flush(patient=patient):
             if not self._kept_by:
-                self._waiting[partition].truncate(next_offset)
+                self._holdings.waiting[partition].truncate(next_offset)
 
     def _note_block(self, current: _Current, prepared: Prepared) -> None:
         for outcome in ("stored", "duplicate", "rejected"):

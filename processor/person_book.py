@@ -74,6 +74,11 @@ class PersonBook:
         self._bindings.forget()
         self._links.forget()
 
+    def hear(self, bound: Collection[int], linked: Collection[int], *, merges: bool) -> None:
+        """Another processor stored something of these ids."""
+        self._bindings.hear(bound, merges=merges)
+        self._links.hear(linked)
+
     def settle(
         self,
         plan: Plan,

@@ -35,12 +35,13 @@ from processor.catalogue import (
 )
 from processor.claims import Claims, find_claims, find_merges
 from processor.dead_letters import dead_letter_rows
-from processor.duplicates import SeenEvents, day_of
+from processor.duplicates import Numbers, SeenEvents, day_of
 from processor.event_block import EventBlock, PropertyTypes, Request, Rows, build_block, cut
 from processor.id_keys import IdKeys
 from processor.intake import Intake, Opened, take_in
 from processor.ledger import Outcomes
 from processor.links import find_links
+from processor.news import Heard
 from processor.person_book import People, PersonBook
 from processor.pipeline import EVENT_STEPS, ITEM_STEPS, PROFILE_STEPS, UNSET_STEPS, Step, run_steps
 from processor.plan_violations import violation_rows
@@ -121,10 +122,11 @@ class BlockPreparer:
         zone_of: Callable[[str], str],
         types_of: TypesOf,
         dedup_days: int,
+        numbers: Numbers,
         spent: Callable[[str, float], None] | None = None,
     ) -> None:
         """`rules_of` a project, `zone_of` its time zone's name; `spent(step, seconds)` hears what each step
-        of the pipeline took.
+        of the pipeline took; `numbers` of the log are what repeats are looked for in.
         """
         self._zone_of = zone_of
         self._planned = PlannedTypes(types_of)
@@ -136,7 +138,7 @@ class BlockPreparer:
             nobody_of=lambda project: rules_of(project).is_nobody,
             keys_of=lambda project: rules_of(project).resolution.keys,
         )
-        self._seen = SeenEvents(store, dedup_days)
+        self.seen = SeenEvents(store, dedup_days, numbers)
         self._book = PersonBook(store, lambda project: rules_of(project).resolution)
         self._catalogue = Catalogue(store)
         self._profiles = Profiles(store, self._book)
@@ -145,8 +147,7 @@ class BlockPreparer:
         self._unprocessable = 0
 
     def rebuild(self) -> None:
-        """Reads what must be known of the past from the store."""
-        self._seen.rebuild()
+        """Reads what must be known of the past from the store, but for the ids of events (`seen`)."""
         self._book.rebuild()
         self._profiles.rebuild()
         self._catalogue.rebuild()
@@ -155,6 +156,19 @@ class BlockPreparer:
     def forget_people(self) -> None:
         """What the store says of persons was changed: it is read again."""
         self._book.forget()
+
+    def hear(self, heard: Heard) -> None:
+        """What other processors stored."""
+        if heard.too_late:
+            self.rebuild()
+        elif heard.anew:
+            self.tombstones.rebuild()
+            self._catalogue.rebuild()
+            self.forget_people()
+        for row in heard.rows:
+            self._book.hear(row.bound, row.linked, merges=row.anew)
+            self._profiles.remember(row.profiled)
+            self._catalogue.hear(row.projects)
 
     def prepare(self, plan: Plan, records: Sequence[Opened]) -> Prepared:
         """Everything to insert for the plan. StoreError from look-ups; NearlyAllUnprocessable."""
@@ -189,10 +203,10 @@ class BlockPreparer:
             "bindings": derived.people.bindings,
             "rulings": derived.people.rulings,
             "identity_links": derived.people.links,
-            "past_persons": derived.people.past_persons(plan.version),
+            "past_persons": derived.people.past_persons(plan.derived),
             "binding_decisions": derived.people.decisions,
             "overrides": [
-                OverrideRow(key, person, plan.version)
+                OverrideRow(key, person, plan.derived)
                 for key, person in sorted(derived.people.overrides.items())
             ],
         }
@@ -213,10 +227,10 @@ class BlockPreparer:
             inserts.append(Insert("events", derived.events))
         return inserts + [Insert(table, build_table(rows)) for table, rows in then.items() if rows]
 
-    def remember(self, prepared: Prepared) -> None:
-        """The block is in the store now."""
-        self._seen.remember(prepared.event_ids)
-        self._seen.forget_old(day_of(prepared.version))
+    def remember(self, partition: int, prepared: Prepared) -> None:
+        """The block of this log partition is in the store now."""
+        self.seen.remember(partition, prepared.event_ids)
+        self.seen.forget_old(day_of(prepared.version))
         self._book.remember(prepared.people)
         self._profiles.remember(prepared.profile_ids)
         self._catalogue.remember(prepared.properties)
@@ -266,7 +280,7 @@ class BlockPreparer:
             self._unprocessable //= 2
 
     def _derive(self, plan: Plan, requests: Sequence[Request], rows: Rows) -> _Derived:
-        repeats = self._seen.find_repeats(plan, rows.event_ids)
+        repeats = self.seen.find_repeats(plan, rows.event_ids)
         fresh = (
             rows.select([row for row in range(len(rows.records)) if row not in repeats]) if repeats else rows
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -30,6 +30,12 @@ class Recent(Generic[Key, Value]):
         self._young[key] = value
         if len(self._young) > self.capacity:
             self._old, self._young = self._young, {}
+
+    def forget(self, keys: Iterable[Key]) -> None:
+        """These are looked up again."""
+        for key in keys:
+            self._young.pop(key, None)
+            self._old.pop(key, None)
 
     def __len__(self) -> int:
         return len(self._young.keys() | self._old.keys())

@@ -142,7 +142,7 @@ class Profiles:
         found = {row.user_key for row in rows}
         left = {people.moved[id_key][0]: people.projects[id_key] for id_key in moved}
         rows += [
-            ProfileRow(project, person, "", {}, True, plan.version)
+            ProfileRow(project, person, "", {}, True, plan.derived)
             for person, project in left.items()
             if person not in found
         ]
@@ -164,7 +164,7 @@ class Profiles:
             by_person.setdefault(members[operation.id_key].person, []).append((operation, distinct_id))
         names = {member.person: member.person_id for member in members.values()}
         return [
-            _profile_row(person, persons[person], names.get(person), found, plan.version)
+            _profile_row(person, persons[person], names.get(person), found, plan.derived)
             for person, found in by_person.items()
             if person in persons
         ]
@@ -233,7 +233,7 @@ def fold_items(
     rows = []
     for (project, item_type, item_id), operations in sorted(by_item.items()):
         properties = fold_item(operations)
-        rows.append(ItemRow(project, item_type, item_id, properties or {}, properties is None, plan.version))
+        rows.append(ItemRow(project, item_type, item_id, properties or {}, properties is None, plan.derived))
     return rows
 
 

@@ -177,6 +177,20 @@ class BlockRow(NamedTuple):
     written_at: int
 
 
+class NewsRow(NamedTuple):
+    """What a block changes of what other processors remember."""
+
+    version: int
+    log_partition: int
+    first_offset: int
+    last_offset: int
+    bound: Sequence[int]
+    linked: Sequence[int]
+    profiled: Sequence[int]
+    projects: Sequence[str]
+    anew: bool
+
+
 class LedgerRow(NamedTuple):
     project: str
     door: str
@@ -324,11 +338,13 @@ _LABELS = {
 _ARROW_TYPES: dict[str, Any] = (
     dict.fromkeys(_TIMES, _MILLISECONDS)
     | dict.fromkeys(_LABELS, pa.string())
-    | dict.fromkeys(("trusted", "deleted", "refused", "refuse_all"), pa.bool_())
+    | dict.fromkeys(("trusted", "deleted", "refused", "refuse_all", "anew"), pa.bool_())
     | dict.fromkeys(("event", "distinct_id", "anonymous_id", "login_id", "user_id", "item_id"), pa.string())
     | dict.fromkeys(("property", "value", "field", "message", "subject_id", "partition_id"), pa.string())
     | dict.fromkeys(("anonymous_key", "login_key", "id_key", "user_key", "event_key"), pa.uint64())
     | {"subject_key": pa.uint64()}
+    | dict.fromkeys(("bound", "linked", "profiled"), pa.list_(pa.uint64()))
+    | {"projects": pa.list_(pa.string())}
     | dict.fromkeys(("one_key", "other_key"), pa.uint64())
     | dict.fromkeys(("one_name", "other_name", "one_id", "other_id"), pa.string())
     | dict.fromkeys(("version", "log_offset", "first_offset", "last_offset", "checksum"), pa.uint64())
