@@ -21,6 +21,7 @@ from footfall.eventlog.lanes import LANES_APART, number_of
 from footfall.eventlog.log import Log
 from footfall.storage.rows import NewsRow, build_table
 from footfall.storage.store import Query, Store, StoreUnavailable
+from footfall.workspace.turns import TurnLost
 from processor.blocks import Plan, newest_version
 from processor.news import BlockNews, Heard
 from processor.ownership import Ownership
@@ -246,6 +247,14 @@ class Several:
 
     @contextmanager
     def turn(self, plan: Plan, *, alone: bool) -> Iterator[Turn]:
+        try:
+            with self._taken(plan, alone=alone) as turn:
+                yield turn
+        except TurnLost as error:
+            raise LetGo(str(error)) from error
+
+    @contextmanager
+    def _taken(self, plan: Plan, *, alone: bool) -> Iterator[Turn]:
         with ExitStack() as stack:
             stack.enter_context(self._ownership.working(number_of(plan.partition)))
             held = [stack.enter_context(self._turns.shared(STORE))]
