@@ -64,6 +64,8 @@ def test_the_wheel_holds_the_scanner_the_console_and_the_migrations(wheel: zipfi
     }
     assert migrations
     assert migrations <= names
+    workspace = {f"footfall/workspace/migrations/{name}.py" for name in ("env", "versions/v0001_baseline")}
+    assert workspace <= names
     assert {f"{package}/py.typed" for package in PACKAGES if package != "web"} <= names
 
 

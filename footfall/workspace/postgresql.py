@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import URL, Engine, PoolProxiedConnection, QueuePool, create_engine, event
+from sqlalchemy import (
+    URL,
+    Engine,
+    Integer,
+    PoolProxiedConnection,
+    QueuePool,
+    cast,
+    create_engine,
+    event,
+    func,
+    select,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from footfall.workspace.audit_wall import refuse_changes
 from footfall.workspace.engines import Engines, named, say_what_is_away
 from footfall.workspace.errors import WorkspaceUnavailable
 from footfall.workspace.postgresql_turns import PostgresqlTurns
-from footfall.workspace.tables import metadata
-from footfall.workspace.writing import SCHEMA, lock_for_writing
+from footfall.workspace.schema import upgrade
 
 _DRIVER: Final = "postgresql+psycopg"
+_OLDEST: Final = 14_00_00
 _SPELLINGS: Final = ("postgresql", _DRIVER)
 
 # libpq's own; what the URL says counts more. A server that went without a word is missed after some 20 s.
@@ -52,7 +62,8 @@ def open_engines(url: URL) -> Engines:
     event.listen(engine, "connect", _set_up)
     turns = _engine(url, **_TURNS, isolation_level="AUTOCOMMIT")
     try:
-        _create_tables(engine)
+        _check_server(engine, named(url))
+        upgrade(engine, named(url))
     except BaseException:
         engine.dispose()
         raise
@@ -86,8 +97,20 @@ def _set_up(connection: Any, _record: object) -> None:
     connection.autocommit = before
 
 
-def _create_tables(engine: Engine) -> None:
-    with engine.begin() as connection:
-        lock_for_writing(connection, SCHEMA)
-        metadata.create_all(connection)
-        refuse_changes(connection)
+def _check_server(engine: Engine, place: str) -> None:
+    settings = select(
+        cast(func.current_setting("server_version_num"), Integer).label("version"),
+        func.current_setting("server_encoding").label("encoding"),
+    )
+    with engine.connect() as connection:
+        seen = connection.execute(settings).one()
+    if seen.version < _OLDEST:
+        raise ValueError(
+            f"the workspace {place} is of PostgreSQL {seen.version // 10_000}, which is too old: "
+            f"use {_OLDEST // 10_000} or newer"
+        )
+    if seen.encoding != "UTF8":
+        raise ValueError(
+            f"the workspace {place} is in {seen.encoding}: make it anew, CREATE DATABASE ... ENCODING 'UTF8' "
+            "TEMPLATE template0"
+        )

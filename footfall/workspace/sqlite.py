@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, create_engine, event
 
-from footfall.workspace.audit_wall import refuse_changes
 from footfall.workspace.engines import Engines, named, say_what_is_away
 from footfall.workspace.file_turns import FileTurns
-from footfall.workspace.tables import metadata
-from footfall.workspace.writing import SCHEMA, lock_for_writing
+from footfall.workspace.schema import upgrade
 
 _BUSY_SECONDS = 10
 
@@ -23,7 +21,11 @@ def open_engines(url: URL) -> Engines:
     engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS}, hide_parameters=True)
     event.listen(engine, "connect", _set_pragmas)
     say_what_is_away(engine, named(url))
-    _create_tables(engine)
+    try:
+        upgrade(engine, named(url))
+    except BaseException:
+        engine.dispose()
+        raise
     file.chmod(0o600)
     return Engines(engine, FileTurns(file.resolve().with_name(f"{file.name}.turns")), named(url))
 
@@ -35,10 +37,3 @@ def _set_pragmas(connection: Any, _record: object) -> None:
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute("PRAGMA secure_delete = ON")  # a retired private key leaves nothing behind
     cursor.close()
-
-
-def _create_tables(engine: Engine) -> None:
-    with engine.begin() as connection:
-        lock_for_writing(connection, SCHEMA)
-        metadata.create_all(connection)
-        refuse_changes(connection)
