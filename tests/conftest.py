@@ -74,20 +74,24 @@ def new_name() -> Callable[[str], str]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """The PostgreSQL server of this process, with a database `workspace` as a new installation has it."""
+    """The PostgreSQL server of this process."""
     with running_server() as server:
-        name = server.new_database()
-        open_workspace(server.url(name)).close()
-        server.execute(f'ALTER DATABASE "{name}" RENAME TO workspace')
         yield server
 
 
+@pytest.fixture(scope="session")
+def postgres_database(postgres: PostgresServer) -> str:
+    """One as a new installation has it. Tests that change more than rows make their own."""
+    name = postgres.new_database()
+    open_workspace(postgres.url(name)).close()
+    return name
+
+
 @pytest.fixture
-def postgres_url(postgres: PostgresServer) -> Iterator[str]:
-    """A PostgreSQL workspace of this test alone, empty."""
-    name = postgres.new_database("workspace")
-    yield postgres.url(name)
-    postgres.drop(name)
+def postgres_url(postgres: PostgresServer, postgres_database: str) -> Iterator[str]:
+    """A PostgreSQL workspace, empty."""
+    yield postgres.url(postgres_database)
+    postgres.empty(postgres_database)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

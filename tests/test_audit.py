@@ -6,10 +6,11 @@ import json
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from socket import gethostname
 
 import apsw
 import pytest
@@ -19,7 +20,7 @@ from typer.testing import CliRunner
 from footfall.cli.app import app
 from footfall.settings import Settings, read_installation_key
 from footfall.workspace import AuditFilter, Workspace, open_workspace
-from footfall.workspace.audit import AuditUnavailable, CannotArchive
+from footfall.workspace.audit import AuditUnavailable, CannotArchive, wall_clock
 from footfall.workspace.audit_anchor import Head
 from footfall.workspace.audit_archive import ArchiveUnusable
 from footfall.workspace.audit_chain import MAX_TEXT
@@ -29,9 +30,39 @@ NOW = 1_796_000_000_000
 DAY = 86_400_000
 
 
+class Place:
+    """Where a workspace is, for who knows its database and its machine."""
+
+    def __init__(self, url: str, home: Path) -> None:
+        self.url = url
+        self.home = home
+
+    @property
+    def anchor(self) -> Path:
+        return next(self.home.glob("workspace*.audit-head"))
+
+    def open(self, key: bytes | None, clock: Callable[[], int] = wall_clock) -> Workspace:
+        return open_workspace(self.url, None if key is None else lambda: key, home=self.home, clock=clock)
+
+    def tamper(self, sql: str) -> None:
+        """As somebody who may write the database could, past the triggers."""
+        with closing(open_workspace(self.url)) as opened, opened._engine.begin() as connection:
+            if self.url.startswith("sqlite"):
+                done = ["DROP TRIGGER audit_is_never_changed", "DROP TRIGGER audit_is_never_deleted"]
+            else:
+                done = ["SET LOCAL session_replication_role = replica"]
+            for statement in (*done, *sql.split("; ")):
+                connection.exec_driver_sql(statement)
+
+
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "workspace.db"
+def place(workspace_url: str, tmp_path: Path) -> Place:
+    return Place(workspace_url, tmp_path)
+
+
+@pytest.fixture
+def one_machine(tmp_path: Path) -> Place:
+    return Place(f"sqlite:///{tmp_path}/workspace.db", tmp_path)
 
 
 class Clock:
@@ -49,10 +80,16 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def workspace(file: Path, clock: Clock) -> Iterator[Workspace]:
-    opened = open_workspace(f"sqlite:///{file}", lambda: KEY, clock=clock)
-    yield opened
-    opened.close()
+def workspace(place: Place, clock: Clock) -> Iterator[Workspace]:
+    with closing(place.open(KEY, clock)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def alone(one_machine: Place, clock: Clock) -> Iterator[Workspace]:
+    """A workspace as a file of one machine."""
+    with closing(one_machine.open(KEY, clock)) as opened:
+        yield opened
 
 
 def record(workspace: Workspace, count: int = 1) -> None:
@@ -60,13 +97,6 @@ def record(workspace: Workspace, count: int = 1) -> None:
         workspace.audit.record(
             "secret key 12345678", "plan.change", "retail", f"event {number}", {"n": number}
         )
-
-
-def tamper(file: Path, sql: str) -> None:
-    """As somebody with the database file would, past the triggers."""
-    with closing(apsw.Connection(str(file))) as connection:
-        connection.execute("DROP TRIGGER audit_is_never_changed; DROP TRIGGER audit_is_never_deleted")
-        connection.execute(sql)
 
 
 def found(workspace: Workspace, expected: Head | None = None) -> list[tuple[int | None, str]]:
@@ -101,114 +131,128 @@ def test_what_was_recorded_is_read_and_verified(workspace: Workspace) -> None:
         "previous = '" + "0" * 64 + "'",
     ],
 )
-def test_an_altered_row_is_named_and_no_other(workspace: Workspace, file: Path, change: str) -> None:
+def test_an_altered_row_is_named_and_no_other(workspace: Workspace, place: Place, change: str) -> None:
     record(workspace, 4)
-    tamper(file, f"UPDATE audit SET {change} WHERE sequence = 2")
+    place.tamper(f"UPDATE audit SET {change} WHERE sequence = 2")
     assert rows_found(workspace) == [2]
 
 
-def test_one_changed_byte_anywhere_in_a_row_is_noticed(workspace: Workspace, file: Path) -> None:
-    record(workspace, 2)
-    before = file.read_bytes()
+def test_one_changed_byte_anywhere_in_a_row_is_noticed(alone: Workspace, one_machine: Place) -> None:
+    record(alone, 2)
+    file = one_machine.home / "workspace.db"
     with closing(apsw.Connection(str(file))) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     before = file.read_bytes()
     at = before.index(b"event 1")
     file.write_bytes(before[: at + 6] + b"2" + before[at + 7 :])
-    assert rows_found(workspace) == [2]
+    assert rows_found(alone) == [2]
 
 
-def test_a_missing_row_is_named(workspace: Workspace, file: Path) -> None:
+def test_a_missing_row_is_named(workspace: Workspace, place: Place) -> None:
     record(workspace, 4)
-    tamper(file, "DELETE FROM audit WHERE sequence = 3")
+    place.tamper("DELETE FROM audit WHERE sequence = 3")
     assert found(workspace) == [(3, "missing")]
 
 
-def test_rows_that_are_missing_at_the_beginning_are_named(workspace: Workspace, file: Path) -> None:
+def test_rows_that_are_missing_at_the_beginning_are_named(workspace: Workspace, place: Place) -> None:
     record(workspace, 4)
-    tamper(file, "DELETE FROM audit WHERE sequence < 3")
+    place.tamper("DELETE FROM audit WHERE sequence < 3")
     assert found(workspace) == [(1, "missing, and all rows up to 2: no archive holds them")]
 
 
-def test_a_closed_gap_is_noticed(workspace: Workspace, file: Path) -> None:
+def test_a_closed_gap_is_noticed(workspace: Workspace, place: Place) -> None:
     record(workspace, 4)
-    tamper(
-        file,
+    place.tamper(
         "DELETE FROM audit WHERE sequence = 2; UPDATE audit SET sequence = 2 WHERE sequence = 3; "
         "UPDATE audit SET sequence = 3 WHERE sequence = 4",
     )
     assert rows_found(workspace)[:2] == [2, 3]
 
 
-def test_exchanged_rows_are_noticed(workspace: Workspace, file: Path) -> None:
+def test_exchanged_rows_are_noticed(workspace: Workspace, place: Place) -> None:
     record(workspace, 3)
-    tamper(
-        file,
+    place.tamper(
         "UPDATE audit SET sequence = 9 WHERE sequence = 1; UPDATE audit SET sequence = 1 WHERE sequence = 2; "
         "UPDATE audit SET sequence = 2 WHERE sequence = 9",
     )
     assert {1, 2} <= set(rows_found(workspace))
 
 
-def test_an_inserted_row_is_named(workspace: Workspace, file: Path) -> None:
+def test_an_inserted_row_is_named(workspace: Workspace, place: Place) -> None:
     record(workspace, 2)
-    tamper(
-        file,
+    place.tamper(
         "INSERT INTO audit SELECT 3, time, actor, action, project, subject, detail, mac, mac FROM audit "
         "WHERE sequence = 2",
     )
     assert rows_found(workspace) == [3]
 
 
-def test_rows_cut_off_at_the_end_are_noticed_then_and_ever_after(workspace: Workspace, file: Path) -> None:
+def test_rows_cut_off_at_the_end_are_noticed_then_and_ever_after(workspace: Workspace, place: Place) -> None:
     record(workspace, 4)
-    tamper(file, "DELETE FROM audit WHERE sequence > 2")
+    place.tamper("DELETE FROM audit WHERE sequence > 2")
     assert found(workspace) == [(3, "missing, and all rows up to 4: the anchor knows of them")]
     record(workspace, 2)
     assert found(workspace) == [(3, "missing, and all rows up to 4")]
 
 
-def test_the_whole_log_taken_away_is_noticed(workspace: Workspace, file: Path) -> None:
+def test_the_whole_log_taken_away_is_noticed(workspace: Workspace, place: Place) -> None:
     record(workspace, 2)
-    tamper(file, "DELETE FROM audit")
+    place.tamper("DELETE FROM audit")
     assert found(workspace) == [(1, "missing, and all rows up to 2: the anchor knows of them")]
     record(workspace)
     assert rows_found(workspace) == [1]
 
 
-def anchor_of(file: Path) -> Path:
-    return file.with_name("workspace.db.audit-head")
-
-
 @pytest.mark.parametrize("anchor", [None, b"", b"{}", b'{"sequence": 2, "mac": "0", "code": "\xc3\xa9"}'])
 def test_a_lost_anchor_is_noticed_then_and_ever_after(
-    workspace: Workspace, file: Path, anchor: bytes | None
+    alone: Workspace, one_machine: Place, anchor: bytes | None
 ) -> None:
-    record(workspace, 3)
-    tamper(file, "DELETE FROM audit WHERE sequence = 3")
+    record(alone, 3)
+    one_machine.tamper("DELETE FROM audit WHERE sequence = 3")
     if anchor is None:
-        anchor_of(file).unlink()
+        one_machine.anchor.unlink()
     else:
-        anchor_of(file).write_bytes(anchor)
-    ((sequence, message),) = found(workspace)
+        one_machine.anchor.write_bytes(anchor)
+    ((sequence, message),) = found(alone)
     assert sequence is None
     assert "audit-head is missing, or not of this installation" in message
-    record(workspace)
-    ((sequence, message),) = found(workspace)
+    record(alone)
+    ((sequence, message),) = found(alone)
     assert sequence == 3
     assert message.startswith("the anchor was missing")
 
 
+def test_each_machine_of_a_shared_log_knows_the_newest_row_it_saw(postgres_url: str, tmp_path: Path) -> None:
+    machines = [Place(postgres_url, tmp_path / name) for name in ("a", "b")]
+    for machine in machines:
+        machine.home.mkdir()
+    with closing(machines[0].open(KEY)) as first, closing(machines[1].open(KEY)) as second:
+        record(first, 2)
+        assert found(second) == []  # it has recorded nothing, and knows nothing better
+        record(second, 2)
+        record(first)
+        rows = [(row.sequence, row.action, row.subject) for row in first.audit.rows(AuditFilter())]
+        assert rows[2] == (3, "audit.anchor_made", gethostname())
+        assert [sequence for sequence, *_ in rows] == [1, 2, 3, 4, 5, 6]
+        assert found(first) == found(second) == []
+        machines[0].tamper("DELETE FROM audit WHERE sequence > 4")
+        assert found(first) == [(5, "missing, and all rows up to 6: the anchor knows of them")]
+        assert found(second) == [(5, "missing, and all rows up to 5: the anchor knows of them")]
+        record(second)  # behind what it knows of; the other machine knows another row of that number
+        assert found(second) == [(5, "missing")]
+        assert (6, "is another row than the anchor says") in found(first)
+
+
 def test_a_log_that_was_put_back_whole_is_noticed_by_a_head_kept_elsewhere(
-    workspace: Workspace, file: Path
+    workspace: Workspace, place: Place
 ) -> None:
     record(workspace, 2)
-    older = anchor_of(file).read_bytes()
+    older = place.anchor.read_bytes()
     record(workspace)
     head = workspace.audit.verify().head
     assert found(workspace, head) == []
-    tamper(file, "DELETE FROM audit WHERE sequence = 3")
-    anchor_of(file).write_bytes(older)
+    place.tamper("DELETE FROM audit WHERE sequence = 3")
+    place.anchor.write_bytes(older)
     assert found(workspace) == []
     assert found(workspace, head) == [
         (3, "missing, and all rows up to 3: the head that you gave knows of them")
@@ -217,9 +261,9 @@ def test_a_log_that_was_put_back_whole_is_noticed_by_a_head_kept_elsewhere(
     assert found(workspace, Head(3, "0" * 64)) == [(3, "is another row than the head that you gave says")]
 
 
-def test_another_installations_key_fits_no_row(workspace: Workspace, file: Path) -> None:
+def test_another_installations_key_fits_no_row(workspace: Workspace, place: Place) -> None:
     record(workspace, 2)
-    with closing(open_workspace(f"sqlite:///{file}", lambda: b"x" * 32)) as other:
+    with closing(place.open(b"x" * 32)) as other:
         assert [sequence for sequence, _ in found(other)][:2] == [1, 2]
 
 
@@ -235,6 +279,24 @@ def test_the_database_itself_refuses_changes(workspace: Workspace, sql: str) -> 
         pytest.raises(DatabaseError, match="the audit log is append-only"),
     ):
         connection.exec_driver_sql(sql)
+
+
+def test_triggers_that_somebody_took_away_are_back_after_the_next_start(
+    workspace: Workspace, place: Place
+) -> None:
+    record(workspace)
+    with workspace._engine.begin() as connection:
+        for name in ("audit_is_never_changed", "audit_is_never_deleted"):
+            if place.url.startswith("sqlite"):
+                connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        if not place.url.startswith("sqlite"):
+            connection.exec_driver_sql("DROP TRIGGER audit_is_append_only ON audit")
+    with (
+        closing(place.open(KEY)) as opened,
+        opened._engine.connect() as connection,
+        pytest.raises(DatabaseError, match="append-only"),
+    ):
+        connection.exec_driver_sql("DELETE FROM audit")
 
 
 def test_what_was_not_recorded_leaves_no_gap(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,19 +357,20 @@ def test_ids_are_recorded_as_keyed_hashes(workspace: Workspace) -> None:
     assert hashed != workspace.audit.hashed("other", "13800138000")
 
 
-def test_without_the_installations_key_nothing_is_recorded(file: Path) -> None:
+def test_without_the_installations_key_nothing_is_recorded(place: Place) -> None:
     with (
-        closing(open_workspace(f"sqlite:///{file}")) as opened,
+        closing(place.open(None)) as opened,
         pytest.raises(LookupError, match="needs the"),
     ):
         opened.audit.record("command line", "a.b", "", "", {})
 
 
-def test_processes_and_threads_write_one_chain(workspace: Workspace, file: Path) -> None:
+def test_processes_and_threads_write_one_chain(workspace: Workspace, place: Place) -> None:
     program = textwrap.dedent(f"""
         from concurrent.futures import ThreadPoolExecutor
+        from pathlib import Path
         from footfall.workspace import open_workspace
-        opened = open_workspace("sqlite:///{file}", lambda: b"k" * 32)
+        opened = open_workspace({place.url!r}, lambda: b"k" * 32, home=Path({str(place.home)!r}))
         with ThreadPoolExecutor(3) as pool:
             list(pool.map(lambda n: opened.audit.record("command line", "a.b", "", str(n), {{}}), range(20)))
         opened.close()
@@ -364,18 +427,18 @@ def test_what_is_no_archive_is_said(workspace: Workspace, tmp_path: Path, conten
 
 
 def test_rows_taken_away_behind_an_archives_back_are_noticed(
-    workspace: Workspace, clock: Clock, file: Path, tmp_path: Path
+    workspace: Workspace, clock: Clock, place: Place, tmp_path: Path
 ) -> None:
     record(workspace, 3)
     clock.now += 300 * DAY
     archived(workspace, clock, tmp_path / "rows.jsonl")
     record(workspace, 2)
-    tamper(file, "DELETE FROM audit WHERE sequence < 6 AND action != 'audit.archived'")
+    place.tamper("DELETE FROM audit WHERE sequence < 6 AND action != 'audit.archived'")
     assert rows_found(workspace) == [5]
 
 
 def test_young_rows_and_a_log_with_findings_stay(
-    workspace: Workspace, clock: Clock, file: Path, tmp_path: Path
+    workspace: Workspace, clock: Clock, place: Place, tmp_path: Path
 ) -> None:
     record(workspace, 3)
     with pytest.raises(CannotArchive, match="184 days"):
@@ -386,7 +449,7 @@ def test_young_rows_and_a_log_with_findings_stay(
     with pytest.raises(ArchiveUnusable, match="there already"):
         workspace.audit.archive(taken, clock.now - 200 * DAY, "command line")
     assert workspace.audit.archive(tmp_path / "rows.jsonl", 0, "command line") is None
-    tamper(file, "UPDATE audit SET actor = 'x' WHERE sequence = 1")
+    place.tamper("UPDATE audit SET actor = 'x' WHERE sequence = 1")
     with pytest.raises(CannotArchive, match="row 1: altered"):
         workspace.audit.archive(tmp_path / "rows.jsonl", clock.now - 200 * DAY, "command line")
     assert not (tmp_path / "rows.jsonl").exists()
@@ -426,7 +489,7 @@ def test_the_command_verifies_and_its_exit_code_says_so(home: Path) -> None:
     assert (code, output.splitlines()[0].split(";")[0]) == (0, "3 rows, none altered, none missing")
     head = output.split("head ")[1].split()[0]
     assert command(home, "verify", "--expect", head)[0] == 0
-    tamper(home / "workspace.db", "UPDATE audit SET subject = 'x' WHERE sequence = 2")
+    Place(f"sqlite:///{home}/workspace.db", home).tamper("UPDATE audit SET subject = 'x' WHERE sequence = 2")
     code, output = command(home, "verify")
     assert code == 1
     assert output.startswith("row 2: altered")

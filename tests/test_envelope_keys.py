@@ -34,8 +34,8 @@ CAPTURED = json.loads((FIXTURES / "sm2-test-key.json").read_text())
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Iterator[Workspace]:
-    with closing(open_workspace(f"sqlite:///{tmp_path}/workspace.db")) as opened:
+def workspace(workspace_url: str) -> Iterator[Workspace]:
+    with closing(open_workspace(workspace_url)) as opened:
         opened.bootstrap(None, None)
         yield opened
 

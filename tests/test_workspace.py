@@ -6,7 +6,6 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -23,8 +22,8 @@ from footfall.workspace import (
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Iterator[Workspace]:
-    opened = open_workspace(f"sqlite:///{tmp_path}/workspace.db")
+def workspace(workspace_url: str) -> Iterator[Workspace]:
+    opened = open_workspace(workspace_url)
     yield opened
     opened.close()
 
@@ -160,8 +159,8 @@ def test_a_field_that_cannot_be_is_named_with_what_can(
     assert message in caught.value.message
 
 
-def test_a_key_works_in_another_process_at_once(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/workspace.db"
+def test_a_key_works_in_another_process_at_once(workspace_url: str) -> None:
+    url = workspace_url
     script = f"""
         import sys
         from footfall.workspace import open_workspace
@@ -188,27 +187,6 @@ def test_a_key_works_in_another_process_at_once(tmp_path: Path) -> None:
         reader.stdin.close()
         assert reader.stdout.readline() == "Grant(kind='write', project='retail')\n"
     assert reader.returncode == 0
-
-
-def test_processes_that_start_together_share_one_workspace(tmp_path: Path) -> None:
-    script = f"""
-        from footfall.workspace import open_workspace
-        workspace = open_workspace("sqlite:///{tmp_path}/new/workspace.db")
-        workspace.bootstrap("write", "secret")
-        print([project.name for project in workspace.projects()])
-        workspace.close()
-    """
-    command = [sys.executable, "-c", textwrap.dedent(script)]
-    with ExitStack() as ended:
-        together = [
-            ended.enter_context(
-                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            )
-            for _ in range(4)
-        ]
-        said = [process.communicate() for process in together]
-    codes = [process.returncode for process in together]
-    assert (codes, [output for output, _ in said]) == ([0] * 4, ["['default']\n"] * 4), said
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -17,8 +16,8 @@ SECOND = replace(FIRST, mode="enforce")
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Iterator[Workspace]:
-    opened = open_workspace(f"sqlite:///{tmp_path}/workspace.db")
+def workspace(workspace_url: str) -> Iterator[Workspace]:
+    opened = open_workspace(workspace_url)
     opened.create_project(Project("bank"))
     opened.create_project(Project("shop"))
     yield opened

@@ -141,13 +141,13 @@ def test_versions_are_numbered_without_gaps() -> None:
         assert f'\nrevision = "{number:04}"\ndown_revision = {before}\n' in file.read_text()
 
 
-def test_a_workspace_of_the_version_before_is_brought_to_this_one(workspace_url: str) -> None:
-    with closing(open_workspace(workspace_url)) as workspace:
+def test_a_workspace_of_the_version_before_is_brought_to_this_one(nowhere: str) -> None:
+    with closing(open_workspace(nowhere)) as workspace:
         workspace.create_project(BANK)
         with workspace._engine.begin() as connection:
             connection.execute(text("DROP TABLE leases"))
             connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0001'"))
-    with closing(open_workspace(workspace_url)) as workspace:
+    with closing(open_workspace(nowhere)) as workspace:
         assert workspace.project("bank") == BANK
         assert workspace.leases.take("expiry", "a", 60) is not None
 
@@ -164,11 +164,11 @@ def test_a_migration_that_fails_changes_nothing(nowhere: str, monkeypatch: pytes
         assert {*inspect(connection).get_table_names()} == {*metadata.tables, VERSION_TABLE}
 
 
-def test_tables_of_a_newer_footfall_are_refused(workspace_url: str) -> None:
-    with closing(open_workspace(workspace_url)) as workspace, workspace._engine.begin() as connection:
+def test_tables_of_a_newer_footfall_are_refused(nowhere: str) -> None:
+    with closing(open_workspace(nowhere)) as workspace, workspace._engine.begin() as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0999'"))
     with pytest.raises(WorkspaceTooNew, match=r"version 0999, this Footfall knows 0\d+ and older") as caught:
-        open_workspace(workspace_url)
+        open_workspace(nowhere)
     assert re.search(r"(sqlite:///\S+/workspace.db|postgresql://127.0.0.1:\d+/\w+) has", str(caught.value))
 
 

@@ -19,6 +19,15 @@ _POSTGRESQL = [
 ]
 
 
+def is_guarded(connection: Connection) -> bool:
+    """Whether all triggers are there."""
+    if connection.dialect.name == "postgresql":
+        found = "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'audit'::regclass AND tgenabled <> 'D'"
+        return bool(connection.exec_driver_sql(f"{found} AND NOT tgisinternal").scalar())
+    found = "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit'"
+    return connection.exec_driver_sql(found).scalar() == len(_SQLITE)
+
+
 def refuse_changes(connection: Connection) -> None:
     """Makes the triggers where they are missing."""
     for statement in _POSTGRESQL if connection.dialect.name == "postgresql" else _SQLITE:
