@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -217,11 +218,16 @@ def _key_of(headers: Headers, query: Mapping[str, str]) -> str:
 def _answer(verdicts: Verdicts, violations: Sequence[Refusal]) -> Answer:
     accepted = len(verdicts.records) - len(verdicts.refusals)
     if not verdicts.refusals and not violations:
-        return json_answer(b'{"accepted":%d,"rejected":[]}' % accepted)
+        return _accepted(accepted)
     answer = {"accepted": accepted, "rejected": [_told(refusal) for refusal in verdicts.refusals]}
     if violations:
         answer["violations"] = [_told(violation) for violation in violations]
     return json_answer(orjson.dumps(answer))
+
+
+@lru_cache(maxsize=1_000)
+def _accepted(count: int) -> Answer:
+    return json_answer(b'{"accepted":%d,"rejected":[]}' % count)
 
 
 def _told(refusal: Refusal) -> dict[str, Any]:
