@@ -162,7 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (_HungUp, ConnectionError):
             self.close_connection = True
         except Exception as error:
-            self._fail(str(error), query_id)
+            self._fail(str(error) or repr(error), query_id)
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
@@ -261,11 +261,9 @@ class _Handler(BaseHTTPRequestHandler):
         """What the engine gives; _HungUp when the client of a query does not wait for it any more."""
         future = self.engine.begin(work)
         while True:
-            try:
-                return future.result(_LOOK_SECONDS)
-            except TimeoutError:
-                if future.done():
-                    raise
+            wait([future], _LOOK_SECONDS)
+            if future.done():
+                return future.result()
             if asked.ends_with_client and self._is_hung_up():
                 while not future.done():  # one that has not begun yet would not be found
                     self.engine.kill(asked.query_id)
