@@ -17,6 +17,7 @@ import structlog
 import zstandard
 
 from footfall.importing.importer import Importer
+from query_api.plan_proposal import OFTEN, PERSONS
 from tests.collector_worker import wrapped
 from tests.importing import importer_of
 from tests.system import WRITE_KEY, System, open_system
@@ -147,6 +148,32 @@ async def ask_everything(collector: httpx.AsyncClient) -> None:
         await collector.post(f"/sa?token={WRITE_KEY}&gzip=9", content=b"data_list=" + wrapped(sealed))
 
 
+async def ask_about_people(system: System) -> AsyncIterator[str]:
+    """What an administrator does with secrets as the ids of people: all of it is in the audit log, too."""
+    for _ in range(OFTEN):
+        await system.send(
+            *(
+                {"event": "paid", "distinct_id": f"payer-{n}", "properties": {"via": PHONE, "$url": EMAIL}}
+                for n in range(PERSONS + 1)
+            )
+        )
+    await system.settle()
+    project = "/api/v1/projects/default"
+    for id_ in (PHONE, EMAIL, CARD):
+        await system.query_api.get(f"/api/v1/users/{id_}", params={"project": "default"})
+        for action, body in (("erase", {"id": id_, "dry_run": True}), ("export", {"id": id_})):
+            await system.query_api.post(f"{project}/persons/{action}", json=body)
+    for path in (f"{project}/plan/propose", f"{project}/plan/propose?format=yaml"):
+        proposed = await system.query_api.post(path)
+        assert proposed.status_code == 200, proposed.text
+        yield proposed.text
+    for path in ("/api/v1/audit", f"{project}/audit"):
+        told = await system.query_api.get(path)
+        assert "plan.propose" in told.text
+        assert "person" in told.text
+        yield told.text
+
+
 def readable_of(path: Path) -> Iterator[bytes]:
     """A file's bytes, and those of its values that are compressed: log records."""
     data = path.read_bytes()
@@ -202,6 +229,8 @@ async def test_no_secret_rests_anywhere(
     assert told.status_code == 200, told.text
     await system.settle()
     assert system.rows("SELECT count() FROM events")[0][0] >= 2
+    async for text in ask_about_people(system):
+        assert_clean(text.encode(), "a plan's proposal, or the audit log")
     for table, text in store_values(system):
         assert_clean(text.encode(), table)
     homes = [*tmp_path.rglob("*"), *Path(store_url.removeprefix("chdb://")).rglob("*")]
