@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address
 from time import monotonic
 from typing import Final, NamedTuple
@@ -85,6 +86,17 @@ class Shares:
             raise Overloaded(f"too many {self._what} at once")
         self._held[name] = held + amount
         self._total = total
+
+    def check(self, amounts: Mapping[str, int]) -> None:
+        """Raises Overloaded if there is no room for all of it."""
+        taken: list[tuple[str, int]] = []
+        try:
+            for name, amount in amounts.items():
+                self.take(name, amount)
+                taken.append((name, amount))
+        finally:
+            for name, amount in taken:
+                self.give_back(name, amount)
 
     def _is_more_than_a_share(self, held: int, amount: int) -> bool:
         """Something that is larger than a share may come alone."""

@@ -19,6 +19,7 @@ from footfall.events.event_ids import event_ids
 from footfall.events.keys import KeyedHash
 from footfall.events.log_record import Header, Refusal, write_log_record
 from footfall.events.record import split_array
+from footfall.events.routing import Part, routing_keys, split
 from footfall.events.verdicts import Verdicts, wrap_raw
 from footfall.tracking_plan.batches import Judgement
 from footfall.treatment.policy import Policy
@@ -128,6 +129,9 @@ class Intake:
     ) -> Appended:
         """Hands records to the log; `wait` for what comes back."""
         received_at = max(received_at, self._last)
+        if self._writer.routes:
+            parts = [part for each in admitted for part in await run(self._parts, each, origin, received_at)]
+            return self._append_all(parts, max(received_at, self._last))
         if run is at_once and len(admitted) == 1:  # as nearly all are: no hop that is none
             return self._append(*self._treated(admitted[0], origin, received_at), received_at)
         treated = [await run(self._treated, each, origin, received_at) for each in admitted]
@@ -172,7 +176,28 @@ class Intake:
         )
         return treat(header, events, policy)
 
-    def _append(self, header: Header, events: bytes, received_at: int) -> Appended:
+    def _parts(self, admitted: Admitted, origin: Origin, received_at: int) -> list[Part]:
+        """What goes into a log that routes: one log record for each key. In any thread."""
+        header, events = self._treated(admitted, origin, received_at)
+        return split(
+            header, events, routing_keys(header.project, admitted.verdicts.records, self._keyed_hash)
+        )
+
+    def _append_all(self, parts: Sequence[Part], received_at: int) -> Appended:
+        """All parts of a request, or none, as far as there is room for them here; what the log takes of them
+        if it does not take all is found again when the client repeats its request.
+        """
+        if len(parts) == 1:
+            return self._append(parts[0].header, parts[0].events, received_at, parts[0].key)
+        sizes = Counter[str]()
+        for part in parts:
+            sizes[part.header.project] += len(part.events)
+        self._waiting.check(sizes)
+        return asyncio.gather(
+            *[self._append(part.header, part.events, received_at, part.key) for part in parts]
+        )
+
+    def _append(self, header: Header, events: bytes, received_at: int, key: bytes = b"") -> Appended:
         project = header.project
         if header.received_at != received_at:
             header = replace(header, received_at=received_at)
@@ -182,7 +207,7 @@ class Intake:
         record = write_log_record(header, events)
         size = len(record)
         self._waiting.take(project, size)
-        appended = self._writer.append_async(record, tally)
+        appended = self._writer.append_async(record, tally, key)
         appended.add_done_callback(lambda _: self._waiting.give_back(project, size))
         return appended
 

@@ -20,6 +20,8 @@ from footfall.events.identity_keys import LOGIN, PLAIN
 from footfall.events.keys import KeyedHash
 from footfall.events.limits import IDENTITY_KEYS
 from footfall.events.log_record import Header
+from footfall.events.record import Record
+from footfall.events.routing import routing_keys
 from footfall.storage.links import StoredLinks
 from footfall.storage.ties import StoredTies
 from footfall.treatment.policy import PolicyOf
@@ -107,8 +109,10 @@ class AdministratorsDoor:
             event_ids=[self._hash.event_id(project.name.encode(), b"client", uuid4().bytes).hex()],
             trusted=True,
         )
-        events = msgspec.json.encode([_record(spec)])
-        received_at = self._writer.append(*treat(header, events, self._policy_of(project.name)))
+        record = _record(spec)
+        told = routing_keys(project.name, [Record(distinct_id=record["distinct_id"])], self._hash)
+        treated = treat(header, msgspec.json.encode([record]), self._policy_of(project.name))
+        received_at = self._writer.append(*treated, told)
         return {**spec.model_dump(exclude_none=True), "received_at": instant(received_at)}
 
     def close(self) -> None:

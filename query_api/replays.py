@@ -30,6 +30,7 @@ from footfall.events.log_record import Header, PlanViolation, Refusal
 from footfall.events.names import KnownNames
 from footfall.events.reasons import Reason
 from footfall.events.record import Record, event_time, read_records, split_array
+from footfall.events.routing import routing_keys
 from footfall.events.verdicts import IMPORT, NATIVE, SENSORS, SENSORS_EXPORT, Door, Judge, keep_refused
 from footfall.sealing import CannotUnseal
 from footfall.storage.store import Parameter, Query, Store
@@ -75,6 +76,7 @@ class _Mended(NamedTuple):
     violations: Sequence[PlanViolation] = ()  # of the project's tracking plan
     refusal: Refusal | None = None
     sender: Sender = NOBODY_KNOWN
+    key: bytes = b""  # by which a log may place it
     opened: bool = False  # from an envelope that was opened: a refused one goes, too, as a dead letter
 
     @property
@@ -228,7 +230,7 @@ class Replays:
             ],
         )
         events = b"[" + b",".join([each.element for each in going]) + b"]"
-        self._writer.append(*treatment.treat(header, events, policy))
+        self._writer.append(*treatment.treat(header, events, policy), [each.key for each in going])
 
     def _mend(self, work: _Work, letters: Sequence[Letter]) -> Iterator[_Mended]:
         """Request by request: equal records of one are told apart by their order, as at the door."""
@@ -246,13 +248,14 @@ class Replays:
         ]
         project = work.policy.project
         ids = event_ids(project, records, lambda: [Raw(element) for element in elements], self._hash)
+        keys = routing_keys(project, records, self._hash)
         mended = []
-        for each, record, event_id in zip(found, records, ids, strict=True):
+        for each, record, event_id, key in zip(found, records, ids, keys, strict=True):
             if record is None:
-                mended.append(each)
+                mended.append(each._replace(key=key))
                 continue
             element, time = _at_its_time(each.letter, each.element, record)
-            mended.append(each._replace(element=element, event_id=event_id, time=time))
+            mended.append(each._replace(element=element, event_id=event_id, time=time, key=key))
         return mended
 
     def _open(self, work: _Work, letter: Letter) -> Iterator[_Mended]:

@@ -116,10 +116,11 @@ class Worker:
     full: str | None = None
     policy_of: PolicyOf = Policy
     ring_of: RingOf = no_keys
+    numbers: int = 0  # of the log's partitions, where it routes
 
     def __post_init__(self) -> None:
         self.workspace = FewProjects()
-        self.log = MemoryLog(max_bytes=self.log_bytes)
+        self.log = MemoryLog(max_bytes=self.log_bytes, routes=self.numbers > 0, numbers=self.numbers)
         self.writer = self.log.open_writer(self.options.worker)
         self.app = build_app(
             self.options,
@@ -154,8 +155,8 @@ class Worker:
         """To the Sensors door, as its SDKs send without gzip."""
         return await self.post(f"/sa?{query}", b"data_list=" + wrapped(records), **options)
 
-    def stored(self) -> list[Stored]:
-        partition = self.options.worker
+    def stored(self, partition: int | None = None) -> list[Stored]:
+        partition = self.options.worker if partition is None else partition
         return [
             Stored(*read_log_record(record.payload)) for record in self.log.read(partition, 0, self.log_bytes)
         ]
