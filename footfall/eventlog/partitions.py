@@ -27,8 +27,8 @@ REPLAYS: Final = 9_200
 
 
 class LateWriter:
-    """Writes one partition, which it opens with the first record; where the log routes, the lane BACKFILL. Safe
-    to use from several threads.
+    """Writes one partition, which it opens with the first record; where the log routes, the lane BACKFILL.
+    Safe to use from several threads.
     """
 
     def __init__(self, log: Log, partition: int, clock: Callable[[], int]) -> None:
@@ -43,7 +43,7 @@ class LateWriter:
 
     def append(self, header: Header, events: bytes, keys: Sequence[bytes]) -> int:
         """Durable on return. When it was received, in epoch ms: no two records at the same moment, so that of
-        two words the later can be told. `keys`: of each of the records, as `routing_keys` gives them. LogError.
+        two words the later can be told. `keys`: of each of the records (`routing_keys`). LogError.
         """
         with self._lock:
             writer = self._open()
