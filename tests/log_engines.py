@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import struct
+import time
 from pathlib import Path
 from typing import Protocol
 
 import apsw
+import pytest
 
 from footfall.eventlog.log import Log, LogWriter, Tally
 from footfall.eventlog.memory_log import MemoryLog
+from footfall.eventlog.opening import open_log
 from footfall.eventlog.sqlite_log import SqliteLog
 
 PLENTY = 1 << 30
@@ -18,6 +23,12 @@ TALLY = Tally("bank", "native", 29_000_000, 1)
 
 class Engine(Protocol):
     """A log that can be restarted and hurt."""
+
+    has_byte_limit: bool
+    """Else `max_bytes` means nothing to it."""
+
+    routes: bool
+    """Whether it has a fixed number of partitions, with any number of writers each."""
 
     def open(self, max_bytes: int = PLENTY) -> Log: ...
 
@@ -31,6 +42,9 @@ class Engine(Protocol):
 
 
 class MemoryEngine:
+    has_byte_limit = True
+    routes = False
+
     def open(self, max_bytes: int = PLENTY) -> Log:
         return MemoryLog(max_bytes=max_bytes)
 
@@ -45,6 +59,9 @@ class MemoryEngine:
 
 
 class SqliteEngine:
+    has_byte_limit = True
+    routes = False
+
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._max_bytes = PLENTY
@@ -66,6 +83,44 @@ class SqliteEngine:
         hurt[sum(lengths[: offset - first])] ^= 1
         connection.execute("UPDATE groups SET payloads = ? WHERE first_offset = ?", (bytes(hurt), first))
         connection.close()
+
+
+class KafkaEngine:
+    """A topic of its own on a broker that others use, too."""
+
+    has_byte_limit = False
+    routes = True
+    _numbers = itertools.count()
+
+    def __init__(self, bootstrap: str, data: Path | None) -> None:
+        """`data` is the broker's directory, where it can be reached."""
+        self._data = data
+        self.topic = f"log-{os.getpid()}-{next(self._numbers)}-{time.time_ns()}"
+        self.url = f"kafka://{bootstrap}/{self.topic}?partitions=3&truncate=yes"
+
+    def open(self, max_bytes: int = PLENTY) -> Log:
+        return open_log(self.url, max_bytes=max_bytes)
+
+    def restart(self, log: Log) -> Log:
+        log.close()
+        return self.open()
+
+    def damage(self, log: Log, partition: int, offset: int) -> None:
+        if self._data is None:
+            pytest.skip("the broker's files are out of reach")
+        (segment,) = (self._data / f"{self.topic}-{partition}").glob("*.log")
+        content = bytearray(segment.read_bytes())
+        at = 0
+        while True:
+            base, length = struct.unpack_from(">qi", content, at)
+            (delta,) = struct.unpack_from(">i", content, at + 23)
+            if base <= offset <= base + delta:
+                break
+            at += 12 + length
+        content[at + 12 + length - 1] ^= 1
+        with segment.open("r+b") as file:  # in place: the broker has it open
+            file.seek(at + 12 + length - 1)
+            file.write(content[at + 12 + length - 1 : at + 12 + length])
 
 
 def append_all(writer: LogWriter, payloads: list[bytes], tally: Tally = TALLY) -> list[int]:
