@@ -19,7 +19,7 @@ _NO_SETTINGS = ("FOOTFALL_SDK_", "FOOTFALL_FAULT")  # the Python SDK's, in whate
 
 # What several processes can share: the log in memory is for tests, in one process.
 _URLS: dict[str, tuple[str, ...]] = {
-    "log_url": ("sqlite:////absolute/directory",),
+    "log_url": ("sqlite:////absolute/directory", "kafka://host:9092/topic"),
     "store_url": ("chdb:///absolute/directory", "clickhouse://user:password@host:8123/database"),
     "workspace_url": ("sqlite:////absolute/file",),
 }
@@ -69,6 +69,15 @@ class Settings(BaseSettings):
     log_url: str = Field(default="", description="Where events wait.")
     store_url: str = Field(default="", description="Where events rest.")
     workspace_url: str = Field(default="", description="Where projects and keys are kept.")
+    kafka_username: str | None = Field(
+        default=None, description="Who we are for Kafka's brokers (SASL); else as the log's URL says."
+    )
+    kafka_password: str | None = Field(default=None, repr=False, description="The password for that.")
+    kafka_ca: Path | None = Field(
+        default=None, description="PEM file of who signs the brokers' certificates (TLS); else the system's."
+    )
+    kafka_cert: Path | None = Field(default=None, description="PEM file of our own certificate for brokers.")
+    kafka_cert_key: Path | None = Field(default=None, description="PEM file of its private key.")
     log_max_bytes: int = Field(
         default=8 << 30, ge=MIB, description="Bytes that may wait in the log before 503."
     )
@@ -306,6 +315,6 @@ def _describe(problem: Any) -> str:
     if not problem["loc"]:
         return message
     field = str(problem["loc"][0])
-    is_secret = "key" in field or "url" in field  # a URL may hold a password
+    is_secret = "key" in field or "url" in field or "password" in field  # a URL may hold a password
     given = "" if is_secret else f", not {problem['input']!r}"
     return f"{variable_of(field)}: {message}{given}"

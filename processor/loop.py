@@ -37,10 +37,10 @@ from processor.metrics import ProcessorMetrics
 from processor.peers import Alone, HeldUp, LetGo, Peers, Still, Turn, is_alone, still_and_done
 from processor.planned_types import TypesOf, no_plans
 from processor.prepare import BlockPreparer, NearlyAllUnprocessable, Prepared
-from processor.waiting import Waiting
 
 _log = structlog.get_logger(__name__)
 _GAP_SECONDS = 0.005
+_LAG_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +141,7 @@ class Processor:
         self._held_up: list[_Current] = []
         self._needs_to_be_alone = False  # the last block did
         self._round = 0
+        self._lags_noted_until = 0.0
         self._recovered = False
         self._kept_by = 0
         self._data_until = DataUntil(log, clock)
@@ -236,7 +237,7 @@ class Processor:
             self._commit(patient=False)
             with still_and_done(self._peers) as still:
                 yield {
-                    partition: self._log.position(partition).committed for partition in self._log.partitions()
+                    partition: position.committed for partition, position in self._log.positions().items()
                 } | dict(still.ends)
 
     def _is_at_work(self) -> bool:
@@ -283,7 +284,7 @@ class Processor:
     def wait_idle(self, timeout_seconds: float = 30.0) -> None:
         """Until nothing waits, with `run` in another thread. TimeoutError."""
         give_up_at = time.monotonic() + timeout_seconds
-        while any(self._log.position(partition).lag for partition in self._log.partitions()):
+        while any(position.lag for position in self._log.positions().values()):
             if time.monotonic() > give_up_at:
                 raise TimeoutError(f"the log was not processed within {timeout_seconds} s")
             time.sleep(0.01)
@@ -338,10 +339,10 @@ class Processor:
             return _Current(plan, [open_record(record) for record in found], time.monotonic(), True)
         if self._held_up:
             return self._held_up.pop(0)
+        self._note_lags()
         ready = []
         for waiting in self._holdings.waiting.values():
             waiting.read_ahead()
-            self._note_lag(waiting)
             seconds = self._options.linger_seconds if patient else 0.0
             if waiting.is_ready(self._options.enough_events, seconds):
                 ready.append(waiting)
@@ -428,12 +429,18 @@ class Processor:
         if arrivals:
             self._metrics.fresh_seconds.observe(max(0.0, (self._clock() - arrivals[0]) / 1000))
 
-    def _note_lag(self, waiting: Waiting) -> None:
-        partition = str(waiting.partition)
-        oldest = waiting.oldest_received_at
-        seconds = 0.0 if oldest is None else max(0.0, (self._clock() - oldest) / 1000)
-        self._metrics.lag_records.labels(partition).set(self._log.position(waiting.partition).lag)
-        self._metrics.oldest_seconds.labels(partition).set(seconds)
+    def _note_lags(self) -> None:
+        """Once in a while: the end of a log elsewhere is a question to others."""
+        if time.monotonic() < self._lags_noted_until:
+            return
+        positions = self._log.positions()
+        self._lags_noted_until = time.monotonic() + _LAG_SECONDS
+        for partition, waiting in self._holdings.waiting.items():
+            oldest = waiting.oldest_received_at
+            seconds = 0.0 if oldest is None else max(0.0, (self._clock() - oldest) / 1000)
+            if partition in positions:
+                self._metrics.lag_records.labels(str(partition)).set(positions[partition].lag)
+            self._metrics.oldest_seconds.labels(str(partition)).set(seconds)
 
     def _note_step(self, step: str, seconds: float) -> None:
         self._metrics.step_seconds.labels(step).inc(seconds)

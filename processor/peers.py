@@ -332,7 +332,7 @@ class Several:
         return [plan for plan, is_done in self._blocks(self._committed()) if not is_done]
 
     def _committed(self) -> dict[int, int]:
-        return {partition: self._log.position(partition).committed for partition in self._log.partitions()}
+        return {partition: position.committed for partition, position in self._log.positions().items()}
 
     def _blocks(self, ends: Mapping[int, int]) -> list[tuple[Plan, bool]]:
         where = " OR ".join(

@@ -271,7 +271,7 @@ class Queries:
 
     def _version(self) -> tuple[tuple[int, int], ...]:
         """How far each partition of the log is in the store: answers can only change when this does."""
-        return tuple((part, self._log.position(part).committed) for part in self._log.partitions())
+        return tuple((part, position.committed) for part, position in self._log.positions().items())
 
 
 def _cache_key(prepared: Prepared, periods: tuple[Period, ...], now: int, version: object) -> str:

@@ -74,7 +74,11 @@ def test_the_sdks_variables_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> N
         ("FOOTFALL_DEDUP_DAYS", "0", "FOOTFALL_DEDUP_DAYS: .*greater than or equal to 1"),
         ("FOOTFALL_QUERY_PORT", "8106", "FOOTFALL_COLLECT_PORT and FOOTFALL_QUERY_PORT are both 8106"),
         ("FOOTFALL_INSTALLATION_KEY", "abc", "64 hexadecimal digits"),
-        ("FOOTFALL_LOG_URL", "/var/log/footfall", "FOOTFALL_LOG_URL: .* as in sqlite:////absolute/directory"),
+        (
+            "FOOTFALL_LOG_URL",
+            "/var/log/footfall",
+            "FOOTFALL_LOG_URL: .* as in sqlite:////absolute/directory or kafka://",
+        ),
     ],
 )
 def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str) -> None:

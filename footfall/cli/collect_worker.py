@@ -17,6 +17,7 @@ from footfall.cli.log_lines import set_up_logging
 from footfall.cli.memory import keep_freed_memory
 from footfall.cli.serving import GRACEFUL_SECONDS, serve
 from footfall.envelopes.vault import Vault
+from footfall.eventlog.lanes import MAIN
 from footfall.events.keys import KeyedHash
 from footfall.events.limits import BodyLimits
 from footfall.settings import Settings, read_installation_key
@@ -44,7 +45,7 @@ def run_collector(settings: Settings, worker: int, listener: socket.socket, link
     with ExitStack() as stack:
         workspace = stack.enter_context(opened_workspace(settings))
         log = stack.enter_context(opened_log(settings))
-        writer = stack.enter_context(closing(log.open_writer(worker)))
+        writer = stack.enter_context(closing(log.open_writer(MAIN if log.routes else worker)))
         installation_key = read_installation_key(settings)
         app = build_app(
             options,

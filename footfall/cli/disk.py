@@ -121,7 +121,8 @@ def _read(figure: Path) -> int | None:
 
 
 def _log_directory(settings: Settings) -> Path:
-    return Path(urlsplit(settings.log_url).path.removeprefix("/") or "/")
+    url = urlsplit(settings.log_url)
+    return Path(url.path.removeprefix("/") or "/") if url.scheme == "sqlite" else settings.home
 
 
 def _nearest_existing(path: Path) -> Path:

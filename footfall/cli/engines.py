@@ -18,11 +18,21 @@ if TYPE_CHECKING:
 @contextmanager
 def opened_log(settings: Settings, max_bytes: int | None = None) -> Iterator[Log]:
     """`max_bytes` of a partition; by default the limit is shared by the workers' partitions."""
+    from footfall.eventlog.kafka_place import KafkaAccess
     from footfall.eventlog.opening import open_log
 
     with _naming("log_url"):
         log = open_log(
-            settings.log_url, max_bytes=max_bytes or settings.log_max_bytes // settings.collect_workers
+            settings.log_url,
+            max_bytes=max_bytes or settings.log_max_bytes // settings.collect_workers,
+            kafka=KafkaAccess(
+                settings.kafka_username,
+                settings.kafka_password,
+                *(
+                    None if file is None else str(file)
+                    for file in (settings.kafka_ca, settings.kafka_cert, settings.kafka_cert_key)
+                ),
+            ),
         )
     with closing(log):
         yield log

@@ -58,7 +58,7 @@ class ProcessorThread:
             self._when_ended()
 
     def _waiting(self) -> int:
-        return sum(self._log.position(partition).lag for partition in self._log.partitions())
+        return sum(position.lag for position in self._log.positions().values())
 
     def _run(self) -> None:
         try:

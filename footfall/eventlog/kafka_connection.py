@@ -31,6 +31,7 @@ from footfall.eventlog.log import LogError
 T = TypeVar("T")
 
 _AGAIN_SECONDS = 0.1
+_TOLD_SECONDS = 1.0
 _COORDINATOR_STARTS = (CoordinatorLoadInProgressError, CoordinatorNotAvailableError)
 
 logging.getLogger("kafka").setLevel(logging.ERROR)
@@ -52,27 +53,43 @@ class Control:
         self._place = place
         self._lock = threading.Lock()
         self._admin: KafkaAdminClient | None = None
+        self._trouble: tuple[float, LogError] | None = None  # when, what
 
     def ask(self, what: str, question: Callable[[KafkaAdminClient], T]) -> T:
         """The answer; `what` says in an error what could not be done. LogError.
 
         What may pass is asked again for some time, of a new client: what the old one remembers (where a
-        group's coordinator is) may be out of date.
+        group's coordinator is) may be out of date. After that, nobody waits as long for a while: what went
+        wrong is told at once.
         """
+        trouble = self._trouble
+        if trouble is not None and time.monotonic() - trouble[0] < _TOLD_SECONDS:
+            raise trouble[1]
+        try:
+            with naming(self._place, what):
+                answer = self._insist(question)
+        except LogError as error:
+            self._trouble = (time.monotonic(), error)
+            raise
+        self._trouble = None
+        return answer
+
+    def _insist(self, question: Callable[[KafkaAdminClient], T]) -> T:
         give_up_at = time.monotonic() + self._place.timeout_seconds
-        with naming(self._place, what):
-            while True:
+        while True:
+            admin = None
+            try:
                 admin = self._connected()
-                try:
-                    return question(admin)
-                except _COORDINATOR_STARTS:
-                    if time.monotonic() > give_up_at:
-                        raise
-                except RetriableError:
+                return question(admin)
+            except _COORDINATOR_STARTS:
+                if time.monotonic() > give_up_at:
+                    raise
+            except RetriableError:
+                if admin is not None:
                     self._drop(admin)
-                    if time.monotonic() > give_up_at:
-                        raise
-                time.sleep(_AGAIN_SECONDS)
+                if time.monotonic() > give_up_at:
+                    raise
+            time.sleep(_AGAIN_SECONDS)
 
     def ends(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """The offset that the next record of each gets, read now."""

@@ -20,10 +20,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 
+import structlog
 from kafka import TopicPartition
 
 from footfall.eventlog.kafka_connection import Control, naming
-from footfall.eventlog.kafka_place import KafkaPlace
+from footfall.eventlog.kafka_place import InvalidKafkaUrl, KafkaPlace
 from footfall.eventlog.kafka_reader import KafkaReader
 from footfall.eventlog.kafka_records import Message
 from footfall.eventlog.kafka_tallies import TallyBook
@@ -31,6 +32,8 @@ from footfall.eventlog.kafka_topics import lane_topics, prepare_topics, tallies_
 from footfall.eventlog.kafka_writer import KafkaLogWriter, Producer
 from footfall.eventlog.lanes import place as place_key
 from footfall.eventlog.log import LogClosed, LogError, LogRecord, LogWriter, Position, Tally
+
+_log = structlog.get_logger(__name__)
 
 _COMMITTED_AGAIN_SECONDS = 6 * 3600.0
 """A broker forgets offsets of a group without members after days without a commit."""
@@ -42,11 +45,16 @@ class KafkaLog:
     routes = True
 
     def __init__(self, where: KafkaPlace) -> None:
-        """InvalidKafkaUrl where the topics are not fit, LogError where no broker answers."""
+        """InvalidKafkaUrl where the topics are not fit. Where no broker answers, they are looked at as soon
+        as one does, and every call until then is a LogError.
+        """
         self._where = where
         self._control = Control(where)
+        self._prepared: int | None = None
         try:
-            self._numbers = prepare_topics(where, self._control)
+            self._prepared = prepare_topics(where, self._control)
+        except LogError as error:
+            _log.warning("kafka.away", error=str(error))
         except BaseException:
             self._control.close()
             raise
@@ -70,13 +78,13 @@ class KafkaLog:
         return KafkaLogWriter(
             self._producing(),
             self._topics[lane],
-            partial(place_key, lane=0, numbers=self._numbers) if is_lane else lambda _key: number,
+            partial(place_key, lane=0, numbers=self._numbers()) if is_lane else lambda _key: number,
             routes=is_lane,
             appended=partial(self._note_appended, lane),
         )
 
     def partitions(self) -> Sequence[int]:
-        return [lane + number for lane in self._topics for number in range(self._numbers)]
+        return [lane + number for lane in self._topics for number in range(self._numbers())]
 
     def position(self, partition: int) -> Position:
         return self._positions([partition])[partition]
@@ -135,6 +143,15 @@ class KafkaLog:
             producer.close()
         self._reader.close()
         self._control.close()
+
+    def _numbers(self) -> int:
+        """How many partitions a lane has. LogError while no broker has answered."""
+        if self._prepared is None:
+            try:
+                self._prepared = prepare_topics(self._where, self._control)
+            except InvalidKafkaUrl as error:
+                raise LogError(str(error)) from error
+        return self._prepared
 
     def _positions(self, partitions: Sequence[int]) -> dict[int, Position]:
         keys = {each: self._topic_partition(each) for each in partitions}
@@ -213,6 +230,6 @@ class KafkaLog:
     def _lane_and_number(self, partition: int) -> tuple[int, int]:
         lane = max((each for each in self._topics if each <= partition), default=0)
         number = partition - lane
-        if not 0 <= number < self._numbers:
+        if not 0 <= number < self._numbers():
             raise LogError(f"no partition {partition} in {self._where}: there are {self.partitions()}")
         return lane, number

@@ -88,8 +88,8 @@ def _agreed_partitions(place: KafkaPlace, found: Mapping[str, int]) -> int:
         if count != wanted:
             told = f"the URL says {wanted}" if place.partitions else f"another lane has {wanted}"
             raise InvalidKafkaUrl(
-                f"topic {name} has {count} partitions, but {told}: all lanes need the same number, or repeats "
-                "of an event would not be found. The number cannot change: use a new topic name"
+                f"topic {name} has {count} partitions, but {told}: all lanes need the same number, or "
+                "repeats of an event would not be found. The number cannot change: use a new topic name"
             )
     return wanted
 

@@ -24,7 +24,7 @@ Laws, each a test in tests/test_log_laws.py that runs on every implementation:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
@@ -135,6 +135,10 @@ class Log(Protocol):
         ...
 
     def position(self, partition: int) -> Position: ...
+
+    def positions(self) -> Mapping[int, Position]:
+        """Of all partitions, read after the call: what was acknowledged before it lies below `end`."""
+        ...
 
     def read(self, partition: int, first: int, limit_bytes: int) -> Sequence[LogRecord]:
         """Durable records from offset `first` on, or from the first that is kept where `first` was truncated.

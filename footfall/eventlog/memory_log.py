@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from zlib import crc32
@@ -73,6 +73,9 @@ class MemoryLog:
         with self._lock:
             found = self._partition(partition)
             return Position(committed=found.committed, end=found.end)
+
+    def positions(self) -> Mapping[int, Position]:
+        return {partition: self.position(partition) for partition in self.partitions()}
 
     def read(self, partition: int, first: int, limit_bytes: int) -> Sequence[LogRecord]:
         records: list[LogRecord] = []

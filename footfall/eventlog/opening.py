@@ -41,7 +41,8 @@ def _open_kafka(rest: str, access: KafkaAccess) -> Log:
     for module in ("kafka", "crc32c"):
         if find_spec(module) is None:
             raise UnknownLog(
-                f"a log on Kafka needs the module {module}, which is not installed: pip install 'footfall[kafka]'"
+                f"a log on Kafka needs the module {module}, which is not installed: "
+                "pip install 'footfall[kafka]'"
             )
     from footfall.eventlog.kafka_log import KafkaLog  # noqa: PLC0415 - only here is there need of the client
 

@@ -100,6 +100,9 @@ class SqliteLog:
             end = partition_file.read_state(connection).end_offset
         return Position(committed=min(self._committed(partition), end), end=end)
 
+    def positions(self) -> Mapping[int, Position]:
+        return {partition: self.position(partition) for partition in self.partitions()}
+
     def read(self, partition: int, first: int, limit_bytes: int) -> Sequence[LogRecord]:
         with self._reader(partition).transaction() as connection:
             return partition_file.read_records(connection, partition, first, limit_bytes)

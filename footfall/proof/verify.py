@@ -66,7 +66,7 @@ def verify(
 ) -> Iterator[Finding | Checked]:
     """Yields findings as they come up, and what was checked as it is through. StoreError, LogError."""
     # Before the blocks: an offset is committed after its block is done.
-    committed = {partition: log.position(partition).committed for partition in log.partitions()}
+    committed = {partition: position.committed for partition, position in log.positions().items()}
     blocks = HorizonReader(store)
     horizon = blocks.read()
     yield from blocks.findings

@@ -179,7 +179,7 @@ class Eraser:
                 erased_at=job.erased_at or self._clock(),
                 ends=self._removals.all_ends(ends),
                 removed=rows_of(self._store, person),
-                awaited={each: self._log.position(each).end for each in self._log.partitions()},
+                awaited={each: position.end for each, position in self._log.positions().items()},
             )
             with self._desk.deciding:
                 if why := self._desk.held(job):  # it was placed since the job was looked at
@@ -278,8 +278,8 @@ class Eraser:
         since_cut = (self._clock() - job.erased_at) / 1000
         if stop.wait(min(max(self._options.settle_seconds - since_cut, 0), self._options.settle_seconds)):
             raise Stopped
-        for partition in self._log.partitions():
-            if self._log.position(partition).committed < job.awaited.get(partition, 0):
+        for partition, position in self._log.positions().items():
+            if position.committed < job.awaited.get(partition, 0):
                 return "the processor: what waited in the log at the cut is not through yet"
         return ""
 
