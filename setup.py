@@ -76,7 +76,7 @@ setup(
         Extension(
             "footfall.privacy._scan",
             sources=["footfall/privacy/scan.c", "footfall/privacy/entries.c"],
-            depends=["footfall/privacy/scan.h"],
+            depends=["footfall/privacy/scan.h", "footfall/privacy/digits.h"],
         ),
     ],
     cmdclass={"build_ext": ZigBuildExt, "bdist_wheel": AnyPythonWheel},

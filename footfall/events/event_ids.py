@@ -63,10 +63,8 @@ def _counter() -> Callable[[bytes], int]:
 
 def _track_text(record: Record) -> bytes:
     """What a retry repeats. The id last: it alone may hold any character."""
-    event = record.event or event_name(record)
-    return (
-        f"{record.track_id}\x1f{written_time(record)}\x1f{event}\x1f{record.type}\x1f{carried_id(record)}"
-    ).encode()
+    event, time = record.event or event_name(record), written_time(record)
+    return f"{record.track_id}\x1f{time}\x1f{event}\x1f{record.type}\x1f{carried_id(record)}".encode()
 
 
 def _canonical(element: bytes | msgspec.Raw) -> bytes:

@@ -151,11 +151,15 @@ def carried_id(record: Record, is_nobody: IsNobody = identifies_nobody) -> str:
 
     One that identifies nobody is passed over; where all do, the first of them that is there, else "".
     """
-    ids = (record.login_id, record.distinct_id, record.anonymous_id)
-    for id_ in ids:
-        if id_ and not is_nobody(id_):
-            return id_
-    return next(filter(None, ids), "")
+    login_id, distinct_id = record.login_id, record.distinct_id
+    if login_id and not is_nobody(login_id):
+        return login_id
+    if distinct_id and not is_nobody(distinct_id):
+        return distinct_id
+    anonymous_id = record.anonymous_id
+    if anonymous_id and not is_nobody(anonymous_id):
+        return anonymous_id
+    return login_id or distinct_id or anonymous_id or ""
 
 
 def written_time(record: Record) -> Any:
