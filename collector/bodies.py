@@ -12,7 +12,7 @@ from collector.answers import BodyTooLarge, Headers, Overloaded, Receive, Unknow
 KEPT_BYTES: Final = 64 * 1024  # of a body over the limit, for its dead letter
 _DRAINED: Final = 4  # times the limit: read and forgotten, so that the client hears the answer
 _ZSTD_WINDOW: Final = 8 * 1024 * 1024
-_ZSTD_CRUMB: Final = 512
+_ZSTD_CRUMB: Final = 256
 _ZSTD_HEAD: Final = 18  # at most so many bytes of a frame say how much is in it
 _GZIP_PIECE: Final = 64 * 1024  # unpacked at once: blocks that the allocator has at hand, not fresh pages
 _MEMBERS: Final = 64  # files one behind the other: taking apart thousands of tiny ones would be quadratic

@@ -10,7 +10,7 @@ MOST_BYTES, LEAST_BYTES = 4 << 30, 256 << 20
 _CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
-_KEPT_FREE, _LARGEST_KEPT = 64 << 20, 32 << 20
+_KEPT_FREE, _LARGEST_KEPT = 32 << 20, 16 << 20
 
 
 def memory_share(queries: int) -> int:
@@ -30,7 +30,7 @@ def total_memory(limits: tuple[str, ...] = _CONTAINER_LIMITS) -> int:
 
 
 def keep_freed_memory() -> None:
-    """Up to 64 MiB of freed memory stay with each of the process's heaps, for what comes next.
+    """Up to 32 MiB of freed memory stay with each of the process's heaps, for what comes next.
 
     By itself glibc asks the kernel for the pages of every large block and gives them back, and a page comes
     at 1 to 5 us: a body of 2 MB, of which ten copies are made while it is judged and stored, costs as much
