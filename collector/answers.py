@@ -66,7 +66,7 @@ class Problem(Exception):  # noqa: N818 - reads as what it is
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Internal error"
     closes: ClassVar[bool] = True  # the rest of the body may still be on its way
-    headers: ClassVar[tuple[Header, ...]] = ()
+    headers: tuple[Header, ...] = ()
 
     def answer(self) -> Answer:
         """As application/problem+json (RFC 9457)."""
@@ -90,7 +90,10 @@ class Unauthorized(Problem):
 class NotAllowed(Problem):
     status = 405
     title = "Method not allowed"
-    headers = ((b"allow", b"POST, OPTIONS"),)
+
+    def __init__(self, message: str, allowed: str = "POST, OPTIONS") -> None:
+        super().__init__(message)
+        self.headers = ((b"allow", allowed.encode()),)
 
 
 class BodyTooLarge(Problem):

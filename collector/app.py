@@ -128,11 +128,17 @@ def _apps_settings(workspace: Directory, project: str) -> AppsSettings | None:
     return AppsSettings(configs, keys) if configs or keys else None
 
 
-def _not_here(_: Request, error: Exception) -> Response:
+def _not_here(request: Request, error: Exception) -> Response:
     """404 and 405 as application/problem+json (RFC 9457), as the doors answer."""
     failure = error if isinstance(error, HTTPException) else HTTPException(500)
     title = HTTPStatus(failure.status_code).phrase
-    body = orjson.dumps({"title": title, "status": failure.status_code, "detail": failure.detail})
+    detail = failure.detail
+    if failure.status_code == HTTPStatus.NOT_FOUND:
+        detail = (
+            f"nothing is at {request.url.path[:200]!r}: events go to POST {EVENTS_PATH} (no / behind it), "
+            "those of Sensors Analytics' SDKs to /sa, /sa.gif or /debug, questions to the query API's port"
+        )
+    body = orjson.dumps({"title": title, "status": failure.status_code, "detail": detail})
     headers = dict(failure.headers or {})
     return Response(body, failure.status_code, headers, media_type="application/problem+json")
 

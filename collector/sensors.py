@@ -89,7 +89,7 @@ class SensorsDoor(Door):
     async def take(self, scope: Scope, headers: Headers, receive: Receive) -> Taken:
         method = scope["method"]
         if method not in ("GET", "POST", "HEAD"):
-            raise NotAllowed(f"{scope['path']} takes GET and POST, not {method}")
+            raise NotAllowed(f"{scope['path']} takes GET and POST, not {method}", "GET, HEAD, POST, OPTIONS")
         query = read_fields(scope["query_string"])
         visit = await self._visit(scope, headers, query)
         self.turnstile.enter(visit.visitor)

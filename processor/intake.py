@@ -17,6 +17,7 @@ from footfall.sealing import Sealer
 from footfall.treatment.treatment import unsealed
 from processor.blocks import Damaged
 from processor.event_block import Request, Rows
+from processor.failures import what_failed
 from processor.id_keys import IdKeys
 
 
@@ -101,7 +102,7 @@ def take_in(records: Sequence[Opened], id_keys: IdKeys, planned_at: int, sealer:
         except Exception as error:  # noqa: BLE001 - no log record must stop the others, whatever is wrong
             del intake.dead_letters[letters:]
             _note_refusals(intake, header)
-            _note_unreadable(intake, header, f"{type(error).__name__}: {error}")
+            _note_unreadable(intake, header, what_failed(error))
             continue
         intake.rows.extend(found)
         if header.refusals:
@@ -144,9 +145,9 @@ def _events(intake: Intake, header: Header) -> Sequence[Record | None]:
                 events += [None] if index in refused else read_records(b"[%b]" % bytes(element))
             except msgspec.ValidationError as error:
                 events.append(None)
-                seq, raw = _positions(header)[index], bytes(element)
+                seq, raw, told = _positions(header)[index], bytes(element), what_failed(error)
                 intake.dead_letters.append(
-                    DeadLetter(len(intake.requests) - 1, seq, Reason.UNPROCESSABLE, "", str(error), raw)
+                    DeadLetter(len(intake.requests) - 1, seq, Reason.UNPROCESSABLE, "", told, raw)
                 )
         return events
 

@@ -31,6 +31,7 @@ from processor.blocks import (
 )
 from processor.collection import no_cycle_search
 from processor.commits import Commits
+from processor.failures import what_failed, where_it_failed
 from processor.holdings import Holdings
 from processor.intake import Opened, open_record
 from processor.metrics import ProcessorMetrics
@@ -452,7 +453,7 @@ class Processor:
         _log.error(
             "processor.cannot_go_on",
             block=None if self._current is None else self._current.plan.token,
-            error=f"{type(error).__name__}: {error}",
+            error=f"{type(error).__name__}: {error}" if expected else what_failed(error),
             failing_for_seconds=round(seconds, 1),
-            exc_info=None if expected else error,
+            calls=[] if expected else where_it_failed(error),
         )

@@ -37,6 +37,7 @@ from processor.claims import Claims, find_claims, find_merges
 from processor.dead_letters import dead_letter_rows
 from processor.duplicates import Numbers, SeenEvents, day_of
 from processor.event_block import EventBlock, PropertyTypes, Request, Rows, build_block, cut
+from processor.failures import what_failed
 from processor.id_keys import IdKeys
 from processor.intake import Intake, Opened, take_in
 from processor.ledger import Outcomes
@@ -244,7 +245,7 @@ class BlockPreparer:
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001 - one record must not stop the others, whatever is wrong
-            _log.warning("processor.block_failed", block=plan.token, error=repr(error))
+            _log.warning("processor.block_failed", block=plan.token, error=what_failed(error))
             self._find_bad(plan, intake, range(len(rows.records)), bad)
             good = [row for row in range(len(rows.records)) if row not in bad]
             derived = self._derive(plan, intake.requests, rows.select(good))
@@ -259,15 +260,15 @@ class BlockPreparer:
             self._derive(plan, intake.requests, intake.rows.select(numbers))
         except StoreError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this record's
             if len(numbers) > 1:
                 middle = len(numbers) // 2
                 self._find_bad(plan, intake, numbers[:middle], bad)
                 self._find_bad(plan, intake, numbers[middle:], bad)
                 return
-            bad[numbers[0]] = f"{type(error).__name__}: {error}"[:500]
+            bad[numbers[0]] = what_failed(error)
             if len(bad) >= max(_WIDEST_FAILURE, len(intake.rows.records) // 10):
-                raise _nearly_all(len(bad)) from error
+                raise _nearly_all(len(bad)) from None  # the error quotes a record
 
     def _note_health(self, processed: int, unprocessable: int) -> None:
         """Also many small blocks that fail are a failure of ours."""

@@ -145,6 +145,8 @@ async def test_what_the_port_does_not_have_is_a_problem(method, path, status):
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["status"] == status
+    if status == 404:
+        assert all(told in answer.json()["detail"] for told in (path, "POST /v1/events", "/sa"))
 
 
 async def test_nothing_is_stored_of_an_empty_batch():

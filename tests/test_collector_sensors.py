@@ -326,3 +326,12 @@ async def test_checksums_and_gzip_codes_are_counted_and_never_refused():
         'gzip_code_total{code="other",worker="0"} 1.0',
     ):
         assert f"footfall_collector_{line}" in metrics
+
+
+@pytest.mark.parametrize("path", ["/sa", "/pre/sa.gif", "/debug"])
+async def test_another_method_is_told_what_there_is(path: str) -> None:
+    worker = Worker()
+    async with worker.client() as client:
+        answer = await client.put(path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST, OPTIONS")
+    assert not worker.stored()

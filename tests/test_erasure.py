@@ -16,6 +16,7 @@ from footfall.eventlog.partitions import IMPORTS, REPLAYS
 from footfall.events.log_record import Header, write_log_record
 from footfall.proof.findings import Finding
 from footfall.proof.verify import rules_in, verify
+from footfall.rights.rights import Rights
 from footfall.workspace.audit import Audit, AuditFilter, AuditUnavailable
 from footfall.workspace.erasures import Erasure
 from tests.system import System, open_system
@@ -444,3 +445,24 @@ async def test_an_import_and_a_replay_bring_nothing_back(installation: System) -
     assert system.rows("SELECT distinct_id, count() FROM events GROUP BY 1") == [("bob", 3)]
     assert (await system.ledger())["rejected"] == {"erased": 2}
     assert findings(system) == []
+
+
+@pytest.mark.parametrize("bug", [KeyError("a bug"), ValueError("a bug")])
+async def test_a_bug_is_not_told_as_an_id_that_nobody_has(
+    installation: System, monkeypatch: pytest.MonkeyPatch, bug: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise bug
+
+    for method in ("count", "erase", "export", "hold"):
+        monkeypatch.setattr(Rights, method, fail)
+    asked = {"id": "ann", "reason": "request 7"}
+    for path, body in (
+        ("persons/erase", asked | {"dry_run": True}),
+        ("persons/erase", asked),
+        ("persons/export", asked),
+        ("holds", asked),
+    ):
+        answer = await installation.query_api.post(f"{PROJECT}/{path}", json=body)
+        assert answer.status_code == 500, path
+        assert "a bug" not in answer.text

@@ -20,10 +20,10 @@ from footfall.proof.verify import verify
 from footfall.rights.desk import ErasureDesk
 from footfall.rights.erasure import Eraser
 from footfall.rights.opened import ErasureOptions, Opened
-from footfall.rights.person import UnknownPerson
 from footfall.sealing import Sealer
 from footfall.storage.store import QueryLimits, Store
 from footfall.workspace import Project, Workspace, open_workspace
+from footfall.workspace.erasures import UnknownPerson
 from processor.removals import Removals
 from processor.restamp import Restamper
 from query_api.answers import write_json

@@ -5,11 +5,13 @@ on most.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 import zstandard
+from structlog.testing import capture_logs
 
 from footfall.dead_letters import NOBODY_KNOWN, OpenedLetter, Sender, open_letter, seal_letter
 from footfall.eventlog.log import DamagedRecord, LogRecord, Tally
@@ -173,17 +175,22 @@ def test_an_event_that_a_step_fails_on_costs_only_itself(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail_on_poison(block: EventBlock) -> EventBlock:
-        assert "poison" not in block.names, "this step cannot do poison"
+        if "poison" in block.names:
+            raise ValueError(f"this step cannot do {block.names}")
         return block
 
     monkeypatch.setattr(prepare, "EVENT_STEPS", (fail_on_poison, *pipeline.EVENT_STEPS))
     world.append(*(track("poison" if n == 7 else "view", f"id {n}") for n in range(20)))
     world.append(track("view", "another"))
-    world.process()
+    with capture_logs() as lines:
+        world.process()
     assert len(world.events()) == 20
     [letter] = dead_letters(world)
     assert letter[:2] == (7, "unprocessable")
-    assert "this step cannot do poison" in letter[3]
+    assert re.fullmatch(r"ValueError in \w+\.py, line \d+ \(fail_on_poison\)", letter[3])
+    [failed] = [line for line in lines if line["event"] == "processor.block_failed"]
+    assert failed["error"] == letter[3]
+    assert "poison" not in str(lines).replace("fail_on_poison", ""), "a record's content is in no log line"
     assert b'"id 7"' in unseal(world, letter)
     assert world.ledger() == {"received": 21, "stored": 20, "rejected unprocessable": 1}
 

@@ -15,14 +15,13 @@ from footfall.rights.belongings import rows_of
 from footfall.rights.opened import Opened
 from footfall.rights.person import (
     Person,
-    UnknownPerson,
     find_by_texts,
     find_person,
     key_of,
     texts_of,
 )
 from footfall.workspace import Project
-from footfall.workspace.erasures import Erasure
+from footfall.workspace.erasures import Erasure, UnknownPerson
 
 
 class ErasureDesk:

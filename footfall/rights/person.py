@@ -43,10 +43,6 @@ SELECT id_key, toUnixTimestamp64Milli(max(erased_at)) FROM tombstones
 WHERE project = {{project:String}} AND id_key IN {_KEYS} GROUP BY id_key"""  # noqa: S608 - ours
 
 
-class UnknownPerson(LookupError):  # noqa: N818 - reads as what it is
-    """Nobody has this id."""
-
-
 @dataclass(frozen=True, slots=True)
 class Person:
     """A person of a project: `keys` of all ids that are theirs, `stamps` that their rows may carry."""

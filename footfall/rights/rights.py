@@ -9,13 +9,9 @@ from footfall.events.keys import NOBODY
 from footfall.rights.desk import ErasureDesk
 from footfall.rights.export import person_lines, write_line
 from footfall.rights.opened import Opened
-from footfall.rights.person import UnknownPerson, find_by_texts, key_of
+from footfall.rights.person import find_by_texts, key_of
 from footfall.workspace import Project
-from footfall.workspace.erasures import Hold
-
-
-class ErasureBegun(ValueError):  # noqa: N818 - reads as what it is
-    """A hold that comes too late."""
+from footfall.workspace.erasures import ErasureBegun, Hold, UnknownPerson
 
 
 class Rights:

@@ -16,6 +16,14 @@ State = Literal["asked", "cutting", "removing", "finished"]
 OPEN: Final = ("cutting", "removing", "asked")
 
 
+class UnknownPerson(LookupError):  # noqa: N818 - reads as what it is
+    """Nobody has this id."""
+
+
+class ErasureBegun(ValueError):  # noqa: N818 - reads as what it is
+    """A hold that comes too late."""
+
+
 @dataclass(frozen=True, slots=True)
 class Erasure:
     """One person's. Times are epoch milliseconds; ids rest sealed, and only until it has finished."""

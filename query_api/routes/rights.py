@@ -15,6 +15,7 @@ from starlette.concurrency import iterate_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from footfall.workspace.erasures import ErasureBegun, UnknownPerson
 from footfall.workspace.projects import Project
 from query_api.access import Access
 from query_api.body import read_json
@@ -51,7 +52,7 @@ class HoldSpec(Strict):
 
 
 class Rights(Protocol):
-    """What these routes need of whoever can do it. LookupError: nobody has the id."""
+    """What these routes need of whoever can do it. UnknownPerson: nobody has the id."""
 
     def count(self, project: Project, distinct_id: str, reason: str, actor: str) -> dict[str, Any]: ...
 
@@ -68,7 +69,7 @@ class Rights(Protocol):
     def holds(self, project: Project) -> list[dict[str, Any]]: ...
 
     def hold(self, project: Project, distinct_id: str | None, reason: str, actor: str) -> dict[str, Any]:
-        """ValueError if it comes too late."""
+        """ErasureBegun if it comes too late."""
         ...
 
     def release(self, project: Project, distinct_id: str | None, reason: str, actor: str) -> bool: ...
@@ -93,7 +94,7 @@ def _add_persons(router: APIRouter, front: Front, access: Access, rights: Rights
                 if spec.dry_run:
                     return rights.count(project, spec.id, spec.reason, grant.actor)
                 return rights.erase(project, spec.id, spec.reason, grant.actor, refuse_all=spec.refuse_all)
-            except LookupError as error:
+            except UnknownPerson as error:
                 raise NotFound(str(error), code="unknown_user") from None
 
         return await front.answer_body(request, "persons/erase", work, status=202)
@@ -112,7 +113,7 @@ def _add_persons(router: APIRouter, front: Front, access: Access, rights: Rights
         spec = PersonExportSpec.model_validate(read_json(body))
         try:
             return rights.export(project, spec.id, spec.reason, grant.actor)
-        except LookupError as error:
+        except UnknownPerson as error:
             raise NotFound(str(error), code="unknown_user") from None
 
     @router.get("/erasures")
@@ -153,9 +154,9 @@ def _add_holds(router: APIRouter, front: Front, access: Access, rights: Rights) 
             spec = HoldSpec.model_validate(read_json(body))
             try:
                 return rights.hold(project, spec.id, spec.reason, grant.actor)
-            except LookupError as error:
+            except UnknownPerson as error:
                 raise NotFound(str(error), code="unknown_user") from None
-            except ValueError as error:
+            except ErasureBegun as error:
                 raise Conflict(str(error), code="erasure_begun") from None
 
         return await front.answer_body(request, "holds", work, status=201)
