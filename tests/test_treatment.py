@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from collector.options import CollectorOptions
+from footfall.privacy.privacy import Privacy
+from footfall.privacy.settings import PrivacySettings
+from footfall.sealing import Sealer
 from footfall.tracking_plan import Plan, PlannedEvent
 from footfall.tracking_plan.batches import ActivePlan
 from footfall.treatment.policy import Policy
@@ -37,3 +42,36 @@ async def test_nothing_is_taken_while_a_projects_policy_cannot_be_known():
     worker = Worker(options=CollectorOptions(), now=NOW, policy_of=away)
     assert (await worker.track([event()])).status_code == 503
     assert not worker.stored()
+
+
+def private(project: str) -> Policy:
+    return Policy(project, privacy=Privacy(project, PrivacySettings(), b"k" * 32), sealer=Sealer(b"k" * 32))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"events": [], "Zhang San` 482913": 1},
+        event(time=482913),
+        event(time=482913.5),
+        event(time="482913 Zhang San"),
+        event(event='Zhang San\'s "482913"'),
+        event(type="Zhang San 482913"),
+        event(project="Zhang San 482913"),
+        event(**{"Zhang San 482913": 1}),
+        event(properties={"Zhang San 482913": 1}),
+        event(properties={"a": {"Zhang San": "482913"}}),
+        event(identities={"Zhang San 482913": 5}),
+        event(lib={"Zhang San 482913": []}),
+    ],
+)
+async def test_why_something_was_refused_rests_without_its_words_and_numbers(body: object) -> None:
+    worker = Worker(policy_of=private)
+    answer = await worker.post("/v1/events?key=wk-default", body)
+    assert b"Zhang" in answer.content or b"482913" in answer.content or b"an object" in answer.content
+    [stored] = worker.stored()
+    [refusal] = stored.header.refusals
+    assert refusal.message
+    for words in ("Zhang", "482913"):
+        assert words not in refusal.field + refusal.message
+        assert words.encode() not in stored.events

@@ -6,6 +6,7 @@ Forms: one JSON object, an array of them, ``{"events": [...]}``, or NDJSON (a re
 from __future__ import annotations
 
 import re
+from typing import Final
 
 import msgspec
 
@@ -102,11 +103,17 @@ def _nothing_readable(verdicts: Verdicts) -> bool:
     return [refusal.reason for refusal in verdicts.refusals] == [Reason.UNREADABLE]
 
 
+_OTHER_FIELD: Final = re.compile("Object contains unknown field `(.*)`", re.DOTALL)
+"""What msgspec says, and quotes so that nobody could tell where the quotation ends."""
+
+
 def _open_envelope(body: bytes) -> bytes:
     try:
         events = bytes(_read_envelope(body).events)
     except _UNPARSABLE as error:
-        raise Unreadable(f'not an {{"events": [...]}} envelope: {error}') from None
+        other = _OTHER_FIELD.match(str(error))
+        why = f"{error}" if other is None else f"there is a field {other[1][:60]!r} beside events"
+        raise Unreadable(f'not an {{"events": [...]}} envelope: {why}') from None
     if not events.startswith(b"["):
         raise Unreadable('"events" is not an array')
     return events

@@ -45,7 +45,7 @@ def read_time(value: int | float | str) -> int:
     if _FIRST_SECONDS <= value < _FIRST_MS:
         return round(value * 1000)
     raise InvalidTime(
-        f"{value} is not epoch milliseconds: 13 digits are expected (10 digits count as seconds)"
+        f"'{value}' is not epoch milliseconds: 13 digits are expected (10 digits count as seconds)"
     )
 
 

@@ -121,9 +121,7 @@ def _reason(given: dict[str, str]) -> str | None:
     reason = given.get("reason")
     if reason is not None and reason not in _REASONS:
         message = f"{reason[:50]!r} is no reason"
-        close = nearest(reason, _REASONS)
-        if close is not None:
-            message = f"{message}: did you mean {close!r}?"
+        close = nearest(reason, _REASONS)  # the answer's detail has it, too
         raise refused([Fault("reason", "unknown_value", message, reason, _REASONS, close)])
     return reason
 
