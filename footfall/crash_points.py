@@ -10,6 +10,9 @@ P2  log: fsynced, not yet acknowledged                P6  processor: before an i
 P3  log: between two truncations                      P7  processor: inserted, offset not committed
 P4  processor: the block is planned and read          P8  processor: committed, log not truncated
 
+S1  spool: the log has the oldest records, the spool does not know
+S2  spool: it knows, and still has them
+
 I1  import: a batch is announced, not in the log      I3  import: all rows are in the log
 I2  import: the log has it, the journal knows not
 

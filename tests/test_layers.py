@@ -10,7 +10,15 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-EVENTS = frozenset({"footfall.events", "footfall.crash_points", "footfall.__version__"})
+EVENTS = frozenset(
+    {
+        "footfall.events",
+        "footfall.crash_points",
+        "footfall.__version__",
+        "footfall.metrics",
+        "footfall.weather",
+    }
+)
 DOORS_SHARE = EVENTS | {
     "footfall.privacy",
     "footfall.sealing",
@@ -20,6 +28,8 @@ DOORS_SHARE = EVENTS | {
 }
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "footfall.crash_points": frozenset(),
+    "footfall.metrics": frozenset(),
+    "footfall.weather": frozenset({"footfall.metrics"}),
     "footfall.simulator": frozenset(),
     "footfall.events": frozenset(),
     "footfall.eventlog": EVENTS,

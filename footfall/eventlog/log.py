@@ -39,6 +39,7 @@ class LogError(Exception):
     LogError
     ├── LogFull        the byte limit is reached: nothing was stored, try again later (503)
     ├── LogClosed      append after close
+    ├── RecordRefused  the log will never take this record
     └── DamagedRecord  a stored record whose checksum does not fit
     """
 
@@ -49,6 +50,10 @@ class LogFull(LogError):  # noqa: N818 - reads as what it is
 
 class LogClosed(LogError):  # noqa: N818
     """The writer was closed."""
+
+
+class RecordRefused(LogError):  # noqa: N818
+    """The log will never take this record: trying again is of no use."""
 
 
 class DamagedRecord(LogError):  # noqa: N818

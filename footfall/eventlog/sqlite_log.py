@@ -157,6 +157,11 @@ class SqliteLog:
                         return False
                     time.sleep(0.01)
 
+    def stored_bytes(self, partition: int) -> int:
+        """What the partition's records take of its limit."""
+        with self._reader(partition).transaction() as connection:
+            return partition_file.read_state(connection).stored_bytes
+
     def tallies(self, partition: int) -> Iterator[Tally]:
         return iter(self.tallies_and_end(partition)[0])
 
