@@ -20,7 +20,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from collector.counts import Counts
+from collector.counts import Counts, Shot
 from collector.doors import Collaborators, Door
 from collector.intake import Clock, Intake
 from collector.key_use import KeyUses
@@ -95,6 +95,7 @@ def build_app(
     clock: Clock = now_ms,
     full: Callable[[], str | None] = lambda: None,
     ready: Callable[[], str | None] = lambda: None,
+    beside: Callable[[], Shot] = dict,
 ) -> CollectorApp:
     """A worker's application.
 
@@ -102,8 +103,9 @@ def build_app(
     `policy_of` and `ring_of` may block, and are called in threads.
     `full` says why there is no room for events (None: there is), and is asked for each request.
     `ready` says why the worker should get no traffic (None: it should), for `/readyz`.
+    `beside` gives what the writer counts, for `/metrics`.
     """
-    counts = Counts(options.worker, options.metrics_dir)
+    counts = Counts(options.worker, options.metrics_dir, beside)
     keys = Keys(workspace, policy_of, ring_of, options)
     intake = Intake(writer, keyed_hash, keys, clock, counts, log_bytes=options.log_bytes_at_once)
     key_uses = KeyUses(lambda: workspace.audit)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -17,34 +17,23 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+from footfall.metrics import METRICS, REQUEST_BUCKETS, Metric
 
-COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    "requests": ("Requests answered.", ("door", "status")),
-    "records": (
-        "Records that are durable, dead letters, too; outcome is 'accepted' or the reason of refusal.",
-        ("door", "outcome"),
-    ),
-    "body_bytes": ("Body bytes as they came.", ("door",)),
-    "ignored_fields": ("Unknown fields that the Sensors door let pass.", ()),
-    "crc": ("Checksums of Sensors SDKs: match, mismatch or absent.", ("result",)),
-    "gzip_code": ("The gzip parameter of Sensors SDKs.", ("code",)),
-    "private_key_uses": (
-        "Session keys that a private key was asked to open: opened or refused.",
-        ("project", "key", "outcome"),
-    ),
-    "session_key_refusals": (
-        "Requests answered 503 because too many session keys were to be opened.",
-        (),
-    ),
-    "masked": (
-        "Values of personal data that privacy hid or dropped, by what was found or who asked for it.",
-        ("project", "kind", "action"),
-    ),
-    "clients_gone": ("Requests whose client left before the end of its body.", ()),
-    "log_refusals": ("Requests answered 503 because the disk or the log took no more.", ()),
-}
-"""Each shown as footfall_collector_<name>_total, with its labels and the worker's number."""
+_OURS: Final = [metric for metric in METRICS.values() if "collect" in metric.services]
+_PREFIX: Final = "footfall_collector_"
+_BESIDE: Final = frozenset(
+    {"spooled_records", "spool_waiting_bytes", "spool_waiting_since_seconds", "retrying_since_seconds"}
+)
+"""What the worker's writer counts, where it has a spool."""
+
+COUNTERS: Final = tuple(
+    name
+    for metric in _OURS
+    if metric.kind == "counter" and (name := metric.name.removeprefix(_PREFIX)) not in _BESIDE
+)
+"""What is counted here, each shown as footfall_collector_<name>_total."""
+
+Shot = dict[str, Any]
 
 
 class Judged(NamedTuple):
@@ -57,8 +46,12 @@ class Judged(NamedTuple):
 class Counts:
     """One worker's counts."""
 
-    def __init__(self, worker: int = 0, directory: Path | None = None) -> None:
+    def __init__(
+        self, worker: int = 0, directory: Path | None = None, beside: Callable[[], Shot] = dict
+    ) -> None:
+        """`beside` gives what the writer counts: name -> [[labels..., value], ...]."""
         self._worker = worker
+        self._beside = beside
         self._directory = directory
         self.requests: Counter[tuple[str, int]] = Counter()
         self.records: Counter[tuple[str, str]] = Counter()
@@ -73,12 +66,12 @@ class Counts:
         self.log_refusals = 0
         self.in_work = 0
         self.held = 0
-        self._seconds_buckets = [0] * (len(_BUCKETS) + 1)
+        self._seconds_buckets = [0] * (len(REQUEST_BUCKETS) + 1)
         self._seconds_sum = 0.0
 
     def answered(self, door: str, status: int, seconds: float) -> None:
         self.requests[door, status] += 1
-        self._seconds_buckets[bisect_left(_BUCKETS, seconds)] += 1
+        self._seconds_buckets[bisect_left(REQUEST_BUCKETS, seconds)] += 1
         self._seconds_sum += seconds
 
     def stored(self, door: str, judged: Judged) -> None:
@@ -87,9 +80,9 @@ class Counts:
             self.records[door, outcome] += count
         self.ignored_fields += judged.ignored_fields
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self) -> Shot:
         """Everything as plain JSON values: name -> [[labels..., value], ...]."""
-        shot: dict[str, Any] = {}
+        shot: Shot = {}
         for name in COUNTERS:
             value = getattr(self, name)
             if isinstance(value, int):
@@ -99,7 +92,8 @@ class Counts:
                     [*map(str, key if isinstance(key, tuple) else (key,)), n] for key, n in value.items()
                 ]
         return shot | {
-            "in_work": self.in_work,
+            **self._beside(),
+            "in_work": [[self.in_work]],
             "seconds_buckets": self._seconds_buckets,
             "seconds_sum": self._seconds_sum,
         }
@@ -121,8 +115,8 @@ class Counts:
         registry.register(_Shots(shots))
         return generate_latest(registry)
 
-    def _read_others(self) -> dict[int, dict[str, Any]]:
-        shots: dict[int, dict[str, Any]] = {}
+    def _read_others(self) -> dict[int, Shot]:
+        shots: dict[int, Shot] = {}
         for path in self._directory.glob("collector-*.json") if self._directory else ():
             number = path.stem.partition("-")[2]
             if number.isdigit() and int(number) != self._worker:
@@ -136,33 +130,33 @@ class Counts:
 class _Shots(Collector):
     """Snapshots, by worker, as metric families."""
 
-    def __init__(self, shots: dict[int, dict[str, Any]]) -> None:
+    def __init__(self, shots: dict[int, Shot]) -> None:
         self._shots = shots
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily]:
-        for name, (about, labels) in COUNTERS.items():
-            family = CounterMetricFamily(f"footfall_collector_{name}", about, labels=[*labels, "worker"])
+        for metric in _OURS:
+            name = metric.name.removeprefix(_PREFIX)
+            if metric.kind == "histogram":
+                yield self._histogram(metric)
+                continue
+            form = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+            family = form(metric.name, metric.about, labels=metric.labels)
             for worker, shot in self._shots.items():
                 for *values, count in shot.get(name, []):
                     family.add_metric([*values, str(worker)], count)
             yield family
-        in_work = GaugeMetricFamily("footfall_collector_in_work", "Requests in work.", labels=["worker"])
-        seconds = HistogramMetricFamily(
-            "footfall_collector_request_seconds",
-            "From the first byte of the head to the answer.",
-            labels=["worker"],
-        )
+
+    def _histogram(self, metric: Metric) -> HistogramMetricFamily:
+        seconds = HistogramMetricFamily(metric.name, metric.about, labels=metric.labels)
         for worker, shot in self._shots.items():
-            in_work.add_metric([str(worker)], shot["in_work"])
             seconds.add_metric([str(worker)], _cumulative(shot["seconds_buckets"]), shot["seconds_sum"])
-        yield in_work
-        yield seconds
+        return seconds
 
 
 def _cumulative(counts: list[int]) -> list[tuple[str, float]]:
     total = 0
     buckets: list[tuple[str, float]] = []
-    for bound, count in zip([*map(str, _BUCKETS), "+Inf"], counts, strict=True):
+    for bound, count in zip([*map(str, REQUEST_BUCKETS), "+Inf"], counts, strict=True):
         total += count
         buckets.append((bound, total))
     return buckets

@@ -152,7 +152,7 @@ _LIST: Final = (
     _collect(
         "retrying_since_seconds",
         "gauge",
-        "The same of a collector's worker.",
+        "Since when a worker tries something again and again (Unix time); 0: it works.",
         "what",
     ),
 )

@@ -84,6 +84,14 @@ class Settings(BaseSettings):
     log_keep_bytes: int = Field(
         default=64 * MIB, ge=0, description="Bytes of processed events that stay in each log file."
     )
+    spool_max_bytes: int = Field(
+        default=2 << 30,
+        ge=MIB,
+        description="Bytes that may wait on a collector's own disk while a log on other machines is away.",
+    )
+    spool_after_seconds: float = Field(
+        default=1.0, gt=0, le=30, description="Without an answer of that log for so long, records wait there."
+    )
     disk_budget_bytes: int = Field(
         default=0, ge=0, description="Bytes that the home may take before 503; 0: all of its disk."
     )

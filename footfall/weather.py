@@ -24,7 +24,7 @@ work of upkeep, a lease.
 """
 
 _TOLD_EVERY_SECONDS: Final = 30.0
-_log = structlog.get_logger(__name__)
+_logger = structlog.get_logger(__name__)
 
 
 class Weather:
@@ -56,7 +56,7 @@ class Weather:
             self._told[what] = now
         if self._gauge is not None:
             self._gauge.labels(what).set(since)
-        _log.warning(
+        self._log(
             "weather.bad",
             retried=what,
             since=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(since)),
@@ -74,4 +74,7 @@ class Weather:
             self._told.pop(what, None)
         if self._gauge is not None:
             self._gauge.labels(what).set(0)
-        _log.info("weather.fine", retried=what, lasted_seconds=round(now - since, 1))
+        self._log("weather.fine", retried=what, lasted_seconds=round(now - since, 1))
+
+    def _log(self, event: str, **told: object) -> None:
+        _logger.warning(event, **told)

@@ -22,6 +22,7 @@ from footfall.events.keys import KeyedHash
 from footfall.sealing import Sealer
 from footfall.storage.rows import TombstoneRow, build_outcome_table, build_table
 from footfall.storage.store import Store, StoreError
+from footfall.weather import Weather
 from footfall.workspace import IdentityRules, Project
 from processor.blocks import (
     LogReplacedError,
@@ -102,6 +103,7 @@ class Processor:
         clock: Callable[[], int] = wall_clock,
         options: ProcessorOptions | None = None,
         registry: CollectorRegistry | None = None,
+        weather: Weather | None = None,
     ) -> None:
         """`project_of` knows a project's identity rules and time zone (None: the defaults), `types_of` what
         types a version of its tracking plan declares; `peers` of the other processors on the same log and
@@ -112,6 +114,7 @@ class Processor:
         self._clock = clock
         self._options = options or ProcessorOptions()
         self._metrics = ProcessorMetrics(registry or CollectorRegistry())
+        self._weather = weather or Weather()
         self._project_of = project_of
         self._peers = peers or Alone(store)
         self._preparer = BlockPreparer(
@@ -185,6 +188,7 @@ class Processor:
                 )
                 failing_since, pause = 0.0, self._options.first_retry_seconds
                 self._metrics.failing_seconds.set(0)
+                self._weather.fine("block")
             if not worked:
                 stop.wait(self._options.poll_seconds)
         with self._lock, suppress(StoreError, LogError):  # else the next start does it
@@ -450,6 +454,7 @@ class Processor:
         expected = isinstance(error, StoreError | LogError | NearlyAllUnprocessable | LogReplacedError)
         self._metrics.retries.labels(type(error).__name__).inc()
         self._metrics.failing_seconds.set(max(seconds, 0.001))
+        self._weather.bad("block", error)
         _log.error(
             "processor.cannot_go_on",
             block=None if self._current is None else self._current.plan.token,

@@ -1,63 +1,29 @@
-"""What the processor counts, for /metrics."""
+"""What the processor counts, for /metrics: see footfall/metrics.py."""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
-_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3, 6, 12, 30)
+from footfall.metrics import counter, gauge, histogram
 
 
 class ProcessorMetrics:
     """One set a registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.events = Counter(
-            "footfall_processor_events", "Records by what became of them", ["outcome"], registry=registry
-        )
-        self.block_seconds = Histogram(
-            "footfall_processor_block_seconds",
-            "From a block's plan to its outcome",
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self.fresh_seconds = Histogram(
-            "footfall_processor_freshness_seconds",
-            "From the arrival of a block's oldest record to its outcome",
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self.step_seconds = Counter(
-            "footfall_processor_step_seconds",
-            "Time spent in each step of the pipeline",
-            ["step"],
-            registry=registry,
-        )
-        self.lag_records = Gauge(
-            "footfall_processor_lag_records", "Log records that wait", ["partition"], registry=registry
-        )
-        self.oldest_seconds = Gauge(
-            "footfall_processor_oldest_unread_seconds",
-            "How long the oldest record of a partition has waited",
-            ["partition"],
-            registry=registry,
-        )
-        self.failing_seconds = Gauge(
-            "footfall_processor_failing_seconds",
-            "For how long the processor has been unable to go on; 0 while it works",
-            registry=registry,
-        )
-        self.retries = Counter(
-            "footfall_processor_retries", "Blocks tried again, by error", ["error"], registry=registry
-        )
+        self.events = counter("footfall_processor_events", registry)
+        self.block_seconds = histogram("footfall_processor_block_seconds", registry)
+        self.fresh_seconds = histogram("footfall_processor_freshness_seconds", registry)
+        self.step_seconds = counter("footfall_processor_step_seconds", registry)
+        self.lag_records = gauge("footfall_processor_lag_records", registry)
+        self.oldest_seconds = gauge("footfall_processor_oldest_unread_seconds", registry)
+        self.failing_seconds = gauge("footfall_processor_failing_seconds", registry)
+        self.retries = counter("footfall_processor_retries", registry)
 
 
 class RestampMetrics:
     """What the rewriting of stamps counts; one set a registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.overrides = Gauge(
-            "footfall_processor_overrides", "Ids whose rows are corrected in queries", registry=registry
-        )
-        self.rows = Counter(
-            "footfall_processor_restamped_rows", "Rows that were given to another person", registry=registry
-        )
+        self.overrides = gauge("footfall_processor_overrides", registry)
+        self.rows = counter("footfall_processor_restamped_rows", registry)

@@ -1,12 +1,12 @@
-"""What the query API counts for Prometheus. Every name has a line in docs/query-api.md."""
+"""What the query API counts, for /metrics: see footfall/metrics.py."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+from footfall.metrics import counter, gauge, histogram
 
 
 class Meters:
@@ -20,45 +20,15 @@ class Meters:
         waiting: Callable[[], int] = lambda: 0,
     ) -> None:
         self._registry = registry
-        self.requests = Counter(
-            "footfall_query_requests",
-            "Requests answered.",
-            ("route", "status"),
-            registry=self._registry,
-        )
-        self.seconds = Histogram(
-            "footfall_query_seconds",
-            "Time from the request to its answer.",
-            ("route",),
-            buckets=_SECONDS,
-            registry=self._registry,
-        )
-        self.cached = Counter(
-            "footfall_query_cached", "Answers that came from the cache.", registry=self._registry
-        )
-        self.rows_read = Counter(
-            "footfall_query_rows_read", "Rows that queries read in the store.", registry=self._registry
-        )
-        self.private_key_uses = Counter(
-            "footfall_private_key_uses",
-            "Session keys of replayed envelopes that a private key was asked to open: opened or refused.",
-            ("project", "key", "outcome"),
-            registry=self._registry,
-        )
-        self.shared = Counter(
-            "footfall_query_shared", "Answers that an equal query was computing.", registry=self._registry
-        )
-        Gauge("footfall_query_running", "Queries that run now.", registry=self._registry).set_function(
-            running
-        )
-        Gauge(
-            "footfall_query_waiting", "Queries that wait for their turn.", registry=self._registry
-        ).set_function(waiting)
-        Gauge(
-            "footfall_query_behind_seconds",
-            "How long ago the moment is up to which everything accepted is in the answers.",
-            registry=self._registry,
-        ).set_function(behind_seconds)
+        self.requests = counter("footfall_query_requests", registry)
+        self.seconds = histogram("footfall_query_seconds", registry)
+        self.cached = counter("footfall_query_cached", registry)
+        self.rows_read = counter("footfall_query_rows_read", registry)
+        self.private_key_uses = counter("footfall_private_key_uses", registry)
+        self.shared = counter("footfall_query_shared", registry)
+        gauge("footfall_query_running", registry).set_function(running)
+        gauge("footfall_query_waiting", registry).set_function(waiting)
+        gauge("footfall_query_behind_seconds", registry).set_function(behind_seconds)
 
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from collector.app import build_app
-from collector.counts import COUNTERS, Counts
+from collector.counts import Counts
 from collector.options import CollectorOptions
 from footfall.events.keys import KeyedHash
 from footfall.events.reasons import Reason
@@ -127,8 +127,3 @@ async def test_the_openapi_document_has_the_doors():
     verdicts = document["paths"]["/v1/events"]["post"]["responses"]["200"]["content"]["application/json"]
     reasons = verdicts["schema"]["properties"]["rejected"]["items"]["properties"]["reason"]["enum"]
     assert reasons == [reason.value for reason in Reason]
-
-
-def test_the_docs_list_every_metric():
-    documented = set(re.findall(r"`footfall_collector_(\w+)`", (DOCS / "limits.md").read_text()))
-    assert documented == {f"{name}_total" for name in COUNTERS} | {"in_work", "request_seconds"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 
 from collector.app import build_app
 from collector.options import CollectorOptions
@@ -14,10 +14,10 @@ from footfall.cli.descriptors import allow_descriptors
 from footfall.cli.disk import DiskGate
 from footfall.cli.engines import opened_log, opened_workspace
 from footfall.cli.log_lines import set_up_logging
+from footfall.cli.log_writer import opened_writer
 from footfall.cli.memory import keep_freed_memory
 from footfall.cli.serving import GRACEFUL_SECONDS, serve
 from footfall.envelopes.vault import Vault
-from footfall.eventlog.lanes import MAIN
 from footfall.events.keys import KeyedHash
 from footfall.events.limits import BodyLimits
 from footfall.settings import Settings, read_installation_key
@@ -45,16 +45,18 @@ def run_collector(settings: Settings, worker: int, listener: socket.socket, link
     with ExitStack() as stack:
         workspace = stack.enter_context(opened_workspace(settings))
         log = stack.enter_context(opened_log(settings))
-        writer = stack.enter_context(closing(log.open_writer(MAIN if log.routes else worker)))
+        opened = stack.enter_context(opened_writer(settings, log, worker))
         installation_key = read_installation_key(settings)
         app = build_app(
             options,
-            writer,
+            opened.writer,
             workspace,
             KeyedHash(installation_key),
             Policies(workspace, installation_key, suite=settings.suite),
             ring_of=KeyRings(workspace.envelope_keys, Vault(installation_key)),
             full=DiskGate(settings),
+            ready=opened.refusal,
+            beside=opened.counted,
         )
         server = build_server(app, options)
 

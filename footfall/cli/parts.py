@@ -18,6 +18,7 @@ from footfall.rights.opened import Opened
 from footfall.sealing import Sealer
 from footfall.settings import Settings, read_installation_key
 from footfall.treatment.policy import Policies
+from footfall.weather import Weather
 from footfall.workspace.envelope_keys import KeyRings
 from processor.loop import wall_clock
 
@@ -44,6 +45,7 @@ class Parts:
     rings: KeyRings
     policies: Policies
     registry: CollectorRegistry
+    weather: Weather
 
     @property
     def for_rights(self) -> Opened:
@@ -65,6 +67,7 @@ def opened_parts(settings: Settings) -> Iterator[Parts]:
     """InvalidSettings, LogError, StoreError: whatever opening an engine may raise."""
     installation_key = read_installation_key(settings)
     vault = Vault(installation_key)
+    registry = CollectorRegistry()
     with (
         opened_workspace(settings) as workspace,
         opened_log(settings) as log,
@@ -80,7 +83,8 @@ def opened_parts(settings: Settings) -> Iterator[Parts]:
             vault,
             KeyRings(workspace.envelope_keys, vault),
             Policies(workspace, installation_key, suite=settings.suite),
-            CollectorRegistry(),
+            registry,
+            Weather(registry),
         )
 
 

@@ -60,6 +60,7 @@ def recover(parts: Parts, desk: ErasureDesk) -> Processing:
         dedup_days=settings.dedup_days,
         options=ProcessorOptions(kept_bytes=settings.log_keep_bytes),
         registry=parts.registry,
+        weather=parts.weather,
     )
     restamper = Restamper(
         store,
@@ -72,7 +73,7 @@ def recover(parts: Parts, desk: ErasureDesk) -> Processing:
     processor.recover()
     removals = Removals(store, wall_clock, restamper.kept_away)
     elsewhere = elsewhere_of(settings, parts.sealer)
-    eraser = Eraser(parts.for_rights, desk, processor, removals, elsewhere=elsewhere)
+    eraser = Eraser(parts.for_rights, desk, processor, removals, elsewhere=elsewhere, weather=parts.weather)
     eraser.recover()
     eraser.erase_restored()
     thinning = Thinning(store, removals, lambda: thinned_by_rules(workspace), processor.at_rest, wall_clock)
@@ -97,7 +98,7 @@ def in_threads(
     """
     settings = processing.parts.settings
     thread = ProcessorThread(processing.processor, processing.parts.log, drain_seconds, when_ended=when_ended)
-    upkeep = UpkeepThread(lambda: measure(settings), processing.expiry.run)
+    upkeep = UpkeepThread(lambda: measure(settings), processing.expiry.run, processing.parts.weather)
     with ExitStack() as stack:
         thread.start()
         upkeep.start()

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import structlog
 
+from footfall.weather import Weather
+
 _EXPIRY_SECONDS: Final = 3_600.0
 _FIRST_EXPIRY_SECONDS: Final = 60.0
 _MEASURE_SECONDS: Final = 10.0
@@ -19,9 +21,15 @@ _logger = structlog.get_logger("engine")
 class UpkeepThread:
     """Starts at once; a job that fails is tried again when it is due again."""
 
-    def __init__(self, measure: Callable[[], Any], expire: Callable[[threading.Event], Any]) -> None:
+    def __init__(
+        self,
+        measure: Callable[[], Any],
+        expire: Callable[[threading.Event], Any],
+        weather: Weather | None = None,
+    ) -> None:
         self._measure = measure
         self._expire = expire
+        self._weather = weather or Weather()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="upkeep")
 
@@ -49,5 +57,7 @@ class UpkeepThread:
     def _try(self, what: str, job: Callable[[], Any]) -> None:
         try:
             job()
+            self._weather.fine("upkeep")
         except Exception as error:  # noqa: BLE001 - this thread must not end
+            self._weather.bad("upkeep", error)
             _logger.warning("upkeep failed", job=what, error=f"{type(error).__name__}: {error}")

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import json
 import secrets
-import threading
 from collections.abc import Collection
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from footfall.events.keys import NOBODY
@@ -35,8 +35,10 @@ class ErasureDesk:
         self._clock = opened.clock
         self._forms = opened.forms
         self._letters = opened.letters
-        self.deciding = threading.Lock()
-        """Held while a job begins or a hold is placed: which of both was first is certain."""
+
+    def deciding(self) -> AbstractContextManager[object]:
+        """Held while a job begins or a hold is placed, by whichever service: which was first is certain."""
+        return self._workspace.turns.exclusive("erasures")
 
     def count(self, project: Project, distinct_id: str) -> dict[str, int]:
         """How many rows of each table are theirs now; dead letters are opened. UnknownPerson."""

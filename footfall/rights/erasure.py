@@ -30,6 +30,7 @@ from footfall.rights.person import (
 from footfall.rights.traces import mentions
 from footfall.storage.rows import TombstoneRow
 from footfall.storage.store import StoreError
+from footfall.weather import Weather
 from footfall.workspace import FOOTFALL
 from footfall.workspace.erasures import Erasure
 from processor.loop import Processor
@@ -55,7 +56,9 @@ class Eraser:
         *,
         elsewhere: Elsewhere | None = None,
         options: ErasureOptions | None = None,
+        weather: Weather | None = None,
     ) -> None:
+        self._weather = weather or Weather()
         self._desk = desk
         self._store = opened.store
         self._log = opened.log
@@ -99,9 +102,11 @@ class Eraser:
         while not stop.is_set():
             try:
                 self.run_open(stop)
+                self._weather.fine("erasure")
             except Stopped:
                 return
             except Exception as error:  # noqa: BLE001 - this thread must not end: the job is tried again
+                self._weather.bad("erasure", error)
                 _log.warning("erasure.given_up_for_now", error=f"{type(error).__name__}: {error}")
             stop.wait(self._options.poll_seconds)
 
@@ -181,7 +186,7 @@ class Eraser:
                 removed=rows_of(self._store, person),
                 awaited={each: position.end for each, position in self._log.positions().items()},
             )
-            with self._desk.deciding:
+            with self._desk.deciding():
                 if why := self._desk.held(job):  # it was placed since the job was looked at
                     self._tell(job, why)
                     return job

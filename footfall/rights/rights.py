@@ -69,7 +69,7 @@ class Rights:
         ErasureBegun if the person's erasure cannot be stopped any more, UnknownPerson for an id of nobody.
         """
         keys = self._keys(project, distinct_id)
-        with self._desk.deciding:
+        with self._desk.deciding():
             for job in self._opened.workspace.erasures.open():
                 begun = job.project == project.name and job.state != "asked"
                 if begun and (0 in keys or keys & {*job.keys}):
