@@ -21,7 +21,7 @@ from footfall.storage.clickhouse_store import ClickHouseStore
 from footfall.storage.migrate import migrate
 from footfall.storage.opening import open_store
 from footfall.storage.store import Store
-from footfall.storage.topology import topology_of
+from footfall.storage.topology import Topology, topology_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def _tuned(directory: Path, database: str, threads: int) -> Store:
             settings={"max_threads": threads, "use_query_condition_cache": 0},
         )
 
-    return ClickHouseStore(connect)
+    return ClickHouseStore(connect, Topology(database))
 
 
 @contextmanager

@@ -45,7 +45,9 @@ TABLES: Final = (_Table("events", "time"), _Table("dead_letters", "received_at")
 
 _PARTS = """
 SELECT DISTINCT partition_id FROM system.parts
-WHERE database = currentDatabase() AND `table` = {table:String} AND active ORDER BY 1"""
+WHERE database = currentDatabase() AND active
+    AND `table` IN ({table:String}, concat({table:String}, '_local'))
+ORDER BY 1"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from footfall.storage.store import Query, Store
 
 _UNFINISHED = """
 SELECT latest_fail_reason FROM system.mutations
-WHERE database = currentDatabase() AND `table` = {table:String} AND NOT is_done"""
+WHERE database = currentDatabase() AND NOT is_done
+    AND `table` IN ({table:String}, concat({table:String}, '_local'))"""
 
 
 def unfinished(store: Store, table: str) -> list[str]:

@@ -13,7 +13,8 @@ from processor.removals import Stopped
 _LOOK_SECONDS: Final = 0.3
 _OLD_PARTS: Final = """
 SELECT count() FROM system.parts
-WHERE database = currentDatabase() AND `table` IN {tables:Array(String)} AND NOT active"""
+WHERE database = currentDatabase() AND NOT active
+    AND replaceRegexpOne(`table`, '_local$', '') IN {tables:Array(String)}"""
 
 
 def drop_old_parts(

@@ -6,9 +6,12 @@ bodies with and without compression, any FORMAT both ways, streamed answers, the
 ends a query whose client hangs up. Without: sessions, progress headers, external tables, several users, other
 protocols.
 
-    python -m tests.clickhouse_http DIRECTORY PORT [USER PASSWORD]
+    python -m tests.clickhouse_http DIRECTORY PORT [CLUSTER]
 
-prints its port once it answers. chDB lets one process open a directory: a second server on it must wait.
+With CLUSTER it is the one node of a cluster of that name: Distributed tables work, over its one shard. What
+needs Keeper does not: ON CLUSTER is left out, Replicated tables are plain ones, nothing is waited for.
+
+Prints its port once it answers. chDB lets one process open a directory: a second server on it must wait.
 """
 
 from __future__ import annotations
@@ -20,7 +23,6 @@ import socket
 import sys
 import tempfile
 import uuid
-from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -44,7 +46,8 @@ _NOT_SETTINGS = frozenset({
 _INSERT = re.compile(rb"\s*INSERT\s+INTO\s+(?P<into>.+?)\s+FORMAT\s+(?P<format>\w+)[ \t]*\n", re.I | re.S)
 _READS = re.compile(rb"\s*(SELECT|WITH|SHOW|DESC|DESCRIBE|EXPLAIN|EXISTS|CHECK|KILL|\()", re.I)
 _FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*;?\s*$", re.I)
-_KILLED = re.compile(r"^(\s*KILL\s+QUERY\s+WHERE\s+)query_id\s*=\s*'([^']*)'", re.I)
+_ABOUT_QUERIES = re.compile(r"\s*KILL\s+QUERY|.*\bsystem\.processes\b", re.I | re.S)
+_BY_ID = re.compile(r"\bquery_id\s*=\s*'([^']*)'")
 _CODE = re.compile(r"Code: (\d+)")
 _STATUS = {516: 403, 60: 404, 81: 404, 62: 400, 36: 400, 159: 408}
 _LOOK_SECONDS = 0.05
@@ -74,8 +77,13 @@ class _Asked:
 class _Engine:
     """chDB; each query has a connection of its own, so that none sees another's settings."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, cluster: str) -> None:
+        self.cluster = cluster
         self._path = str(directory / "chdb")
+        if cluster:
+            config = directory / "cluster.xml"
+            config.write_text(_CLUSTER.replace("NAME", cluster))
+            self._path += f"?config-file={config}"
         self._inbox = directory / "inbox"
         self._inbox.mkdir(parents=True, exist_ok=True)
         for file in self._inbox.iterdir():
@@ -114,6 +122,33 @@ class _Engine:
         return self._threads.submit(work)
 
 
+def _alone(sql: str) -> str:
+    """What a node does by itself of a statement for a cluster."""
+    if sql.startswith("SYSTEM SYNC REPLICA"):
+        return "SET max_threads = DEFAULT"
+    for pattern, become in _OF_CLUSTERS:
+        sql = pattern.sub(become, sql)
+    return sql
+
+
+_OF_CLUSTERS = tuple(
+    (re.compile(pattern), become)
+    for pattern, become in (
+        (r" ON CLUSTER `\w+`", ""),
+        (r"\bReplicated(\w*MergeTree)\('[^']*', '[^']*'(?:, )?(\w*)\)", r"\1(\2)"),
+        (r"\breplicated_deduplication_window = ", "non_replicated_deduplication_window = "),
+        (r"system\.zookeeper WHERE path = '/'", "system.one"),
+    )
+)
+_CLUSTER = """<clickhouse>
+<tcp_port>9000</tcp_port>
+<macros><shard>1</shard><replica>1</replica></macros>
+<remote_servers><NAME><shard><internal_replication>true</internal_replication>
+<replica><host>127.0.0.1</host><port>9000</port></replica></shard></NAME></remote_servers>
+</clickhouse>"""
+"""The port is no one's: it says that the shard is this very process."""
+
+
 def _setting(name: str, value: str) -> str:
     if not name.isidentifier():
         raise ChdbError(f"Code: 115. DB::Exception: Unknown setting '{name}'.")
@@ -127,7 +162,7 @@ def _mark(query_id: str) -> str:
 
 
 def _by_mark(found: re.Match[str]) -> str:
-    return f"{found[1]}startsWith(query, '{_mark(found[2])}')"
+    return f"startsWith(query, '{_mark(found[1])}')"
 
 
 class _HungUp(Exception):  # noqa: N818 - reads as what it is
@@ -138,7 +173,6 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     engine: _Engine
-    authorization: str
 
     def do_GET(self) -> None:
         if urlsplit(self.path).path == "/ping":
@@ -150,11 +184,6 @@ class _Handler(BaseHTTPRequestHandler):
         self._begun = False
         try:
             body = self._body()
-            if self.authorization and self.headers.get("Authorization", "") != self.authorization:
-                raise ChdbError(
-                    "Code: 516. DB::Exception: Authentication failed: password is incorrect, or there is no "
-                    "user with such name. (AUTHENTICATION_FAILED)"
-                )
             asked = self._read(body)
             query_id = asked.query_id
             with self.engine.connected(asked) as connection:
@@ -214,10 +243,13 @@ class _Handler(BaseHTTPRequestHandler):
             data = asked.sql[insert.end() :]
             self._whole(asked, lambda: self.engine.insert(connection, into, data, form), None)
             return
-        sql = asked.sql.decode()
+        sql = _alone(asked.sql.decode().strip()) if self.engine.cluster else asked.sql.decode()
         found = _FORMAT.search(sql)
         form = found[1] if found else "TabSeparated"
-        bare = f"{mark} {_KILLED.sub(_by_mark, sql[: found.start()] if found else sql)}"
+        bare = sql[: found.start()] if found else sql
+        if _ABOUT_QUERIES.match(bare):
+            bare = _BY_ID.sub(_by_mark, bare)
+        bare = f"{mark} {bare}"
         if asked.reads and form == "Native" and not asked.waits:
             self._stream(asked, lambda: connection.send_query(bare, form, asked.parameters))
         else:
@@ -344,10 +376,9 @@ def _form(body: bytes, kind: str) -> dict[str, str]:
     return found
 
 
-def main(directory: Path, port: int, user: str = "", password: str = "") -> None:
+def main(directory: Path, port: int, cluster: str = "") -> None:
     class Handler(_Handler):
-        engine = _Engine(directory)
-        authorization = f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}" if user else ""
+        engine = _Engine(directory, cluster)
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
@@ -359,4 +390,4 @@ def main(directory: Path, port: int, user: str = "", password: str = "") -> None
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:5])
+    main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:4])

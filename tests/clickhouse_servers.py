@@ -14,15 +14,18 @@ from pathlib import Path
 GIVEN = os.environ.get("CLICKHOUSE_URL", "")
 """`clickhouse://user:password@host:8123`: an empty server that tests may fill, without a database."""
 
+GIVEN_CLUSTER = os.environ.get("CLICKHOUSE_CLUSTER_URL", "")
+"""`clickhouse://user:password@host:8123/DATABASE?cluster=name`: the same, of a cluster."""
+
 _START_SECONDS = 60.0
 
 
 class ClickHouseHttp:
     """tests.clickhouse_http on one directory and one port, which stay the same from start to start."""
 
-    def __init__(self, directory: Path, *, user: str = "", password: str = "") -> None:
+    def __init__(self, directory: Path, cluster: str = "") -> None:
         self._directory = directory
-        self._account = [user, password] if user else []
+        self._cluster = cluster
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
 
@@ -32,7 +35,7 @@ class ClickHouseHttp:
         self._directory.mkdir(parents=True, exist_ok=True)
         with (self._directory / "stderr").open("ab") as errors:
             self._process = subprocess.Popen(
-                [*command, *self._account],
+                [*command, self._cluster],
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
@@ -50,8 +53,8 @@ class ClickHouseHttp:
         self.port = int(line)
 
     def url(self, database: str = "footfall") -> str:
-        account = ":".join(self._account)
-        return f"clickhouse://{account}{'@' if account else ''}127.0.0.1:{self.port}/{database}"
+        cluster = f"?cluster={self._cluster}" if self._cluster else ""
+        return f"clickhouse://127.0.0.1:{self.port}/{database}{cluster}"
 
     def kill(self) -> None:
         """As kill -9: nothing is written any more."""
@@ -79,5 +82,19 @@ def server_url(directory: Path) -> Iterator[str]:
     server.start()
     try:
         yield server.url("").rstrip("/")
+    finally:
+        server.stop()
+
+
+@contextmanager
+def one_cluster(directory: Path) -> Iterator[str]:
+    """The address of a cluster, in which DATABASE stands for a database."""
+    if GIVEN_CLUSTER:
+        yield GIVEN_CLUSTER
+        return
+    server = ClickHouseHttp(directory, "footfall")
+    server.start()
+    try:
+        yield server.url("DATABASE")
     finally:
         server.stop()

@@ -19,7 +19,7 @@ from footfall.storage.opening import open_store
 from footfall.storage.store import Store
 from footfall.storage.topology import Topology
 from footfall.workspace import open_workspace
-from tests.clickhouse_servers import server_url
+from tests.clickhouse_servers import one_cluster, server_url
 from tests.kafka_broker import broker  # noqa: F401 - a fixture
 from tests.postgres import PostgresServer, running_server
 from tests.system import System, open_system
@@ -52,6 +52,13 @@ def store(store_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def http_store_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server that this process alone uses: ClickHouse, or the test server; without a database."""
     with server_url(tmp_path_factory.mktemp("clickhouse")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A cluster; DATABASE stands for a name. It is one that is given, or one node that is not replicated."""
+    with one_cluster(tmp_path_factory.mktemp("cluster")) as url:
         yield url
 
 

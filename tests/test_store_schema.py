@@ -11,7 +11,7 @@ from footfall.storage.store import (
     Query,
     Store,
 )
-from footfall.storage.topology import Cluster, Topology, topology_of
+from footfall.storage.topology import Topology, topology_of
 
 
 def test_migrations_are_applied_once(store: Store) -> None:
@@ -71,16 +71,6 @@ def test_a_query_by_event_uses_the_projection(store: Store) -> None:
         "WHERE project = 'by_event' AND event = 'y'"
     )
     assert "by_event" in "\n".join(row[0] for row in store.rows(Query(sql)).rows)
-
-
-def test_a_cluster_has_replicated_tables() -> None:
-    topology = topology_of("clickhouse://user@host:8123/bank?cluster=main")
-    assert topology == Cluster("bank", "main")
-    text = "\n".join(statements(read_migrations()[0].text, topology))
-    assert "CREATE TABLE IF NOT EXISTS events ON CLUSTER `main`" in text
-    assert "ReplicatedMergeTree" in text
-    assert " MergeTree" not in text
-    assert "non_replicated" not in text
 
 
 @pytest.mark.parametrize(

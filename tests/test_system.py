@@ -1,15 +1,36 @@
-"""The main job: what an app sends is in the answer."""
+"""The main job: what an app sends is in the answer. With every store: in process, over HTTP, on a cluster."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
 from footfall.workspace import Project
-from tests.system import System
+from tests.system import System, open_system
 
 FUNNEL = {
     "range": {"last": {"value": 7, "unit": "day"}},
     "steps": [{"event": "register"}, {"event": "bind_card"}],
     "window": {"value": 7, "unit": "day"},
 }
+
+
+@pytest.fixture(params=["chdb", "http", "cluster"], name="system")
+async def any_system(
+    request: pytest.FixtureRequest, tmp_path: Path, new_name: Callable[[str], str]
+) -> AsyncIterator[System]:
+    database = new_name(f"main_job_{request.param}")
+    if request.param == "chdb":
+        request.getfixturevalue("store")
+        url = f"{request.getfixturevalue('store_url')}?database={database}"
+    elif request.param == "http":
+        url = f"{request.getfixturevalue('http_store_url')}/{database}"
+    else:
+        url = request.getfixturevalue("cluster_url").replace("DATABASE", database)
+    async with open_system(url, tmp_path) as opened:
+        yield opened
 
 
 async def test_what_was_sent_is_in_the_funnel(system: System) -> None:

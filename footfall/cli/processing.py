@@ -21,6 +21,7 @@ from footfall.rights.keeping import held_by, thinned_by_rules
 from footfall.rights.opened import Elsewhere
 from footfall.sealing import Sealer
 from footfall.settings import Settings
+from footfall.storage.topology import topology_of
 from processor.expiry import Expiry
 from processor.loop import Processor, ProcessorOptions, wall_clock
 from processor.metrics import RestampMetrics
@@ -103,7 +104,7 @@ def in_threads(
         thread.start()
         upkeep.start()
         rewriting = [stack.enter_context(running(processing.eraser, "eraser"))]
-        if settings.restamp_share:
+        if settings.restamp_share and topology_of(settings.store_url).can_restamp:
             rewriting.append(stack.enter_context(running(processing.restamper)))
         try:
             yield partial(begin_drain, rewriting, thread)

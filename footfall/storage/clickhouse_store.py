@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -37,6 +38,7 @@ from footfall.storage.store import (
     StoreError,
     StoreUnavailable,
 )
+from footfall.storage.topology import Topology
 
 # Error codes of ClickHouse. Everything else that has a code is our SQL's fault.
 _TOO_EXPENSIVE: dict[int, Budget] = {
@@ -77,21 +79,19 @@ _SMALL_BLOCKS = {"max_block_size": 8_192, "preferred_block_size_bytes": 4 << 20}
 # beside four of them the longest insert took half as long.
 _FIRST, _SECOND = 1, 2
 
+_PATIENCE_SECONDS = 30.0
+
 _CODE = re.compile(r"Code: (\d+)")
 
 
 class ClickHouseStore:
     """See footfall.storage.store.Store for what each method promises."""
 
-    def __init__(
-        self, connect: Callable[[], Client], *, is_server: bool = False, on_cluster: str = ""
-    ) -> None:
-        """`connect` opens one more connection; it is called once now, so that trouble shows at start.
-        `on_cluster`: the clause for statements that all its nodes must hear.
-        """
+    def __init__(self, connect: Callable[[], Client], topology: Topology, *, is_server: bool = False) -> None:
+        """`connect` opens one more connection; it is called once now, so that trouble shows at start."""
         self._connections = _Connections(connect)
+        self._topology = topology
         self._is_server = is_server
-        self._kill = f"KILL QUERY {on_cluster} WHERE" if on_cluster else "KILL QUERY WHERE"
 
     def insert(self, table: str, rows: pa.Table, token: str) -> None:
         if not token:
@@ -116,7 +116,9 @@ class ClickHouseStore:
     def rows(self, query: Query, limits: QueryLimits | None = None) -> Rows:
         parameters = _bindable(query)
         with _errors_as_ours(), self._connections.borrow() as client:
-            answer = client.query(query.sql, parameters=parameters, settings=_settings(limits))
+            answer = client.query(
+                self._topology.reading(query.sql), parameters=parameters, settings=_settings(limits)
+            )
         return Rows(
             names=tuple(answer.column_names),
             rows=answer.result_rows,
@@ -127,12 +129,12 @@ class ClickHouseStore:
     def stream(
         self, query: Query, limits: QueryLimits | None = None
     ) -> Iterator[tuple[np.ndarray[Any, Any], ...]]:
-        parameters = _bindable(query)
+        sql, parameters = self._topology.reading(query.sql), _bindable(query)
         settings = _settings(limits) | _FEW_LARGE_BLOCKS | self._named()
         with (
             _errors_as_ours(),
             self._connections.borrow() as client,
-            client.query_column_block_stream(query.sql, parameters=parameters, settings=settings) as blocks,
+            client.query_column_block_stream(sql, parameters=parameters, settings=settings) as blocks,
             self._killed_if_left(settings),
         ):
             for block in blocks:
@@ -142,24 +144,30 @@ class ClickHouseStore:
         if not tag.isalnum():
             raise ValueError(f"a tag is of letters and digits, not {tag!r}")
         # The server's own queries have no comment of ours, and chDB knows no query ids of ours.
-        self.command(f"{self._kill} Settings['log_comment'] = '{tag}' ASYNC")
+        self.command(f"KILL QUERY WHERE Settings['log_comment'] = '{tag}' ASYNC")
 
     def stream_rows(
         self, query: Query, limits: QueryLimits | None = None
     ) -> Iterator[Sequence[tuple[Any, ...]]]:
-        parameters = _bindable(query)
+        sql, parameters = self._topology.reading(query.sql), _bindable(query)
         settings = _settings(limits) | _SMALL_BLOCKS | self._named()
         with (
             _errors_as_ours(),
             self._connections.borrow() as client,
-            client.query_row_block_stream(query.sql, parameters=parameters, settings=settings) as blocks,
+            client.query_row_block_stream(sql, parameters=parameters, settings=settings) as blocks,
             self._killed_if_left(settings),
         ):
             yield from blocks
 
     def command(self, sql: str) -> None:
-        with _errors_as_ours(), self._connections.borrow() as client:
-            client.command(sql)
+        for statement in self._topology.statements(sql):
+            name = self._named()
+            try:
+                with _errors_as_ours(), self._connections.borrow() as client:
+                    client.command(statement, settings=name)
+            except StoreUnavailable:
+                self._wait_for_end(name)
+                raise
 
     def close(self) -> None:
         self._connections.close()
@@ -167,6 +175,18 @@ class ClickHouseStore:
     def _named(self) -> dict[str, str]:
         """By this name a server's query can be killed."""
         return {"query_id": uuid4().hex} if self._is_server else {}
+
+    def _wait_for_end(self, name: dict[str, str]) -> None:
+        """A server may still be at what was asked of it when the connection breaks. Until it is not, or it
+        has been away for so long that nobody waits for it.
+        """
+        give_up_at = time.monotonic() + _PATIENCE_SECONDS
+        while name and time.monotonic() < give_up_at:
+            asked = f"SELECT count() FROM system.processes WHERE query_id = '{name['query_id']}'"  # noqa: S608
+            with suppress(StoreError):
+                if not self.rows(Query(asked)).rows[0][0]:
+                    return
+            time.sleep(0.1)
 
     @contextmanager
     def _killed_if_left(self, settings: dict[str, Any]) -> Iterator[None]:
@@ -181,7 +201,7 @@ class ClickHouseStore:
         finally:
             if is_left and self._is_server:
                 with suppress(StoreError):  # a server that is away has ended it
-                    self.command(f"{self._kill} query_id = '{settings['query_id']}' ASYNC")
+                    self.command(f"KILL QUERY WHERE query_id = '{settings['query_id']}' ASYNC")
 
 
 class _Connections:

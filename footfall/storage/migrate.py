@@ -12,10 +12,14 @@ from hashlib import sha256
 from importlib import resources
 
 from footfall.storage.columns import PROPERTY_COLUMNS
+from footfall.storage.fitness import refuse_forgetful, refuse_unfit
 from footfall.storage.store import Query, Store, StoreError
 from footfall.storage.topology import Topology
 
-_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_TABLES = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+) ")
+
+_DICTIONARY = "overrides_map"
+_AGAIN = "CREATE OR REPLACE DICTIONARY"
 
 _SCHEMA_MIGRATIONS = """
 CREATE TABLE IF NOT EXISTS schema_migrations {on_cluster}
@@ -50,7 +54,8 @@ def read_migrations() -> list[Migration]:
 
 def pending(store: Store, topology: Topology) -> list[Migration]:
     """Migrations that were not applied yet; MigrationAltered if an applied one is not what it was."""
-    store.command(render(_SCHEMA_MIGRATIONS, topology))
+    for statement in statements(_SCHEMA_MIGRATIONS, topology):
+        store.command(statement)
     answer = store.rows(Query("SELECT name, checksum FROM schema_migrations"))
     applied: dict[str, str] = dict(answer.rows)
     todo = []
@@ -68,7 +73,11 @@ def pending(store: Store, topology: Topology) -> list[Migration]:
 
 
 def migrate(store: Store, topology: Topology) -> list[str]:
-    """Applies what is pending; returns the names of the migrations that were applied."""
+    """Applies what is pending; returns the names of the migrations that were applied.
+
+    StoreUnfit, in words for its operator, for an engine that would lose or double events.
+    """
+    refuse_unfit(store, topology)
     names = []
     for migration in pending(store, topology):
         for statement in statements(migration.text, topology):
@@ -76,23 +85,38 @@ def migrate(store: Store, topology: Topology) -> list[str]:
         done = f"VALUES ('{migration.name}', '{migration.checksum}')"
         store.command(f"INSERT INTO schema_migrations (name, checksum) {done}")
         names.append(migration.name)
+    refuse_forgetful(store, {name for each in read_migrations() for name in _TABLES.findall(each.text)})
+    if topology.account is not None:
+        _renew_account(store, topology)
     return names
+
+
+def _renew_account(store: Store, topology: Topology) -> None:
+    """A dictionary holds the password it was made with, which may have changed since."""
+    try:
+        store.command(f"SYSTEM RELOAD DICTIONARY {_DICTIONARY}")
+    except StoreError:
+        for migration in read_migrations():
+            for statement in statements(migration.text, topology):
+                if statement.startswith("CREATE DICTIONARY IF NOT EXISTS"):
+                    store.command(statement.replace("CREATE DICTIONARY IF NOT EXISTS", _AGAIN, 1))
+        store.command(f"SYSTEM RELOAD DICTIONARY {_DICTIONARY}")
 
 
 def statements(text: str, topology: Topology) -> list[str]:
     """A migration's statements with everything filled in. One ends with a semicolon at the end of a line."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("--")]
-    parts = re.split(r";[ \t]*(?:\n|$)", "\n".join(lines))
-    return [render(part, topology).strip() for part in parts if part.strip()]
+    parts = [part.strip() for part in re.split(r";[ \t]*(?:\n|$)", "\n".join(lines)) if part.strip()]
+    columns = _property_columns()
+    return [statement for part in parts for statement in topology.migration(part, columns)]
 
 
-def render(text: str, topology: Topology) -> str:
-    """Fills in {placeholders}: from the topology, and the property columns."""
+def _property_columns() -> dict[str, str]:
+    """What the placeholders for them stand for."""
     columns = PROPERTY_COLUMNS.values()
-    values = topology.ddl() | {
+    return {
         "property_columns": ",\n    ".join(
             f"`{column.column}` {column.sql_type} CODEC(ZSTD(1))" for column in columns
         ),
         "projected_columns": ", ".join(f"`{column.column}`" for column in columns if column.projected),
     }
-    return _PLACEHOLDER.sub(lambda found: values[found[1]], text)

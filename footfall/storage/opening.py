@@ -15,7 +15,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from footfall.storage.clickhouse_store import ClickHouseStore
 from footfall.storage.store import Store, StoreUnavailable
-from footfall.storage.topology import database_of
+from footfall.storage.topology import topology_of
 
 
 def open_store(url: str, *, scratch: Path) -> Store:
@@ -46,7 +46,8 @@ def _open_chdb(url: str, scratch: Path) -> Store:
     # The driver passes each insert to chDB through a temporary file and cannot be told where.
     tempfile.tempdir = str(scratch)
 
-    database = database_of(url)
+    topology = topology_of(url)
+    database = topology.database
 
     def connect() -> Client:
         client = clickhouse_connect.get_client(interface="chdb", path=directory, database=database)
@@ -55,7 +56,7 @@ def _open_chdb(url: str, scratch: Path) -> Store:
 
     with clickhouse_connect.get_client(interface="chdb", path=directory) as first:
         first.command(f"CREATE DATABASE IF NOT EXISTS `{database}`")
-        return ClickHouseStore(connect)
+        return ClickHouseStore(connect, topology)
 
 
 def _open_clickhouse(url: str, scratch: Path) -> Store:
@@ -63,7 +64,8 @@ def _open_clickhouse(url: str, scratch: Path) -> Store:
     parts = urlsplit(url)
     options: dict[str, Any] = dict(parse_qsl(parts.query))
     options.pop("cluster", None)  # the topology's
-    database = database_of(url)
+    topology = topology_of(url)
+    database = topology.database
 
     def connect(name: str | None = database) -> Client:
         return clickhouse_connect.get_client(
@@ -73,12 +75,20 @@ def _open_clickhouse(url: str, scratch: Path) -> Store:
             password=unquote(parts.password or ""),
             database=name,
             autogenerate_session_id=False,
+            settings=dict(topology.settings),
             **options,
         )
 
-    with connect(None) as first:
-        first.command(f"CREATE DATABASE IF NOT EXISTS `{database}`")
-    return ClickHouseStore(connect, is_server=True)
+    try:
+        first = connect(None)
+    except TypeError as error:
+        known = (
+            "cluster, secure, verify, ca_cert, compress, connect_timeout, send_receive_timeout, ch_<setting>"
+        )
+        raise ValueError(f"store URL {_without_password(url)!r}: {error}; such are {known}") from error
+    with first:
+        first.command(f"CREATE DATABASE IF NOT EXISTS `{database}` {topology.on_cluster}")
+    return ClickHouseStore(connect, topology, is_server=True)
 
 
 def _what_was_read(answer: Any) -> dict[str, str]:
