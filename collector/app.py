@@ -20,6 +20,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
+from collector.answers import Overloaded
 from collector.counts import Counts, Shot
 from collector.doors import Collaborators, Door
 from collector.intake import Clock, Intake
@@ -120,7 +121,7 @@ def build_app(
         lifespan=_lifespan(counts, key_uses),
     )
     app.add_exception_handler(HTTPException, _not_here)
-    _add_operations(app, counts, workspace, lambda: ready() or full())
+    _add_operations(app, counts, keys, lambda: ready() or full())
     return app
 
 
@@ -145,23 +146,24 @@ def _not_here(request: Request, error: Exception) -> Response:
     return Response(body, failure.status_code, headers, media_type="application/problem+json")
 
 
-def _add_operations(
-    app: FastAPI, counts: Counts, workspace: Directory, ready: Callable[[], str | None]
-) -> None:
+def _add_operations(app: FastAPI, counts: Counts, keys: Keys, ready: Callable[[], str | None]) -> None:
     @app.get("/healthz", tags=["operations"])
     def healthz() -> dict[str, str]:
         """Whether the process lives."""
         return {"status": "ok"}
 
     @app.get("/readyz", tags=["operations"], response_model=None)
-    def readyz(response: Response) -> dict[str, str]:
-        """Whether it can take events now: 200, or 503 with the reason."""
+    async def readyz(response: Response) -> dict[str, str]:
+        """Whether it can take events now: 200, or 503 with the reason.
+
+        It can while the workspace is away, with what that last said, for an hour.
+        """
         reason = ready()
         if reason is None:
             try:
-                workspace.project("default")
-            except Exception as error:  # noqa: BLE001 - whatever it raises, keys cannot be checked
-                reason = f"the workspace cannot be asked: {error}"
+                await keys.project("default")
+            except Overloaded as error:
+                reason = f"the workspace cannot be asked: {error.__cause__ or error}"
         if reason is None:
             return {"status": "ready"}
         response.status_code = 503

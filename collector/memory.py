@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from collector.answers import Overloaded
 
@@ -20,6 +21,8 @@ Found = TypeVar("Found")
 _CAPACITY: Final = 10_000
 _LONGEST_NAME: Final = 512
 _STALE_SECONDS: Final = 3_600.0  # what was known is used on while the workspace cannot be asked
+_PATIENCE_SECONDS: Final = 2.0  # for an answer; of one that comes later others have the use
+_ASKED_AGAIN_SECONDS: Final = 1.0  # after a question that was not answered
 _log = logging.getLogger(__name__)
 
 
@@ -47,6 +50,12 @@ class Budget:
         self._left -= 1
 
 
+class _Entry(NamedTuple, Generic[Found]):
+    answer: Found | None
+    until: float  # it is asked for again then
+    stale_until: float  # and used so long if nobody answers
+
+
 class Memory(Generic[Found]):
     """Answers of one question to the workspace, by name. For one event loop.
 
@@ -65,13 +74,13 @@ class Memory(Generic[Found]):
         self._ask = ask
         self._seconds = (unknown_seconds, good_seconds)
         self._budget = budget
-        self._known: dict[str, tuple[Found | None, float]] = {}  # name -> answer, until when it holds
-        self._asking: dict[str, asyncio.Future[Found | None]] = {}
+        self._known: dict[str, _Entry[Found]] = {}
+        self._asking: dict[str, tuple[asyncio.Future[Found | None], float]] = {}  # and since when
 
     def peek(self, name: str) -> Found | Missing | None:
         """As `find`, but MISSING where the workspace must be asked."""
         entry = self._known.get(name)
-        return entry[0] if entry is not None and entry[1] > monotonic() else MISSING
+        return entry.answer if entry is not None and entry.until > monotonic() else MISSING
 
     async def find(self, name: str) -> Found | None:
         """What the workspace says of a name. Raises Overloaded when it cannot be looked up now."""
@@ -87,29 +96,40 @@ class Memory(Generic[Found]):
     def _is_new(self, name: str) -> bool:
         """Whether nothing good was ever heard of it: such questions are bounded."""
         entry = self._known.get(name)
-        return (entry is None or entry[0] is None) and name not in self._asking
+        return (entry is None or entry.answer is None) and name not in self._asking
 
     async def _look_up(self, name: str) -> Found | None:
-        asking = self._asking.get(name)
-        if asking is None:
-            asking = asyncio.ensure_future(asyncio.to_thread(self._ask, name))
-            self._asking[name] = asking
-            asking.add_done_callback(lambda _: self._asking.pop(name, None))
+        asking, since = self._asking.get(name) or self._begin(name)
+        left = since + _PATIENCE_SECONDS - monotonic()
         try:
-            answer = await asyncio.shield(asking)
+            return await asyncio.wait_for(asyncio.shield(asking), max(0.0, left))
+        except TimeoutError:
+            return self._recall(name, TimeoutError(f"no answer within {_PATIENCE_SECONDS:g} s"))
         except Exception as error:  # noqa: BLE001 - whatever a workspace raises, it did not answer
             return self._recall(name, error)
-        self._remember(name, answer)
-        return answer
+
+    def _begin(self, name: str) -> tuple[asyncio.Future[Found | None], float]:
+        asking = asyncio.ensure_future(asyncio.to_thread(self._ask, name))
+        self._asking[name] = asking, monotonic()
+        asking.add_done_callback(partial(self._end, name))
+        return self._asking[name]
+
+    def _end(self, name: str, asked: asyncio.Future[Found | None]) -> None:
+        del self._asking[name]
+        if not asked.cancelled() and asked.exception() is None:
+            self._remember(name, asked.result())
 
     def _recall(self, name: str, error: Exception) -> Found | None:
-        entry = self._known.get(name)
-        if entry is None or entry[0] is None or entry[1] + _STALE_SECONDS < monotonic():
+        entry, now = self._known.get(name), monotonic()
+        if entry is None or entry.answer is None or entry.stale_until < now:
             raise Overloaded("keys cannot be checked at the moment") from error
-        _log.warning("workspace cannot be asked, going on with what it last said: %s", error)
-        return entry[0]
+        if entry.until <= now:
+            self._known[name] = entry._replace(until=now + min(_ASKED_AGAIN_SECONDS, self._seconds[True]))
+            _log.warning("workspace cannot be asked, going on with what it last said: %s", error)
+        return entry.answer
 
     def _remember(self, name: str, answer: Found | None) -> None:
         if len(self._known) >= _CAPACITY:
             self._known.clear()
-        self._known[name] = (answer, monotonic() + self._seconds[answer is not None])
+        until = monotonic() + self._seconds[answer is not None]
+        self._known[name] = _Entry(answer, until, until + _STALE_SECONDS)

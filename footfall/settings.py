@@ -21,7 +21,7 @@ _NO_SETTINGS = ("FOOTFALL_SDK_", "FOOTFALL_FAULT")  # the Python SDK's, in whate
 _URLS: dict[str, tuple[str, ...]] = {
     "log_url": ("sqlite:////absolute/directory", "kafka://host:9092/topic"),
     "store_url": ("chdb:///absolute/directory", "clickhouse://user:password@host:8123/database"),
-    "workspace_url": ("sqlite:////absolute/file",),
+    "workspace_url": ("sqlite:////absolute/file", "postgresql://user:password@host:5432/database"),
 }
 
 Network = IPv4Network | IPv6Network
@@ -66,9 +66,9 @@ class Settings(BaseSettings):
         repr=False,
         description="64 hex digits that key all ids; else the file `installation.key` in the home.",
     )
-    log_url: str = Field(default="", description="Where events wait.")
-    store_url: str = Field(default="", description="Where events rest.")
-    workspace_url: str = Field(default="", description="Where projects and keys are kept.")
+    log_url: str = Field(default="", repr=False, description="Where events wait.")
+    store_url: str = Field(default="", repr=False, description="Where events rest.")
+    workspace_url: str = Field(default="", repr=False, description="Where projects and keys are kept.")
     kafka_username: str | None = Field(
         default=None, description="Who we are for Kafka's brokers (SASL); else as the log's URL says."
     )

@@ -24,6 +24,7 @@ from footfall.storage.rows import TombstoneRow, build_outcome_table, build_table
 from footfall.storage.store import Store, StoreError
 from footfall.weather import Weather
 from footfall.workspace import IdentityRules, Project
+from footfall.workspace.errors import WorkspaceUnavailable
 from processor.blocks import (
     LogReplacedError,
     Plan,
@@ -451,7 +452,9 @@ class Processor:
         self._metrics.step_seconds.labels(step).inc(seconds)
 
     def _note_failure(self, error: Exception, seconds: float) -> None:
-        expected = isinstance(error, StoreError | LogError | NearlyAllUnprocessable | LogReplacedError)
+        expected = isinstance(
+            error, StoreError | LogError | WorkspaceUnavailable | NearlyAllUnprocessable | LogReplacedError
+        )
         self._metrics.retries.labels(type(error).__name__).inc()
         self._metrics.failing_seconds.set(max(seconds, 0.001))
         self._weather.bad("block", error)

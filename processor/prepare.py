@@ -24,6 +24,7 @@ from footfall.storage.event_rows import (
 from footfall.storage.rows import LinkRow, OverrideRow, PropertyRow, build_table
 from footfall.storage.store import Store, StoreError
 from footfall.workspace import IdentityRules
+from footfall.workspace.errors import WorkspaceUnavailable
 from processor.block_parts import by_day, checksum, event_ids_table, event_rows, ids_by_project, split
 from processor.blocks import Plan
 from processor.catalogue import (
@@ -242,7 +243,7 @@ class BlockPreparer:
         bad: dict[int, str] = {}
         try:
             derived = self._derive(plan, intake.requests, rows)
-        except StoreError:
+        except (StoreError, WorkspaceUnavailable):
             raise
         except Exception as error:  # noqa: BLE001 - one record must not stop the others, whatever is wrong
             _log.warning("processor.block_failed", block=plan.token, error=what_failed(error))
@@ -258,7 +259,7 @@ class BlockPreparer:
         """Notes row number -> error for each record that fails by itself; by halving."""
         try:
             self._derive(plan, intake.requests, intake.rows.select(numbers))
-        except StoreError:
+        except (StoreError, WorkspaceUnavailable):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this record's
             if len(numbers) > 1:

@@ -34,6 +34,7 @@ from footfall.storage.store import (
     StoreUnavailable,
 )
 from footfall.workspace.audit import AuditUnavailable
+from footfall.workspace.errors import WorkspaceUnavailable
 from query_api.answers import number_text
 from query_api.scan import ScannerMissing
 from query_api.spec.conditions import FORMS
@@ -313,6 +314,10 @@ _TABLE: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callabl
     (
         (StoreUnavailable, LogError),
         lambda _: Busy("the store cannot be reached now", code="unavailable", retry_after=2),
+    ),
+    (
+        WorkspaceUnavailable,
+        lambda _: Busy("the workspace cannot be asked now", code="unavailable", retry_after=2),
     ),
     (
         AuditUnavailable,

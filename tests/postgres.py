@@ -52,6 +52,10 @@ class PostgresServer:
         self._numbers = itertools.count(1)
 
     @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
+    @property
     def log(self) -> str:
         return (self._folder / "log").read_text(errors="replace")
 

@@ -19,6 +19,7 @@ from footfall.eventlog.memory_log import MemoryLog
 from footfall.events.log_record import Refusal
 from footfall.sealing import CannotUnseal, Sealer, SealingSuite
 from footfall.storage.store import Store
+from footfall.workspace.errors import WorkspaceUnavailable
 from processor import pipeline, prepare
 from processor.event_block import EventBlock
 from processor.loop import ProcessorOptions
@@ -238,3 +239,20 @@ def test_many_odd_records_in_many_small_blocks_stop_the_processor_too(
     with pytest.raises(NearlyAllUnprocessable):
         world.process()
     assert len(dead_letters(world)) == 19
+
+
+def test_a_workspace_that_is_away_makes_no_dead_letters(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: str) -> None:
+        raise WorkspaceUnavailable("the workspace postgresql://host/footfall cannot be asked: refused")
+
+    world.append(track("view", "a"), track("view", "b"))
+    with monkeypatch.context() as patch:
+        patch.setattr(world.processor, "_project_of", away)
+        with pytest.raises(WorkspaceUnavailable):
+            world.process()
+    assert world.events("seq") == []
+    world.process()
+    assert [row[0] for row in world.events("seq")] == [0, 1]
+    assert dead_letters(world) == []

@@ -149,7 +149,10 @@ def _check_engines(settings: Settings) -> list[Finding]:
     """Footfall does not run on this home: open what it would open."""
     return [
         _attempt(
-            "workspace", _look_at_workspace, settings, "check FOOTFALL_WORKSPACE_URL and the file's owner"
+            "workspace",
+            _look_at_workspace,
+            settings,
+            "check FOOTFALL_WORKSPACE_URL, and the file's owner or the server",
         ),
         _attempt(
             "log", _look_at_log, settings, "check FOOTFALL_LOG_URL and the files' owner; do not delete them"
@@ -179,9 +182,17 @@ def _attempt(check: str, look: Callable[[Settings], str], settings: Settings, re
 def _look_at_workspace(settings: Settings) -> str:
     from footfall.cli.engines import opened_workspace
 
-    with opened_workspace(settings) as workspace:
+    file = settings.workspace_url.removeprefix("sqlite:///")
+    if file != settings.workspace_url and not Path(file).exists():
+        return "not there yet: the first `footfall up` makes it"
+    with opened_workspace(settings, upgrade=False) as workspace:
+        about = workspace.about()
+        seen = f"{about.product}, tables of version {about.version or 'none'}"
+        if about.version != about.newest:
+            return f"{seen}; the next start brings them to {about.newest}"
         names = [project.name for project in workspace.projects()]
-    return f"projects: {', '.join(names)}" if names else "no project yet: the first `footfall up` makes one"
+    known = f"projects: {', '.join(names)}" if names else "no project yet: the first `footfall up` makes one"
+    return f"{seen}; {known}"
 
 
 def _look_at_log(settings: Settings) -> str:

@@ -71,7 +71,8 @@ def _check_age(home: Path) -> Finding:
 def _check_databases(settings: Settings) -> Finding:
     """The pages of the log's files and of the workspace."""
     files = [path for directory in (_place(settings.log_url),) for path in sorted(directory.glob("*.db"))]
-    files += [path for path in (_place(settings.workspace_url),) if path.exists()]
+    if settings.workspace_url.startswith("sqlite:"):
+        files += [path for path in (_place(settings.workspace_url),) if path.exists()]
     damaged = [f"{path}: {why}" for path in files if (why := _damage(path)) is not None]
     remedy = (
         "stop Footfall, keep a copy of the file, run this again and do what the check of log or workspace "

@@ -49,19 +49,36 @@ def opened_store(settings: Settings) -> Iterator[Store]:
 
 
 @contextmanager
-def opened_workspace(settings: Settings) -> Iterator[Workspace]:
+def opened_workspace(settings: Settings, *, upgrade: bool = True) -> Iterator[Workspace]:
+    """A database that cannot be asked while it is open is InvalidSettings, too, for who does not wait."""
     from sqlalchemy.exc import DatabaseError
 
     from footfall.workspace import open_workspace
+    from footfall.workspace.engines import said_by
+    from footfall.workspace.errors import WorkspaceUnavailable
+    from footfall.workspace.opening import place_of
 
+    key = partial(read_installation_key, settings)
     try:
         with _naming("workspace_url"):
-            workspace = open_workspace(settings.workspace_url, partial(read_installation_key, settings))
-    except DatabaseError as error:
-        what = f"the workspace {settings.workspace_url} cannot be opened ({error.args[0]})"
-        raise InvalidSettings(f"{what}: restore it from a backup, or check the file's owner") from error
+            workspace = open_workspace(settings.workspace_url, key, home=settings.home, upgrade=upgrade)
+    except (DatabaseError, WorkspaceUnavailable) as error:
+        raise InvalidSettings(_why_closed(place_of(settings.workspace_url), said_by(error))) from error
     with closing(workspace):
-        yield workspace
+        try:
+            yield workspace
+        except WorkspaceUnavailable as error:
+            raise InvalidSettings(str(error)) from error
+
+
+def _why_closed(place: str, said: str) -> str:
+    what = f"the workspace {place} cannot be opened ({said})"
+    if place.startswith("postgresql"):
+        return (
+            f"{what}: start it, check FOOTFALL_WORKSPACE_URL, and let its user own the database "
+            "(CREATE DATABASE footfall OWNER footfall)"
+        )
+    return f"{what}: restore it from a backup, or check the file's owner"
 
 
 @contextmanager

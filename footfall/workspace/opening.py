@@ -11,10 +11,15 @@ from sqlalchemy.exc import ArgumentError
 
 from footfall.workspace import postgresql, sqlite
 from footfall.workspace.audit import wall_clock
+from footfall.workspace.engines import named
 from footfall.workspace.workspace import Workspace
 
 _OPEN = {"sqlite": sqlite.open_engines, "postgresql": postgresql.open_engines}
 _EXAMPLES = "sqlite:///path/to/workspace.db or postgresql://user:password@host/database"
+_MALFORMED = (
+    f"workspace URL: not of the form {_EXAMPLES}; write what is special in a user or a password as "
+    "%40 for @, %3A for :, %2F for /"
+)
 
 ANCHOR_SUFFIX = ".audit-head"
 """Behind the database's name: the file that knows the audit log's newest row."""
@@ -25,19 +30,21 @@ def open_workspace(
     installation_key: Callable[[], bytes] | None = None,
     *,
     home: Path | None = None,
+    upgrade: bool = True,
     clock: Callable[[], int] = wall_clock,
 ) -> Workspace:
     """The workspace at `sqlite:///path` or `postgresql://user:password@host:5432/database`.
 
     It creates the file and the tables where they are missing, and brings those of an older version to this
     one. `installation_key` is asked for when something is first recorded (None: nothing can be). `home` is
-    where this machine keeps what it knows of a shared audit log; SQLite's keeps it beside the file.
+    where this machine keeps what it knows of a shared audit log; SQLite's keeps it beside the file. Without
+    `upgrade` nothing is made or changed: for who only looks (see Workspace.about).
 
     Several processes may open it at once. ValueError for a URL that means nothing, WorkspaceTooNew,
     WorkspaceUnavailable.
     """
     parsed = parse(url)
-    engines = _OPEN[parsed.get_backend_name()](parsed)
+    engines = _OPEN[parsed.get_backend_name()](parsed, upgrade)
     anchor = anchor_of(parsed, home)
     return Workspace(engines, installation_key, anchor, clock)
 
@@ -47,10 +54,9 @@ def parse(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        raise ValueError(
-            f"workspace URL: not of the form {_EXAMPLES}; write what is special in a user or a password "
-            "as %40 for @, %3A for :, %2F for /"
-        ) from None
+        raise ValueError(_MALFORMED) from None
+    if "@" in (parsed.host or ""):
+        raise ValueError(_MALFORMED)  # a part of a password
     if parsed.get_backend_name() not in _OPEN:
         raise ValueError(
             f"workspace URL: the scheme must be one of {', '.join(_OPEN)}, not {parsed.drivername}"
@@ -59,6 +65,11 @@ def parse(url: str) -> URL:
         what = "file" if parsed.get_backend_name() == "sqlite" else "database"
         raise ValueError(f"workspace URL: it needs a {what}, as in {_EXAMPLES}")
     return parsed
+
+
+def place_of(url: str) -> str:
+    """What may be shown of it. ValueError for one that means nothing."""
+    return named(parse(url))
 
 
 def anchor_of(url: URL, home: Path | None) -> Path | None:

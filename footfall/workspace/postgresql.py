@@ -21,7 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from footfall.workspace.engines import Engines, named, say_what_is_away
 from footfall.workspace.errors import WorkspaceUnavailable
 from footfall.workspace.postgresql_turns import PostgresqlTurns
-from footfall.workspace.schema import upgrade
+from footfall.workspace.schema import check, upgrade
 
 _DRIVER: Final = "postgresql+psycopg"
 _OLDEST: Final = 14_00_00
@@ -38,20 +38,20 @@ _CONNECT: Final = {
     "tcp_user_timeout": 20_000,
 }
 # Of each session: others' locks are waited for as long as SQLite's are; a machine that went away in the
-# middle of a transaction does not keep the writer's lock.
+# middle of a transaction does not keep the writer's lock; what was committed is durable.
 _SESSION: Final = (
-    "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'; SET statement_timeout = '60s'"
+    "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'; "
+    "SET statement_timeout = '60s'; "
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 )
 _POOL: Final = {"pool_size": 5, "max_overflow": 5, "pool_timeout": 10, "pool_recycle": 1800}
 _TURNS: Final = {"pool_size": 2, "max_overflow": 30, "pool_timeout": 10, "pool_recycle": 1800}
 
 
-def open_engines(url: URL) -> Engines:
-    """Makes the tables. ValueError without the driver."""
+def open_engines(url: URL, migrate: bool) -> Engines:
+    """Makes the tables; only what is there without `migrate`. ValueError without the driver."""
     if url.drivername not in _SPELLINGS:
         raise ValueError(f"workspace URL: write postgresql://, not {url.drivername}://")
-    if "@" in (url.host or ""):
-        raise ValueError("workspace URL: write an @ in a user or a password as %40")
     try:
         import psycopg  # noqa: F401, PLC0415 - an extra
     except ImportError as error:
@@ -62,12 +62,12 @@ def open_engines(url: URL) -> Engines:
     event.listen(engine, "connect", _set_up)
     turns = _engine(url, **_TURNS, isolation_level="AUTOCOMMIT")
     try:
-        _check_server(engine, named(url))
-        upgrade(engine, named(url))
+        product = _check_server(engine, named(url))
+        upgrade(engine, named(url)) if migrate else check(engine, named(url))
     except BaseException:
         engine.dispose()
         raise
-    return Engines(engine, PostgresqlTurns(turns), named(url))
+    return Engines(engine, PostgresqlTurns(turns), named(url), product)
 
 
 def _engine(url: URL, **options: Any) -> Engine:
@@ -97,9 +97,11 @@ def _set_up(connection: Any, _record: object) -> None:
     connection.autocommit = before
 
 
-def _check_server(engine: Engine, place: str) -> None:
+def _check_server(engine: Engine, place: str) -> str:
+    """Its name and version. ValueError for one that does not serve."""
     settings = select(
         cast(func.current_setting("server_version_num"), Integer).label("version"),
+        func.current_setting("server_version").label("name"),
         func.current_setting("server_encoding").label("encoding"),
     )
     with engine.connect() as connection:
@@ -114,3 +116,4 @@ def _check_server(engine: Engine, place: str) -> None:
             f"the workspace {place} is in {seen.encoding}: make it anew, CREATE DATABASE ... ENCODING 'UTF8' "
             "TEMPLATE template0"
         )
+    return f"PostgreSQL {seen.name.partition(' ')[0]}"

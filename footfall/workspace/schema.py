@@ -46,6 +46,12 @@ def upgrade(engine: Engine, place: str) -> None:
         _log.info("workspace %s: tables of version %s, before: %s", place, known[-1], before or "none")
 
 
+def check(engine: Engine, place: str) -> None:
+    """Changes nothing. WorkspaceTooNew, WorkspaceUnavailable."""
+    with engine.connect() as connection:
+        _look(connection, versions(), place)
+
+
 def version_of(connection: Connection) -> str | None:
     """None: its tables were made before versions were counted, or not yet."""
     if not inspect(connection).has_table(VERSION_TABLE):

@@ -32,6 +32,7 @@ from footfall.workspace.projects import (
     check_project,
 )
 from footfall.workspace.remote_config import RemoteConfigs
+from footfall.workspace.schema import version_of, versions
 from footfall.workspace.tables import keeping, key_terms, keys, nobody_ids, projects, virtual_events
 from footfall.workspace.writing import writing
 
@@ -98,6 +99,16 @@ class Bootstrapped:
     generated: bool
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """A workspace's database. `version` None: of before versions were counted, or without tables."""
+
+    place: str  # without user and password
+    product: str  # "PostgreSQL 15.18"
+    version: str | None
+    newest: str  # what this code knows
+
+
 class Workspace:
     """Safe to use from several threads."""
 
@@ -125,6 +136,7 @@ class Workspace:
         self.erasures = Erasures(engine)
         self.holds = Holds(engine)
         self.keep_rules = KeepRules(engine)
+        self._place, self._product = engines.name, engines.product
         self._installation_key = installation_key
         self._anchor = anchor
         self._clock = clock
@@ -137,6 +149,11 @@ class Workspace:
         if self._installation_key is None or self._anchor is None:
             raise LookupError("the audit log needs the installation's key and home: see open_workspace")
         return Audit(self._engine, AuditKey(self._installation_key()), self._anchor, self._clock)
+
+    def about(self) -> About:
+        """Which database it is, and of which version its tables are."""
+        with self._engine.connect() as connection:
+            return About(self._place, self._product, version_of(connection), versions()[-1])
 
     def bootstrap(self, write_key: str | None, secret_key: str | None) -> Bootstrapped:
         """Creates the project `default` and makes the given keys work; generates those that there never were.
