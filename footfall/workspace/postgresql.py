@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -81,6 +82,9 @@ def _engine(url: URL, **options: Any) -> Engine:
     )
     say_what_is_away(engine, named(url))
     return engine
+
+
+logging.getLogger(f"{__name__}._Pool").setLevel(logging.WARNING)  # it tells of each connection it replaces
 
 
 class _Pool(QueuePool):
