@@ -194,7 +194,15 @@ CATALOGUE: Final = object_of(
     {
         "project": TEXT,
         "events": list_of(
-            object_of({"event": TEXT, "type": TEXT, "count": COUNT, "first_seen": TEXT, "last_seen": TEXT})
+            object_of(
+                {
+                    "event": TEXT,
+                    "type": TEXT,
+                    "count": NUMBER_OR_NULL,
+                    "first_seen": TEXT_OR_NULL,
+                    "last_seen": TEXT_OR_NULL,
+                }
+            )
         ),
         "properties": list_of(
             object_of(
@@ -203,7 +211,7 @@ CATALOGUE: Final = object_of(
                     "of": {"enum": ["event", "user", "item"]},
                     "type": TEXT,
                     "has_column": {"type": "boolean"},
-                    "first_seen": TEXT,
+                    "first_seen": TEXT_OR_NULL,
                     "conflicts": {"type": "object"},
                 }
             )

@@ -78,6 +78,20 @@ def warning(k: int) -> str:
     )
 
 
+def without_counts(catalogue: dict[str, Any]) -> dict[str, Any]:
+    """A catalogue of names and types alone: its counts are of events, of which one person may have made all,
+    and its times are single records'.
+    """
+    unknown = {"first_seen": None, "last_seen": None, "count": None}
+    return catalogue | {
+        "events": [event | unknown for event in catalogue["events"]],
+        "properties": [
+            each | {"first_seen": None, "conflicts": dict.fromkeys(each["conflicts"])}
+            for each in catalogue["properties"]
+        ],
+    }
+
+
 class Cells:
     """How numbers are shown where cells have at least k persons."""
 

@@ -231,6 +231,24 @@ async def test_what_is_one_persons_number_is_refused(
     assert answer.json()["code"] == "min_cell"
 
 
+PARTS = (("events", "event"), ("properties", "property"))
+
+
+async def test_the_catalogue_tells_such_a_key_names_and_no_counts(
+    world: World, careful: dict[str, str]
+) -> None:
+    world.put(*buyers("Xi'an", 1))
+    url = f"/api/v1/catalogue?project={world.project}"
+    whole = (await world.client.get(url)).json()
+    shown = (await world.client.get(url, headers=careful)).json()
+    assert [(each["event"], each["count"]) for each in whole["events"]] == [("buy", 1), ("open", 1)]
+    names = {part: [(each[one], each["type"]) for each in whole[part]] for part, one in PARTS}
+    assert {part: [(each[one], each["type"]) for each in shown[part]] for part, one in PARTS} == names
+    for each in shown["events"]:
+        assert (each["count"], each["first_seen"], each["last_seen"]) == (None, None, None)
+    assert {each["first_seen"] for each in shown["properties"]} == {None}
+
+
 OPEN_TO_IT = {
     "GET /api/v1/catalogue",
     "GET /api/v1/projects",

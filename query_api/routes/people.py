@@ -21,6 +21,7 @@ from query_api.people import find_person, show_person
 from query_api.problems import NotFound
 from query_api.routes.front import Front, problem_response
 from query_api.routes.parameters import read_limit, read_parameters
+from query_api.small_cells import without_counts
 from query_api.store_reader import StoreReader
 from query_api.timelines import read_profile_history, read_timeline
 from query_api.virtual_events import list_virtual_events
@@ -46,9 +47,11 @@ def build_people_routes(
             return problem_response(error)
 
         def work() -> dict[str, Any]:
-            _, project = _project(access, request, given, hides_small_cells=True)
-            virtual = list_virtual_events(access.workspace, project.name)
-            return describe_catalogue(store, project.name) | {"virtual_events": virtual}
+            grant, project = _project(access, request, given, hides_small_cells=True)
+            seen = describe_catalogue(store, project.name)
+            if grant.min_cell is not None:
+                seen = without_counts(seen)
+            return seen | {"virtual_events": list_virtual_events(access.workspace, project.name)}
 
         return await front.answer("catalogue", work)
 
