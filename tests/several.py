@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,6 +58,7 @@ class Company:
     rules: IdentityRules = field(default_factory=IdentityRules)
     now: int = NOON
     turns: ThreadTurns = field(default_factory=ThreadTurns)
+    number: int | None = None  # on which records go that are not told theirs
 
     def __post_init__(self) -> None:
         self.base = next(_bases)
@@ -87,20 +88,23 @@ class Company:
         lane: int = 0,
         received_at: int = NOON,
         number: int | None = None,
+        event_ids: Sequence[str] = (),
         **header: Any,
     ) -> int:
-        """A log record, placed by the id of its first event, or on a number; which number that is."""
-        ids = [new_event_id(self.project, event) for event in events]
+        """A log record, placed by the id of its first event, or on a number (else `self.number`); which one
+        that is.
+        """
+        ids = list(event_ids) or [new_event_id(self.project, event) for event in events]
         header = {"project": self.project, "door": "native"} | header
         payload = write_log_record(
             Header(received_at=received_at, count=len(events), event_ids=ids, **header),
             json.dumps(events).encode(),
         )
-        key = self.world.key(events[0]["distinct_id"])
-        told = (key if number is None else number).to_bytes(8, "big")
-        self._writers[lane].append(
-            payload, Tally(header["project"], header["door"], received_at // 60_000, len(events)), told
-        ).result()
+        number = self.number if number is None else number
+        key = self.world.key(events[0]["distinct_id"]) if number is None else number
+        tally = Tally(header["project"], header["door"], received_at // 60_000, len(events))
+        told = key.to_bytes(8, "big")
+        self._writers[lane].append(payload, tally, told).result()
         return number_of(place(told, lane + self.base, NUMBERS)) - self.base
 
     def findings(self) -> list[Finding]:

@@ -13,9 +13,10 @@ CREATE TABLE IF NOT EXISTS block_news {on_cluster}
     linked Array(UInt64) CODEC(ZSTD(1)),
     profiled Array(UInt64) CODEC(ZSTD(1)),
     projects Array(String) CODEC(ZSTD(1)),
-    anew Bool CODEC(ZSTD(1))
+    anew Bool CODEC(ZSTD(1)),
+    written_at DateTime('UTC') DEFAULT now() CODEC(ZSTD(1))
 )
 ENGINE = {merge_tree}
 ORDER BY version
-TTL toDateTime(intDiv(version, 1000)) + INTERVAL 3 DAY
+TTL written_at + INTERVAL 3 DAY
 SETTINGS {deduplication}, fsync_after_insert = 1;
