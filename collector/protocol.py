@@ -32,7 +32,8 @@ _BUSY: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 )
 _HEAD_TOO_LARGE: Final = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    b"content-length: %d\r\nconnection: close\r\n\r\n%b"
 )
 _EXTENSIONS: Final[dict[str, dict[str, Any]]] = {ANSWER_EXTENSION: {}}
 _log = logging.getLogger(__name__)
@@ -180,9 +181,19 @@ class CollectorProtocol(HttpToolsProtocol):
         if not self._in_head:
             self._in_head, self._in_body = True, False
             self.deadline = self.loop.time() + self.options.head_seconds
-        if self._head_bytes > self.options.head_bytes and not self.transport.is_closing():
-            self.transport.write(_HEAD_TOO_LARGE)
-            self.transport.close()
+        if self._head_bytes > self.options.head_bytes:
+            self._refuse_head()
+
+    def _refuse_head(self) -> None:
+        if self.transport.is_closing():
+            return
+        limit = self.options.head_bytes
+        told = (
+            b"the address and headers have more than %d bytes, which is the limit: send events by POST"
+            % limit
+        )
+        self.transport.write(_HEAD_TOO_LARGE % (len(told), told))
+        self.transport.close()
 
     def _watch_body(self) -> None:
         if not self._in_body:
@@ -240,7 +251,9 @@ class CollectorProtocol(HttpToolsProtocol):
             self.deadline = self.loop.time() + self.options.keep_alive_seconds
 
     def send_400_response(self, msg: str) -> None:
-        if not self.transport.is_closing():
+        if len(getattr(self, "url", b"")) > self.options.head_bytes:
+            self._refuse_head()  # it came in one piece, and no parser takes such an address
+        elif not self.transport.is_closing():
             super().send_400_response(msg)
 
 

@@ -89,6 +89,14 @@ def test_refuses_a_head_without_end(hurried):
     _, port = hurried
     answer = converse(port, b"GET /sa HTTP/1.1\r\n" + b"X-A: " + b"y" * 100_000)
     assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b"more than 65535 bytes" in answer
+
+
+@pytest.mark.parametrize("length", [66_000, 80_000, 300_000])
+def test_refuses_an_address_that_is_too_long_also_if_it_comes_in_one_piece(hurried, length):
+    _, port = hurried
+    answer = converse(port, b"GET /sa.gif?data=" + b"A" * length + b" HTTP/1.1\r\nHost: c\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 431 ")
 
 
 def test_refuses_more_connections_than_its_limit(hurried):
