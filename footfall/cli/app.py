@@ -23,6 +23,7 @@ from footfall.cli.plan import app as plan
 from footfall.cli.privacy import app as privacy
 from footfall.cli.remote_config import app as remote_config
 from footfall.cli.simulate import simulate
+from footfall.cli.workspace import app as workspace
 from footfall.settings import InvalidSettings, Settings, read_settings
 
 app = typer.Typer(
@@ -134,6 +135,7 @@ app.add_typer(person, name="person")
 app.add_typer(privacy, name="privacy")
 app.add_typer(remote_config, name="remote-config")
 app.add_typer(audit, name="audit")
+app.add_typer(workspace, name="workspace")
 app.add_typer(keys, name="keys")
 app.command("import")(import_)
 app.command()(export)

@@ -158,8 +158,9 @@ def list_backups(settings: Settings) -> None:
 def _check(settings: Settings) -> None:
     if not is_one_machine(settings):
         raise NotOneMachine(
-            "FOOTFALL_LOG_URL, FOOTFALL_STORE_URL or FOOTFALL_WORKSPACE_URL point out of the home: "
-            "back those up, and restore them, by their own means"
+            "FOOTFALL_LOG_URL, FOOTFALL_STORE_URL or FOOTFALL_WORKSPACE_URL point out of the home: back up "
+            "each by its own means (docs/operations.md): the workspace with `footfall workspace export` or "
+            "pg_dump, the store with ClickHouse's BACKUP DATABASE; and keep the installation's key"
         )
 
 

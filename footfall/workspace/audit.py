@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from hmac import compare_digest
 from itertools import chain
 from pathlib import Path
 from socket import gethostname
@@ -165,6 +166,25 @@ class Audit:
         findings += known.findings(self._anchor.file)
         findings.sort(key=lambda each: (each.sequence is None, each.sequence or 0))
         return Verified(known.count, known.head, tuple(findings))
+
+    def head(self) -> str | None:
+        """What this machine knows of the newest row, for `adopt`; None: nothing."""
+        return self._anchor.text()
+
+    def adopt(self, head: str) -> None:
+        """This machine knows it from now on, unless it knows of a newer row. ValueError: see `is_head`."""
+        known = self._anchor.read_text(head)
+        if known is None:
+            raise ValueError("the head is not this installation's")
+        self._anchor.advance(known)
+
+    def is_head(self, head: str) -> bool:
+        """Whether this installation wrote it."""
+        return self._anchor.read_text(head) is not None
+
+    def is_own(self, row: AuditRow) -> bool:
+        """Whether this installation wrote the row as it is."""
+        return compare_digest(self._key.mac(row), row.mac)
 
     def archive(self, file: Path, before: int, actor: str) -> Written | None:
         """Moves the rows before an instant (epoch milliseconds) to a file; None if there are none.

@@ -59,6 +59,15 @@ class Anchor:
         if is_new:
             sync_directory(self.file.parent)
 
+    def text(self) -> str | None:
+        """What `adopt` takes, on another machine of the installation; None if there is none."""
+        head = self.read()
+        return None if head is None else self._write(head).decode().rstrip()
+
+    def read_text(self, text: str) -> Head | None:
+        """None if it is not this installation's."""
+        return self._parse(text.encode())
+
     def _write(self, head: Head) -> bytes:
         code = self._key.anchor(head.sequence, head.mac)
         return json.dumps({"sequence": head.sequence, "mac": head.mac, "code": code}).encode().ljust(_BYTES)

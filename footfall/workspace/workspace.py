@@ -34,6 +34,7 @@ from footfall.workspace.projects import (
 from footfall.workspace.remote_config import RemoteConfigs
 from footfall.workspace.schema import version_of, versions
 from footfall.workspace.tables import keeping, key_terms, keys, nobody_ids, projects, virtual_events
+from footfall.workspace.transfer import Transferred, export, import_
 from footfall.workspace.writing import writing
 
 KeyKind = Literal["write", "secret"]
@@ -154,6 +155,14 @@ class Workspace:
         """Which database it is, and of which version its tables are."""
         with self._engine.connect() as connection:
             return About(self._place, self._product, version_of(connection), versions()[-1])
+
+    def export(self, file: Path) -> Transferred:
+        """Everything of one moment, to a file that does not exist yet. CannotTransfer."""
+        return export(self._engine, self.audit, file)
+
+    def import_(self, file: Path) -> Transferred:
+        """What is in a file; nothing may be here yet. CannotTransfer."""
+        return import_(self._engine, self.audit, file)
 
     def bootstrap(self, write_key: str | None, secret_key: str | None) -> Bootstrapped:
         """Creates the project `default` and makes the given keys work; generates those that there never were.
