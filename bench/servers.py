@@ -112,6 +112,7 @@ def _serve(app: Any, listener: socket.socket) -> None:
     """With the options of footfall/cli/serving.py, so that the only difference is the app."""
     config = uvicorn.Config(
         app,
+        proxy_headers=False,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -54,6 +54,7 @@ class QuietServer(uvicorn.Server):
             http=collector_protocol(options),
             timeout_keep_alive=options.keep_alive_seconds,
             ws="none",
+            proxy_headers=False,  # nobody here asks for the client's address
             log_config=None,
             access_log=False,
             server_header=False,
