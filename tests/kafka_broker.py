@@ -97,12 +97,12 @@ class JarBroker:
         shutil.copytree(kafka.formatted, self.data)
         port, controller_port = unused_ports(2)
         self.bootstrap = f"127.0.0.1:{port}"
-        self._properties = node_properties(self.data, port, controller_port) | dict(more or {})
+        self.properties = node_properties(self.data, port, controller_port) | dict(more or {})
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         properties = self._directory / "server.properties"
-        write_properties(properties, self._properties)
+        write_properties(properties, self.properties)
         command = [
             *_dying_with_us(), self._kafka.java, _HEAP, "-Xms64m", "-XX:+UseSerialGC", "-XX:-UsePerfData",
             "-XX:TieredStopAtLevel=1", f"-Dlog4j2.configurationFile={LOGGING}", "-cp", self._kafka.class_path,

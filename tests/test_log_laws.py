@@ -336,8 +336,8 @@ class LogModel(RuleBasedStateMachine):
             self.writer = self.log.open_writer(0)
         for payload in payloads:
             future = self.writer.append(payload, Tally("bank", "native", 5, count))
-            fits = sum(len(kept) + 64 for kept in [*self.records.values(), payload]) <= self.max_bytes
-            if fits:
+            size = sum(len(kept) + 64 for kept in [*self.records.values(), payload])
+            if size <= self.max_bytes or not self.engine.has_byte_limit:
                 assert future.result(10) == self.end
                 self.records[self.end] = payload
                 self.end += 1
@@ -395,6 +395,19 @@ class SqliteLogModel(LogModel):
         SqliteLogModel.number += 1
         self.engine = SqliteEngine(self.directory / str(self.number))
         return self.engine
+
+
+class KafkaLogModel(LogModel):
+    broker: Broker
+
+    def make_engine(self) -> Engine:
+        self.engine = KafkaEngine(self.broker.bootstrap, None)
+        return self.engine
+
+
+def test_any_sequence_of_calls_on_the_log_on_kafka_fits_the_model(broker: Broker) -> None:
+    KafkaLogModel.broker = broker
+    _run_model(KafkaLogModel, examples=4)
 
 
 def test_any_sequence_of_calls_on_the_memory_log_fits_the_model() -> None:

@@ -20,6 +20,7 @@ from kafka.errors import (
     RetriableError,
     for_code,
 )
+from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 from kafka.protocol.consumer import FetchRequest, OffsetSpec
@@ -44,6 +45,22 @@ def naming(place: KafkaPlace, what: str) -> Iterator[None]:
         yield
     except (KafkaError, OSError) as error:
         raise LogError(f"{place}: {what}: {type(error).__name__}: {error}") from error
+
+
+def make_client(kind: Callable[..., T], config: Mapping[str, Any]) -> T:
+    """A client of kafka-python. One that fails while it is made would leave its thread and sockets behind."""
+    made: list[KafkaNetClient] = []
+
+    def make(**given: Any) -> KafkaNetClient:
+        made.append(KafkaNetClient(**given))
+        return made[-1]
+
+    try:
+        return kind(**config, kafka_client=make)
+    except BaseException:
+        for each in made:
+            each.close()
+        raise
 
 
 class Control:
@@ -136,7 +153,7 @@ class Control:
     def _connected(self) -> KafkaAdminClient:
         with self._lock:
             if self._admin is None:
-                self._admin = KafkaAdminClient(**self._place.client_config())
+                self._admin = make_client(KafkaAdminClient, self._place.client_config())
             return self._admin
 
     def _drop(self, admin: KafkaAdminClient) -> None:

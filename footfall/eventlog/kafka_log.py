@@ -114,7 +114,7 @@ class KafkaLog:
                     f"partition {partition} ends at {self._ends[partition]}: offset {next_offset} cannot be "
                     "committed yet"
                 )
-        self._book.close_range(partition, next_offset)
+        self._book.close_ranges(partition, next_offset)
         self._control.commit({key: next_offset})
         self._committed[partition] = next_offset
         self._committed_at[partition] = time.monotonic()

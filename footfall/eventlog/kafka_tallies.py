@@ -1,20 +1,21 @@
 """What was ever appended to each partition, also of records that retention has deleted.
 
-The collector's counts travel in the records' headers. Before a reader commits past a range of offsets, the
-range's sums are written to the compacted topic <topic>.tallies: key `partition:from`, value `from`, `to` and
-the sums of all records between. The record of a range is written again, longer, until it holds many sums;
-then the next range begins where it ended. So the sums of a partition are those of its chain of ranges from
-offset 0 on, and of the headers behind the chain's end.
+The collector's counts travel in the records' headers. Offsets are cut into ranges of 8,192. Before a reader
+commits past an offset, the sums of each range up to it are written to the compacted topic <topic>.tallies:
+key `partition:from`, value `from`, `to` and the sums of the records between. While a range grows, its record
+is written again, longer. The sums of a partition are those of its ranges, and of the headers behind their
+end.
 
-A range's sums follow from its records alone, so whoever writes one (also a processor that does not know yet
-that it lost the partition) writes the truth; of two for one `from` the longer counts. If compaction kept a
-shorter one of a zombie, the chain ends early and the records behind it, kept for days, are counted again."""
+The sums of a range up to an offset follow from its records alone: a processor that does not know yet that it
+lost the partition writes the truth, too, and the longer of two counts. One that is longer than what was
+stored after it is stored once more, or compaction, which keeps the last, would lose it after some days.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -23,7 +24,7 @@ import structlog
 from footfall.eventlog.kafka_records import Message
 from footfall.eventlog.log import Tally
 
-_MAX_SUMS = 256
+RANGE = 8_192
 _MAX_REMEMBERED = 200_000
 
 _log = structlog.get_logger(__name__)
@@ -43,6 +44,9 @@ class Range(msgspec.Struct, frozen=True, rename={"first": "from", "behind": "to"
     def key(self) -> bytes:
         return f"{self.partition}:{self.first}".encode()
 
+    def counter(self) -> Sums:
+        return Counter({(project, door, minute): count for project, door, minute, count in self.sums})
+
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Range).decode
@@ -50,17 +54,18 @@ _decode = msgspec.json.Decoder(Range).decode
 
 @dataclass(slots=True)
 class _Partition:
-    ranges: dict[int, Range] = field(default_factory=dict)  # by their first offset
+    ranges: dict[int, Range] = field(default_factory=dict)  # the longest of each, by its first offset
+    shadowed: set[int] = field(default_factory=set)  # of those, which a shorter one was stored after
     sums: Sums = field(default_factory=Counter)  # of everything below
     counted: int = 0
-    written: Range | None = None  # the range that grows with our commits
-    read: deque[tuple[int, int, Tally | None]] = field(default_factory=deque)  # (offset, behind, tally)
+    read: deque[tuple[int, Tally | None]] = field(default_factory=deque)  # offsets without gaps
 
-    def chain(self) -> Iterator[Range]:
+    def end(self) -> int:
+        """Behind the last range of those that join."""
         behind = 0
-        while (found := self.ranges.get(behind)) is not None:
-            yield found
+        while behind % RANGE == 0 and (found := self.ranges.get(behind)) is not None:
             behind = found.behind
+        return behind
 
 
 class TallyBook:
@@ -85,43 +90,40 @@ class TallyBook:
         with self._lock:
             kept = self._of(partition).read
             for message in read:
-                if kept and kept[-1][1] != message.offset:
+                if kept and kept[-1][0] + 1 != message.offset:
                     kept.clear()  # the reader jumped
-                kept.append((message.offset, message.offset + 1, message.tally))
+                kept.append((message.offset, message.tally))
             if len(kept) > _MAX_REMEMBERED:
                 kept.clear()
 
-    def close_range(self, partition: int, behind: int) -> None:
+    def close_ranges(self, partition: int, behind: int) -> None:
         """Everything below `behind` will be committed: from now on it is counted without its records."""
         with self._lock:
+            self._refresh()
             found = self._of(partition)
-            if found.written is None:
-                self._refresh()
-                chained = [*found.chain()]
-                end = chained[-1].behind if chained else 0
-                found.written = Range(partition, end, end, [])
-            written = found.written
-            if behind <= written.behind:
-                return
-            sums: Sums = Counter({(project, door, minute): n for project, door, minute, n in written.sums})
-            self._add(sums, partition, written.behind, behind)
-            grown = Range(partition, written.first, behind, [(*key, count) for key, count in sums.items()])
-            self._store(grown.key, _encode(grown))
-            full = len(sums) >= _MAX_SUMS
-            found.written = Range(partition, behind, behind, []) if full else grown
+            for first in found.shadowed:
+                self._store(found.ranges[first].key, _encode(found.ranges[first]))
+            found.shadowed.clear()
+            while (end := found.end()) < behind:
+                first = end - end % RANGE
+                known = found.ranges.get(first)
+                sums = Counter() if known is None else known.counter()
+                until = min(first + RANGE, behind)
+                self._add(sums, partition, end, until)
+                grown = Range(partition, first, until, [(*key, count) for key, count in sums.items()])
+                self._store(grown.key, _encode(grown))
+                found.ranges[first] = grown
 
     def sums(self, partition: int, end: int) -> list[Tally]:
         """Of everything below `end`."""
         with self._lock:
             self._refresh()
             found = self._of(partition)
-            chained = [*found.chain()]
-            if chained and chained[-1].behind > found.counted:
+            if (behind := found.end()) > found.counted:
                 found.sums = Counter()
-                for each in chained:
-                    for project, door, minute, count in each.sums:
-                        found.sums[project, door, minute] += count
-                found.counted = chained[-1].behind
+                for first in range(0, behind, RANGE):
+                    found.sums.update(found.ranges[first].counter())
+                found.counted = behind
             if found.counted < end:
                 self._add(found.sums, partition, found.counted, end)
                 found.counted = end
@@ -130,15 +132,15 @@ class TallyBook:
     def _add(self, sums: Sums, partition: int, first: int, end: int) -> None:
         """Adds the records from `first` to before `end`: as remembered, else as they are read."""
         kept = self._of(partition).read
-        while kept and kept[0][0] < first:
-            kept.popleft()
-        expected = first
-        if kept and kept[0][0] == first and kept[-1][1] >= end:
-            tallies: Iterable[Tally | None] = [tally for offset, _, tally in kept if offset < end]
+        if kept and kept[0][0] <= first and kept[-1][0] + 1 >= end:
+            tallies = [tally for offset, tally in kept if first <= offset < end]
+            while kept and kept[0][0] < first:
+                kept.popleft()
         else:
             found = [*self._messages(partition, first, end)]
-            if found and found[0].offset > expected:
-                _log.warning("kafka.uncounted", partition=partition, first=expected, behind=found[0].offset)
+            if not found or found[0].offset > first:
+                lost_until = found[0].offset if found else end
+                _log.warning("kafka.uncounted", partition=partition, first=first, behind=lost_until)
             tallies = [message.tally for message in found]
         for tally in tallies:
             if tally is not None:
@@ -151,10 +153,13 @@ class TallyBook:
             except msgspec.DecodeError:
                 _log.warning("kafka.unknown_tally", message=raw[:200].decode(errors="replace"))
                 continue
-            ranges = self._of(found.partition).ranges
-            known = ranges.get(found.first)
-            if known is None or known.behind < found.behind:
-                ranges[found.first] = found
+            partition = self._of(found.partition)
+            known = partition.ranges.get(found.first)
+            if known is None or known.behind <= found.behind:
+                partition.ranges[found.first] = found
+                partition.shadowed.discard(found.first)
+            else:
+                partition.shadowed.add(found.first)
 
     def _of(self, partition: int) -> _Partition:
         return self._partitions.setdefault(partition, _Partition())

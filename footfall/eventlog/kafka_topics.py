@@ -15,7 +15,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import TopicAlreadyExistsError
 
 from footfall.eventlog.kafka_connection import Control
-from footfall.eventlog.kafka_place import InvalidKafkaUrl, KafkaPlace
+from footfall.eventlog.kafka_place import RETENTION_HOURS, InvalidKafkaUrl, KafkaPlace
 from footfall.eventlog.lanes import BACKFILL, MAIN, OVERFLOW
 
 _log = structlog.get_logger(__name__)
@@ -108,7 +108,11 @@ def _lane_config(place: KafkaPlace, replication: int) -> dict[str, str]:
 
 
 def _tally_config() -> dict[str, str]:
-    return {"cleanup.policy": "compact", "unclean.leader.election.enable": "false"}
+    return {
+        "cleanup.policy": "compact",
+        "min.compaction.lag.ms": str(RETENTION_HOURS * _HOUR_MS),
+        "unclean.leader.election.enable": "false",
+    }
 
 
 def _describe(control: Control, names: list[str]) -> dict[str, Any]:

@@ -1,20 +1,28 @@
 """Appends to a lane's topic, or to one partition of it, through the producer that all writers of a log share.
 
 The producer is idempotent and waits for all replicas (`acks=all`); what it could not deliver in time fails,
-and the sender tries again: it may have been stored all the same, as after any lost answer. kafka-python's
-producer bounds no memory itself: what waits is counted here."""
+and the sender tries again: it may have been stored all the same, as after any lost answer.
+
+kafka-python's producer bounds neither its memory nor, while it has lost its brokers, the time that a record
+waits: both are done here. One that let a record wait for too long is given up, with everything that waits in
+it, and replaced; until brokers answer again, appends fail at once.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
+import structlog
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from footfall.eventlog.kafka_connection import make_client
 from footfall.eventlog.kafka_place import KafkaPlace
 from footfall.eventlog.kafka_records import write_headers
 from footfall.eventlog.log import RECORD_OVERHEAD_BYTES, LogClosed, LogError, LogFull, Tally
@@ -27,31 +35,38 @@ WAITING_BYTES_LIMIT = 64 << 20
 _BLOCK_MS = 20
 """How long an append may wait for a topic whose partitions are not known: it may run in an event loop."""
 
+_LOOK_SECONDS = 0.1
+_GRACE_SECONDS = 0.5  # in which the client itself says that a record's time is over
+_ANEW_SECONDS = 0.5
+_END_SECONDS = 2.0
+
+_log = structlog.get_logger(__name__)
+
+Outcome = int | LogError
+
+
+class _Waiting(NamedTuple):
+    deadline: float
+    size: int
+    done: Callable[[Outcome], None]
+
 
 class Producer:
-    """The process's producer for one log."""
+    """The process's producer for one log. Safe to use from several threads."""
 
     def __init__(self, place: KafkaPlace, topics: Sequence[str]) -> None:
         """KafkaError when no broker answers."""
         self.place = place
-        timeout_ms = int(place.timeout_seconds * 1000)
-        self._kafka = KafkaProducer(
-            **place.client_config(),
-            acks="all",
-            enable_idempotence=True,
-            compression_type=None if place.compression == "none" else place.compression,
-            linger_ms=LINGER_MS,
-            batch_size=BATCH_BYTES,
-            max_request_size=place.max_record_bytes,
-            delivery_timeout_ms=timeout_ms,
-            max_block_ms=timeout_ms,
-            allow_auto_create_topics=False,
-        )
-        for topic in topics:
-            self._kafka.partitions_for(topic)
-        self._kafka.config["max_block_ms"] = _BLOCK_MS
+        self._topics = topics
         self._lock = threading.Lock()
+        self._kafka: KafkaProducer | None = self._connect()
+        self._waiting: dict[int, _Waiting] = {}  # in the order of their deadlines
+        self._number = 0
         self._waiting_bytes = 0
+        self._away_since = 0.0
+        self._stop = threading.Event()
+        self._watch = threading.Thread(target=self._keep, name="kafka-producer-watch", daemon=True)
+        self._watch.start()
 
     def send(
         self,
@@ -60,48 +75,137 @@ class Producer:
         value: bytes,
         headers: list[tuple[str, bytes]],
         *,
-        done: Callable[[int | LogError], None],
+        done: Callable[[Outcome], None],
         key: bytes | None = None,
     ) -> None:
         """`done` is called once, with the offset or what went wrong, perhaps at once, in any thread."""
         size = len(value) + RECORD_OVERHEAD_BYTES
         with self._lock:
-            if self._waiting_bytes >= WAITING_BYTES_LIMIT:
-                waiting = self._waiting_bytes
-            else:
-                waiting = 0
+            kafka = self._kafka
+            refused = self._refusal(kafka)
+            if refused is None:
+                self._number = number = self._number + 1
+                self._waiting[number] = _Waiting(time.monotonic() + self._patience, size, done)
                 self._waiting_bytes += size
-        if waiting:
-            done(LogFull(f"{waiting} bytes already wait for {self.place}"))
+        if refused is not None or kafka is None:
+            done(refused or LogClosed(f"{self.place} is closed"))
             return
-
-        def give_back() -> None:
-            with self._lock:
-                self._waiting_bytes -= size
-
-        def stored(metadata: Any) -> None:
-            give_back()
-            done(metadata.offset)
-
-        def failed(error: BaseException) -> None:
-            give_back()
-            done(self._failure(error))
-
         try:
-            sent = self._kafka.send(topic, value, key=key, headers=headers, partition=partition)
-        except (KafkaError, ValueError) as error:
-            failed(error)
+            sent = kafka.send(topic, value, key=key, headers=headers, partition=partition)
+        except (KafkaError, ValueError, RuntimeError) as error:
+            self._settle(number, self._failure(error))
             return
-        sent.add_callback(stored)
-        sent.add_errback(failed)
+        sent.add_callback(lambda metadata: self._settle(number, metadata.offset))
+        sent.add_errback(lambda error: self._settle(number, self._failure(error)))
 
     def close(self) -> None:
-        self._kafka.close(timeout=self.place.timeout_seconds)
+        """Waits for what waits, as long as a record may wait."""
+        self._stop.set()
+        self._watch.join()
+        with self._lock:
+            kafka, self._kafka = self._kafka, None
+        if kafka is not None:
+            _end(kafka, self.place.timeout_seconds)
+        self._give_up(LogClosed(f"{self.place} is closed"))
+
+    @property
+    def _patience(self) -> float:
+        return self.place.timeout_seconds + _GRACE_SECONDS
+
+    def _refusal(self, kafka: KafkaProducer | None) -> LogError | None:
+        if kafka is None:
+            away = time.monotonic() - self._away_since
+            return LogError(f"{self.place} takes nothing since {away:.0f} s: no broker answers")
+        if self._waiting_bytes >= WAITING_BYTES_LIMIT:
+            return LogFull(f"{self._waiting_bytes} bytes already wait for {self.place}")
+        return None
+
+    def _settle(self, number: int, outcome: Outcome) -> None:
+        with self._lock:
+            waiting = self._waiting.pop(number, None)
+            if waiting is None:
+                return  # given up meanwhile
+            self._waiting_bytes -= waiting.size
+        waiting.done(outcome)
+
+    def _give_up(self, failure: LogError) -> None:
+        with self._lock:
+            given_up, self._waiting = self._waiting, {}
+            self._waiting_bytes = 0
+        for waiting in given_up.values():
+            waiting.done(failure)
+
+    def _keep(self) -> None:
+        """Replaces a producer that lets records wait for too long."""
+        while not self._stop.wait(_LOOK_SECONDS):
+            with self._lock:
+                oldest = next(iter(self._waiting.values()), None)
+                is_late = oldest is not None and oldest.deadline < time.monotonic()
+                kafka = self._kafka
+                if is_late:
+                    self._kafka = None
+                    self._away_since = time.monotonic() - self._patience
+            if is_late and kafka is not None:
+                _log.error("kafka.cannot_write", log=str(self.place), since_seconds=round(self._patience, 1))
+                self._give_up(LogError(f"{self.place} could not be written within {self._patience:.0f} s"))
+                _end(kafka, 0)
+            if self._kafka is None:
+                self._replace()
+
+    def _replace(self) -> None:
+        while not self._stop.is_set():
+            try:
+                fresh = self._connect()
+            except (KafkaError, OSError) as error:
+                away = round(time.monotonic() - self._away_since, 1)
+                _log.error("kafka.cannot_write", log=str(self.place), since_seconds=away, error=str(error))
+                self._stop.wait(_ANEW_SECONDS)
+                continue
+            with self._lock:
+                self._kafka = fresh
+            away = round(time.monotonic() - self._away_since, 1)
+            _log.info("kafka.writes_again", log=str(self.place), after_seconds=away)
+            return
+
+    def _connect(self) -> KafkaProducer:
+        place = self.place
+        timeout_ms = int(place.timeout_seconds * 1000)
+        config = place.client_config() | {
+            "acks": "all",
+            "enable_idempotence": True,
+            "compression_type": None if place.compression == "none" else place.compression,
+            "linger_ms": LINGER_MS,
+            "batch_size": BATCH_BYTES,
+            "max_request_size": place.max_record_bytes,
+            "delivery_timeout_ms": timeout_ms,
+            "max_block_ms": timeout_ms,
+            "allow_auto_create_topics": False,
+        }
+        kafka = make_client(KafkaProducer, config)
+        try:
+            for topic in self._topics:
+                kafka.partitions_for(topic)
+        except BaseException:
+            _end(kafka, 0)
+            raise
+        kafka.config["max_block_ms"] = _BLOCK_MS
+        return kafka
 
     def _failure(self, error: BaseException) -> LogError:
         failure = LogError(f"{self.place} could not be written: {type(error).__name__}: {error}")
         failure.__cause__ = error
         return failure
+
+
+def _end(kafka: KafkaProducer, seconds: float) -> None:
+    """Its own close would leave its thread running when something is left."""
+    with suppress(KafkaError):
+        kafka.flush(seconds)
+    sender: Any = kafka._sender
+    sender.force_close()
+    sender.join(_END_SECONDS)
+    with suppress(KafkaError):
+        kafka.close(timeout=0)
 
 
 class KafkaLogWriter:
@@ -125,13 +229,13 @@ class KafkaLogWriter:
         self._idle = threading.Condition()
         self._open = 0
         self._closed = False
-        self._answers: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[int], int | LogError]]] = {}
+        self._answers: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[int], Outcome]]] = {}
 
     def append(self, payload: bytes, tally: Tally, key: bytes = b"") -> Future[int]:
         future: Future[int] = Future()
         future.set_running_or_notify_cancel()  # what was appended cannot be taken back
 
-        def tell(outcome: int | LogError) -> None:
+        def tell(outcome: Outcome) -> None:
             if isinstance(outcome, int):
                 future.set_result(outcome)
             else:
@@ -151,7 +255,7 @@ class KafkaLogWriter:
             self._closed = True
             self._idle.wait_for(lambda: not self._open)
 
-    def _send(self, payload: bytes, tally: Tally, key: bytes, tell: Callable[[int | LogError], None]) -> None:
+    def _send(self, payload: bytes, tally: Tally, key: bytes, tell: Callable[[Outcome], None]) -> None:
         number = self._place_of(key)
         with self._idle:
             if self._closed:
@@ -159,7 +263,7 @@ class KafkaLogWriter:
                 return
             self._open += 1
 
-        def done(outcome: int | LogError) -> None:
+        def done(outcome: Outcome) -> None:
             if isinstance(outcome, int):
                 self._appended(number, outcome)
             tell(outcome)
@@ -170,9 +274,7 @@ class KafkaLogWriter:
 
         self._producer.send(self._topic, number, payload, write_headers(tally), done=done, key=key or None)
 
-    def _tell(
-        self, loop: asyncio.AbstractEventLoop, future: asyncio.Future[int], outcome: int | LogError
-    ) -> None:
+    def _tell(self, loop: asyncio.AbstractEventLoop, future: asyncio.Future[int], outcome: Outcome) -> None:
         """Answers that come together wake their loop once."""
         with self._idle:
             waiting = self._answers.setdefault(loop, [])

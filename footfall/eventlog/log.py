@@ -19,6 +19,12 @@ Laws, each a test in tests/test_log_laws.py that runs on every implementation:
 7. `tallies` is what was appended, counted in the same transaction: it never differs from the records, also
    after a crash, and truncation leaves it alone.
 8. A damaged record is reported with its partition and offset (DamagedRecord); the others stay readable.
+
+By nature, a log on Kafka keeps some of them otherwise: what is durable (1) is what all in-sync replicas
+have; the byte limit (6) is its brokers' disks, and LogFull means that too much waits in this process; its
+records may end with their retention (5), and `truncate` leaves them to it unless it is told to; damage (8)
+takes all records that were sent together; `scrub` deletes at once for readers, and from the brokers' disks
+with whole segments.
 """
 
 from __future__ import annotations
