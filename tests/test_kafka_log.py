@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from footfall.eventlog import opening
 from footfall.eventlog.kafka_place import InvalidKafkaUrl, KafkaAccess, parse_kafka_url
 from footfall.eventlog.lanes import MAIN, place
-from footfall.eventlog.log import Log, LogError, LogFull, Tally
+from footfall.eventlog.log import Log, LogError, LogFull, RecordRefused, Tally
 from footfall.eventlog.opening import UnknownLog, open_log
 from tests.kafka_broker import Broker, JarBroker, kafka_or_skip, unused_ports
 from tests.kafka_jars import KafkaMissing, distribution
@@ -78,6 +78,15 @@ def test_a_broker_that_hangs_costs_bounded_time_and_memory_and_nothing_that_was_
         assert payloads_of(log, first=end) == [b"after"]
         time.sleep(1.1)  # so long the last failure is told
         assert sum(tally.count for tally in log.tallies(0)) == end + 1
+        writer.close()
+
+
+def test_what_is_too_large_for_the_topic_is_refused_for_good(broker: Broker, topic: str) -> None:
+    with closing(open_on(broker, topic, "partitions=1")) as log:
+        writer = log.open_writer(MAIN)
+        with pytest.raises(RecordRefused, match=topic):
+            writer.append(bytes(49 << 20), TALLY).result(20)
+        assert append_all(writer, [b"next"]) == [0]
         writer.close()
 
 

@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 
 import structlog
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from footfall.eventlog.kafka_connection import make_client
 from footfall.eventlog.kafka_place import KafkaPlace
 from footfall.eventlog.kafka_records import write_headers
-from footfall.eventlog.log import RECORD_OVERHEAD_BYTES, LogClosed, LogError, LogFull, Tally
+from footfall.eventlog.log import RECORD_OVERHEAD_BYTES, LogClosed, LogError, LogFull, RecordRefused, Tally
 
 LINGER_MS = 3
 BATCH_BYTES = 1 << 20
@@ -192,7 +192,9 @@ class Producer:
         return kafka
 
     def _failure(self, error: BaseException) -> LogError:
-        failure = LogError(f"{self.place} could not be written: {type(error).__name__}: {error}")
+        is_too_large = isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError)
+        kind = RecordRefused if is_too_large else LogError
+        failure = kind(f"{self.place} could not be written: {type(error).__name__}: {error}")
         failure.__cause__ = error
         return failure
 
