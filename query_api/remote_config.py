@@ -18,6 +18,7 @@ from footfall.workspace.remote_config import (
     RemoteConfig,
     SavedRemoteConfig,
     key_entries,
+    of_app,
     publish,
 )
 from footfall.workspace.workspace import Grant, Workspace
@@ -77,6 +78,9 @@ def set_remote_config(
     workspace: Workspace, project: str, spec: RemoteConfigSpec, *, grant: Grant, now: int
 ) -> dict[str, Any]:
     """As it is shown: in `configs` if it is in force now, in `proposals` if it waits for approval."""
+    turned_on = spec.disable_sdk and is_made_key(workspace, project, grant)
+    if turned_on and not _is_killed(workspace, project, spec.app_id):
+        raise refused([Fault("disable_sdk", "invalid_value", _MADE_KEY, True)])
     try:
         done = workspace.remote_config.put(project, spec.app_id, spec.config, actor=grant.actor, now=now)
     except InvalidRemoteConfig as error:
@@ -90,12 +94,34 @@ def approve_remote_config(
     workspace: Workspace, project: str, spec: ApprovalSpec, *, grant: Grant, now: int
 ) -> dict[str, Any]:
     """As it is shown."""
+    if is_made_key(workspace, project, grant):
+        raise refused([Fault("proposal", "invalid_value", _MADE_KEY, spec.proposal)])
     try:
         saved, proposal = workspace.remote_config.approve(project, spec.proposal, actor=grant.actor, now=now)
     except InvalidRemoteConfig as error:
         raise _refused(error, spec) from None
     _record(workspace, grant, "remote_config.approve", project, saved, proposed_by=proposal.proposed_by)
     return show_remote_config(workspace, project, now)
+
+
+_MADE_KEY = (
+    "the kill switch takes two persons, and whoever has a secret key can make further ones: propose and "
+    "approve it with the project's first key, the installation's, or on the command line"
+)
+
+
+def is_made_key(workspace: Workspace, project: str, grant: Grant) -> bool:
+    """Whether the key was made over the API later, so that another key's holder may have it, too."""
+    return any(
+        key.fingerprint == grant.fingerprint and key.created_at is not None
+        for key in workspace.keys.of_project(project)
+    )
+
+
+def _is_killed(workspace: Workspace, project: str, app_id: str) -> bool:
+    saved = {each.app_id: each.config for each in workspace.remote_config.saved(project)}
+    config = of_app(saved, app_id)
+    return config is not None and config.disable_sdk
 
 
 def withdraw_remote_config(

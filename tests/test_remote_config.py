@@ -92,6 +92,21 @@ async def test_the_kill_switch_takes_two_keys(world: World) -> None:
     assert (rows[2].as_json()["detail"]["proposed_by"], rows[2].subject) == (rows[1].actor, "every app")
 
 
+async def test_a_second_key_that_one_has_made_is_no_second_person(world: World) -> None:
+    url = f"/api/v1/projects/{world.project}/keys"
+    made = (await world.client.post(url, json={"kind": "secret", "name": "another"})).json()["key"]
+    for_own = (await ask(world, "PUT", body={"disable_sdk": True}))["proposals"][0]["proposal"]
+    refused = await ask(world, "POST", "/approve", {"proposal": for_own}, key=made, status=422)
+    assert (refused["field"], "installation" in refused["detail"]) == ("proposal", True)
+    refused = await ask(world, "PUT", body={"disable_sdk": True, "app_id": "a"}, key=made, status=422)
+    assert refused["field"] == "disable_sdk"
+    assert told(world) == {}
+    await ask(world, "PUT", body={"effect_mode": 1}, key=made)
+    await killed(world)
+    await ask(world, "PUT", body={"disable_sdk": True, "effect_mode": 1}, key=made)
+    assert told(world) == {"": RemoteConfig(disable_sdk=True, effect_mode=1)}, "it was on already"
+
+
 async def test_turning_it_off_takes_one(world: World) -> None:
     await killed(world)
     await ask(world, "PUT", body={})

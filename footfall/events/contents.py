@@ -102,10 +102,12 @@ def _bad_time(record: Record, received_at: int, *, network: bool) -> Fault | Non
         return None
     if received_at - time > limits.OLDEST_MS:
         days = (received_at - time) // 86_400_000
-        return Fault(Reason.TOO_OLD, field, f"{field} is {days} days ago; over 365 days only with time_free")
+        return Fault(
+            Reason.TOO_OLD, field, f"{field} is more than {days} days ago: over 365 only with time_free"
+        )
     if time - received_at > limits.FARTHEST_AHEAD_MS:
         days = (time - received_at) // 86_400_000
         return Fault(
-            Reason.TOO_FAR_AHEAD, field, f"{field} is {days} days ahead; over 3 days only with time_free"
+            Reason.TOO_FAR_AHEAD, field, f"{field} is more than {days} days ahead: over 3 only with time_free"
         )
     return None
