@@ -24,14 +24,25 @@ import structlog
 from kafka import TopicPartition
 
 from footfall.eventlog.kafka_connection import Control, naming
+from footfall.eventlog.kafka_members import KafkaMember
 from footfall.eventlog.kafka_place import InvalidKafkaUrl, KafkaPlace
 from footfall.eventlog.kafka_reader import KafkaReader
 from footfall.eventlog.kafka_records import Message
 from footfall.eventlog.kafka_tallies import TallyBook
 from footfall.eventlog.kafka_topics import lane_topics, prepare_topics, tallies_topic
 from footfall.eventlog.kafka_writer import KafkaLogWriter, Producer
+from footfall.eventlog.lanes import MAIN
 from footfall.eventlog.lanes import place as place_key
-from footfall.eventlog.log import LogClosed, LogError, LogRecord, LogWriter, Position, Tally
+from footfall.eventlog.log import (
+    LogClosed,
+    LogError,
+    LogRecord,
+    LogWriter,
+    Membership,
+    Owner,
+    Position,
+    Tally,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -82,6 +93,9 @@ class KafkaLog:
             routes=is_lane,
             appended=partial(self._note_appended, lane),
         )
+
+    def join(self, owner: Owner, name: str = "") -> Membership:
+        return KafkaMember(self._where, self._topics[MAIN], owner, name)
 
     def partitions(self) -> Sequence[int]:
         return [lane + number for lane in self._topics for number in range(self._numbers())]

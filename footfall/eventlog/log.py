@@ -30,7 +30,7 @@ with whole segments.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
@@ -127,6 +127,26 @@ class LogWriter(Protocol):
         ...
 
 
+class Owner(Protocol):
+    """Who processes some numbers of a log that routes. Called from a thread of the log's."""
+
+    def assign(self, numbers: Iterable[int]) -> None:
+        """These, too, from now on."""
+        ...
+
+    def revoke(self, numbers: Iterable[int], seconds: float) -> None:
+        """These no more; what is being processed of them may take so long to end."""
+        ...
+
+
+class Membership(Protocol):
+    """What `join` gives."""
+
+    def close(self) -> None:
+        """Gives all numbers back to the others."""
+        ...
+
+
 class Log(Protocol):
     """A log as an engine sees it."""
 
@@ -138,6 +158,12 @@ class Log(Protocol):
     def open_writer(self, partition: int) -> LogWriter:
         """The one writer of a partition, which is created if it does not exist; where the log routes, a
         writer of the lane of that number.
+        """
+        ...
+
+    def join(self, owner: Owner, name: str = "") -> Membership:
+        """Where the log routes: one more among those that process it, each of whom owns some numbers. A
+        `name` of its own lets one that starts again keep its numbers. LogError where the log does not route.
         """
         ...
 

@@ -22,6 +22,8 @@ from footfall.eventlog.log import (
     LogFull,
     LogRecord,
     LogWriter,
+    Membership,
+    Owner,
     Position,
     Tally,
 )
@@ -65,6 +67,13 @@ class MemoryLog:
                 raise LogError(f"partition {partition} has a writer already")
             opened.has_writer = True
         return MemoryLogWriter(partition, opened, self._lock, self._max_bytes)
+
+    def join(self, owner: Owner, name: str = "") -> Membership:  # noqa: ARG002
+        """All numbers: there is nobody else in a process."""
+        if not self.routes:
+            raise LogError("a log that does not route is processed by one")
+        owner.assign(range(self._numbers))
+        return _AllNumbers(owner, range(self._numbers))
 
     def partitions(self) -> Sequence[int]:
         return sorted(self._partitions)
@@ -135,6 +144,17 @@ class MemoryLog:
             raise LogError(
                 f"no partition {partition} in memory: there are {sorted(self._partitions)}"
             ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _AllNumbers:
+    """The one membership of a log in memory."""
+
+    owner: Owner
+    numbers: range
+
+    def close(self) -> None:
+        self.owner.revoke(self.numbers, 0.0)
 
 
 class MemoryLogWriter:

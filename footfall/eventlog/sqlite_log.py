@@ -25,7 +25,16 @@ import apsw
 from footfall.crash_points import reach
 from footfall.eventlog import sqlite_partition as partition_file
 from footfall.eventlog.group_commit import Appended, GroupCommit, Outcome
-from footfall.eventlog.log import LogError, LogFull, LogRecord, LogWriter, Position, Tally
+from footfall.eventlog.log import (
+    LogError,
+    LogFull,
+    LogRecord,
+    LogWriter,
+    Membership,
+    Owner,
+    Position,
+    Tally,
+)
 from footfall.eventlog.sqlite_file import (
     CHECKPOINT_BYTES,
     PAGE_BYTES,
@@ -90,6 +99,9 @@ class SqliteLog:
             writer_lock.close()
             raise
         return SqliteLogWriter(file, connection, writer_lock, self._max_bytes)
+
+    def join(self, owner: Owner, name: str = "") -> Membership:  # noqa: ARG002
+        raise LogError("a log in SQLite files is processed by one process")
 
     def partitions(self) -> Sequence[int]:
         return sorted(partition_file.partition_of(file) for file in self._directory.glob("partition-*.db"))
