@@ -53,6 +53,8 @@ lock: $(LOCK)/ready ## Renews the lock files in requirements/
 	@$(LOCK)/bin/uv $(COMPILE) requirements/build.in pyproject.toml sdk/python/pyproject.toml \
 	  --all-extras --group pyproject.toml:test --group pyproject.toml:lint --group pyproject.toml:bench \
 	  -c requirements/run.txt -o requirements/dev.txt
+	@$(LOCK)/bin/uv $(COMPILE) requirements/build.in pyproject.toml --all-extras -c requirements/run.txt \
+	  -c requirements/dev.txt -o requirements/services.txt
 
 clean: ## Removes virtual environments, caches and build results; no data
 	@rm -rf $(RUN) $(DEV) $(LOCK) .sensors-sdks .fuzz build dist *.egg-info sdk/python/build sdk/python/*.egg-info query_api/scan/*.so footfall/privacy/*.so \

@@ -24,6 +24,17 @@ _URLS: dict[str, tuple[str, ...]] = {
     "workspace_url": ("sqlite:////absolute/file", "postgresql://user:password@host:5432/database"),
 }
 
+IN_FILES = (
+    "write_key",
+    "secret_key",
+    "installation_key",
+    "log_url",
+    "store_url",
+    "workspace_url",
+    "kafka_password",
+)
+"""Settings that may hold a secret: each may also come in a file, which FOOTFALL_X_FILE names."""
+
 Network = IPv4Network | IPv6Network
 Port = Annotated[int, Field(ge=1, le=65535)]
 MIB = 1 << 20
@@ -44,6 +55,10 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address that both ports listen on.")
     collect_port: Port = Field(default=8106, description="Port that takes events.")
     query_port: Port = Field(default=8107, description="Port that answers questions.")
+    tls_cert: Path | None = Field(
+        default=None, description="PEM file with our ports' certificate and its chain: HTTPS instead of HTTP."
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file with its private key.")
     process_port: Port = Field(
         default=8108, description="Port on which `footfall process` shows health and metrics."
     )
@@ -215,6 +230,8 @@ class Settings(BaseSettings):
     def _check_together(self) -> Self:
         if self.collect_port == self.query_port:
             raise ValueError(f"FOOTFALL_COLLECT_PORT and FOOTFALL_QUERY_PORT are both {self.query_port}")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("FOOTFALL_TLS_CERT and FOOTFALL_TLS_KEY go together: give both, or none")
         if self.max_decompressed_bytes < self.max_body_bytes:
             raise ValueError("FOOTFALL_MAX_DECOMPRESSED_BYTES is less than FOOTFALL_MAX_BODY_BYTES")
         if self.write_key is not None and self.write_key == self.secret_key:
@@ -235,10 +252,12 @@ def read_settings() -> Settings:
     A FOOTFALL_* variable that means nothing is wrong, too: a typo must not go unnoticed.
     """
     problems = _unknown_variables(os.environ)
+    told, unread = _read_files(os.environ)
+    problems += unread
     if problems:
         raise InvalidSettings("\n".join(problems))
     try:
-        return Settings()
+        return Settings(**told)
     except ValidationError as error:
         raise InvalidSettings("\n".join(_describe(problem) for problem in error.errors())) from error
 
@@ -307,8 +326,28 @@ def _parse_network(text: str) -> Network:
     return network
 
 
+def _read_files(environment: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """What FOOTFALL_X_FILE variables name, by field; and what is wrong with them."""
+    told, problems = {}, []
+    for field in IN_FILES:
+        variable = variable_of(field)
+        name = environment.get(f"{variable}_FILE", "")
+        if not name:
+            continue
+        if environment.get(variable):
+            problems.append(f"{variable} and {variable}_FILE are both given: give one of them")
+            continue
+        try:
+            told[field] = Path(name).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is no text"
+            problems.append(f"{variable}_FILE: {name}: {why}")
+    return told, problems
+
+
 def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
     known = [variable_of(field) for field in Settings.model_fields]
+    known += [f"{variable_of(field)}_FILE" for field in IN_FILES]
     problems = []
     for name in sorted(environment):
         if name.startswith(_PREFIX) and not name.startswith(_NO_SETTINGS) and name not in known:

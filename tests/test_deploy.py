@@ -71,7 +71,7 @@ def test_the_container_gets_every_package_that_is_installed() -> None:
 
 
 def test_the_container_installs_by_hash_and_runs_as_nobody_special() -> None:
-    assert "--require-hashes --only-binary :all: -r requirements/run.txt" in RECIPE
+    assert "--require-hashes --only-binary :all: -r requirements/services.txt" in RECIPE
     last = RECIPE[RECIPE.rindex("\nFROM ") :]
     assert re.search(r"^USER 10001:10001$", last, re.MULTILINE)
     assert "HEALTHCHECK" in last

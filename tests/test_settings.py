@@ -177,3 +177,34 @@ def test_what_cannot_be_a_proxy_is_named(monkeypatch: pytest.MonkeyPatch, given:
     with pytest.raises(InvalidSettings, match=r"FOOTFALL_TRUSTED_PROXIES: ") as caught:
         read_settings()
     assert given in str(caught.value)
+
+
+def test_secrets_may_come_in_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("from a file\n".replace(" ", "-"))
+    (tmp_path / "url").write_text("clickhouse://me:secret@host/bank\n")
+    monkeypatch.setenv("FOOTFALL_SECRET_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.setenv("FOOTFALL_STORE_URL_FILE", str(tmp_path / "url"))
+    monkeypatch.setenv("FOOTFALL_WRITE_KEY_FILE", "")
+    settings = read_settings()
+    assert settings.secret_key == "from-a-file"
+    assert settings.store_url == "clickhouse://me:secret@host/bank"
+    assert settings.write_key is None
+
+
+def test_what_is_wrong_with_a_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FOOTFALL_SECRET_KEY_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("FOOTFALL_WRITE_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.setenv("FOOTFALL_WRITE_KEY", "given")
+    monkeypatch.setenv("FOOTFALL_HOME_FILE", str(tmp_path / "key"))
+    with pytest.raises(InvalidSettings) as caught:
+        read_settings()
+    told = str(caught.value)
+    assert f"FOOTFALL_SECRET_KEY_FILE: {tmp_path}/none: No such file or directory" in told
+    assert "FOOTFALL_WRITE_KEY and FOOTFALL_WRITE_KEY_FILE are both given" in told
+    assert "FOOTFALL_HOME_FILE: there is no such setting" in told
+
+
+def test_a_certificate_needs_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOOTFALL_TLS_CERT", "/cert.pem")
+    with pytest.raises(InvalidSettings, match="FOOTFALL_TLS_CERT and FOOTFALL_TLS_KEY go together"):
+        read_settings()

@@ -21,6 +21,7 @@ from footfall.cli.keys import app as keys
 from footfall.cli.person import app as person
 from footfall.cli.plan import app as plan
 from footfall.cli.privacy import app as privacy
+from footfall.cli.ready import Part
 from footfall.cli.remote_config import app as remote_config
 from footfall.cli.simulate import simulate
 from footfall.cli.workspace import app as workspace
@@ -107,6 +108,21 @@ def query(alive_fd: _AliveFd = None) -> None:
     from footfall.cli.query import run_query
 
     _run_apart(run_query, alive_fd)
+
+
+@app.command()
+def ready(
+    part: Annotated[
+        Part, typer.Argument(help="Which service: what `footfall up` runs, or one apart.")
+    ] = "up",
+) -> None:
+    """For health checks: whether a service here is ready. Ends with 0, or with 1 and the reason."""
+    from footfall.cli.ready import unready
+
+    why = unready(_settings(), part)
+    if why is not None:
+        fail(why)
+    typer.echo("ready")
 
 
 def _run_apart(run: Callable[[Settings, SupervisorLink], None], alive_fd: int | None) -> None:

@@ -14,6 +14,7 @@ from footfall.cli.home import share_home
 from footfall.cli.log_lines import set_up_logging
 from footfall.cli.sockets import listen
 from footfall.cli.supervisor import ChildSpec, Supervisor
+from footfall.cli.tls import certificate_of
 from footfall.cli.upkeep_thread import UpkeepThread
 from footfall.settings import Settings, read_installation_key
 
@@ -40,6 +41,7 @@ def run_collect(settings: Settings, owner: SupervisorLink) -> None:
     """Returns once all that was accepted is durable. What `run_up` raises."""
     set_up_logging()
     check_apart(settings, with_store=False)
+    certificate_of(settings)  # in time to say what is wrong with it
     home = share_home(settings.home)
     for counts in (settings.home / "metrics").glob("collector-*"):
         counts.unlink(missing_ok=True)  # of workers that may be no more

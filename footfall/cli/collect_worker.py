@@ -17,6 +17,7 @@ from footfall.cli.log_lines import set_up_logging
 from footfall.cli.log_writer import opened_writer
 from footfall.cli.memory import keep_freed_memory
 from footfall.cli.serving import GRACEFUL_SECONDS, serve
+from footfall.cli.tls import certificate_of
 from footfall.envelopes.vault import Vault
 from footfall.events.keys import KeyedHash
 from footfall.events.limits import BodyLimits
@@ -64,4 +65,4 @@ def run_collector(settings: Settings, worker: int, listener: socket.socket, link
             server.should_exit = True
             server.force_exit = number is signal.SIGINT
 
-        serve(server, listener, link, stop)
+        serve(server, listener, link, stop, certificate_of(settings))

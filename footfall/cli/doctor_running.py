@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping
+from ssl import SSLContext
 from typing import Final
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -14,7 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from footfall import __version__
 from footfall.cli.finding import Finding
-from footfall.cli.sockets import url_of
+from footfall.cli.ready import base_of
+from footfall.cli.tls import trusting_ourselves
 from footfall.settings import Settings
 
 _WATCHED_SECONDS: Final = 2.0
@@ -31,15 +33,16 @@ _LABELS: Final = {"footfall_collector_records_total": "outcome", "footfall_proce
 
 def ask_running(settings: Settings) -> list[Finding]:
     """Takes some seconds: what grows shows only in a second look."""
-    collector = url_of(settings.host, settings.collect_port)
-    query_api = url_of(settings.host, settings.query_port)
-    findings = [_check_ready("collector", collector), _check_ready("query API", query_api)]
+    context = trusting_ourselves(settings.tls_cert)
+    collector = base_of(settings, settings.collect_port)
+    query_api = base_of(settings, settings.query_port)
+    findings = [_check_ready("collector", collector, context), _check_ready("query API", query_api, context)]
     try:
-        findings.append(_check_version(query_api))
-        before = _read_samples(f"{query_api}/metrics")
+        findings.append(_check_version(query_api, context))
+        before = _read_samples(f"{query_api}/metrics", context)
         time.sleep(_WATCHED_SECONDS)
-        findings += judge_processor(before, _read_samples(f"{query_api}/metrics"))
-        findings.append(judge_records(_read_samples(f"{collector}/metrics")))
+        findings += judge_processor(before, _read_samples(f"{query_api}/metrics", context))
+        findings.append(judge_records(_read_samples(f"{collector}/metrics", context)))
     except (OSError, ValueError) as error:
         findings.append(_silent("metrics", f"{query_api}/metrics", error))
     return findings
@@ -95,14 +98,14 @@ def read_samples(text: str) -> Samples:
     return found
 
 
-def _read_samples(url: str) -> Samples:
-    return read_samples(_fetch(url))
+def _read_samples(url: str, context: SSLContext | None) -> Samples:
+    return read_samples(_fetch(url, context))
 
 
-def _check_ready(what: str, base: str) -> Finding:
+def _check_ready(what: str, base: str, context: SSLContext | None) -> Finding:
     url = f"{base}/readyz"
     try:
-        answer = json.loads(_fetch(url))
+        answer = json.loads(_fetch(url, context))
     except HTTPError as error:
         with error:
             why = _reason(error.read())
@@ -113,8 +116,8 @@ def _check_ready(what: str, base: str) -> Finding:
     return Finding(what, True, f"running, {url} answers {answer.get('status')}")
 
 
-def _check_version(query_api: str) -> Finding:
-    running = str(json.loads(_fetch(f"{query_api}/openapi.json"))["info"]["version"])
+def _check_version(query_api: str, context: SSLContext | None) -> Finding:
+    running = str(json.loads(_fetch(f"{query_api}/openapi.json", context))["info"]["version"])
     remedy = "stop the one that runs and start it from here: it is of another version"
     return Finding("version", running == __version__, f"{__version__} here, {running} runs", remedy)
 
@@ -124,8 +127,8 @@ def _silent(what: str, url: str, error: Exception) -> Finding:
     return Finding(what, False, f"running, but {url}: {error}", remedy)
 
 
-def _fetch(url: str) -> str:
-    with urlopen(url, timeout=_PATIENCE_SECONDS) as answer:  # noqa: S310 - http, to ourselves
+def _fetch(url: str, context: SSLContext | None) -> str:
+    with urlopen(url, timeout=_PATIENCE_SECONDS, context=context) as answer:  # noqa: S310 - to ourselves
         text: str = answer.read().decode()
         return text
 

@@ -13,6 +13,7 @@ from footfall.cli.log_lines import set_up_logging
 from footfall.cli.parts import opened_parts
 from footfall.cli.processing import in_threads, recover
 from footfall.cli.serving import QuietServer, serve
+from footfall.cli.tls import certificate_of
 from footfall.rights.desk import ErasureDesk
 from footfall.settings import Settings
 from footfall.storage.migrate import migrate
@@ -33,4 +34,4 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
         app = build_answers(parts, desk, local_key=local_key, snapshots=snapshots)
         server = QuietServer(app, turn_away=app.state.turn_away)
         with in_threads(processing, settings.drain_seconds, when_ended=server.stop) as begin_drain:
-            serve(server, listener, link, begin_drain)
+            serve(server, listener, link, begin_drain, certificate_of(settings))

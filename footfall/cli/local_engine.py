@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from footfall.cli.tls import trusting_ourselves
 from footfall.settings import Settings
 
 _FILE = "control.json"
@@ -38,7 +39,10 @@ def offered_key(settings: Settings) -> Iterator[str]:
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared
     with os.fdopen(descriptor, "w") as opened:
-        json.dump({"host": host, "port": settings.query_port, "key": key}, opened)
+        told = {"host": host, "port": settings.query_port, "key": key}
+        if settings.tls_cert is not None:
+            told["cert"] = str(settings.tls_cert)
+        json.dump(told, opened)
     draft.replace(file)
     try:
         yield key
@@ -53,6 +57,7 @@ class LocalEngine:
     host: str
     port: int
     key: str
+    cert: str | None = None  # of an engine that speaks HTTPS
 
     @classmethod
     def of(cls, home: Path) -> LocalEngine:
@@ -68,7 +73,7 @@ class LocalEngine:
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Any = None
     ) -> Iterator[dict[str, Any]]:
         """The lines of JSON of an answer. EngineUnreachable, EngineRefused."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=3600)
+        connection = self._connection()
         url = quote(path) + (f"?{urlencode(query)}" if query else "")
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         try:
@@ -85,6 +90,12 @@ class LocalEngine:
             ) from error
         finally:
             connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self.cert is None:
+            return http.client.HTTPConnection(self.host, self.port, timeout=3600)
+        context = trusting_ourselves(Path(self.cert))
+        return http.client.HTTPSConnection(self.host, self.port, timeout=3600, context=context)
 
     def ask(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Any = None

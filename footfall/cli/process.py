@@ -20,6 +20,7 @@ from footfall.cli.parts import opened_parts
 from footfall.cli.processing import in_threads, recover
 from footfall.cli.serving import QuietServer, serve
 from footfall.cli.sockets import listen
+from footfall.cli.tls import certificate_of
 from footfall.cli.watched import build_watched
 from footfall.rights.desk import ErasureDesk
 from footfall.settings import Settings, read_installation_key
@@ -47,7 +48,7 @@ def run_process(settings: Settings, owner: SupervisorLink) -> None:
         processing = recover(parts, ErasureDesk(parts.for_rights))
         server = QuietServer(build_watched(parts))
         with in_threads(processing, drain_seconds=0.0, when_ended=server.stop) as begin_drain:
-            serve(server, listener, owner, partial(_told, begin_drain))
+            serve(server, listener, owner, partial(_told, begin_drain), certificate_of(settings))
 
 
 def _told(begin_drain: Callable[[signal.Signals], None], number: signal.Signals) -> None:

@@ -13,6 +13,7 @@ from footfall.cli.disk import measure
 from footfall.cli.parts import Parts
 from footfall.cli.processor_thread import ProcessorThread
 from footfall.cli.upkeep_thread import UpkeepThread
+from footfall.eventlog.lanes import number_of
 from footfall.rights.backups import BackupRegister
 from footfall.rights.desk import ErasureDesk
 from footfall.rights.erasure import Eraser
@@ -25,6 +26,8 @@ from footfall.storage.topology import topology_of
 from processor.expiry import Expiry
 from processor.loop import Processor, ProcessorOptions, wall_clock
 from processor.metrics import RestampMetrics
+from processor.ownership import Ownership
+from processor.peers import Several
 from processor.removals import Removals
 from processor.restamp import Restamper, RestampOptions
 from processor.thinning import Thinning
@@ -58,6 +61,7 @@ def recover(parts: Parts, desk: ErasureDesk) -> Processing:
         parts.sealer,
         workspace.project,
         types_of=workspace.plans.types,
+        peers=_peers(parts),
         dedup_days=settings.dedup_days,
         options=ProcessorOptions(kept_bytes=settings.log_keep_bytes),
         registry=parts.registry,
@@ -87,6 +91,16 @@ def recover(parts: Parts, desk: ErasureDesk) -> Processing:
         thinning=thinning,
     )
     return Processing(parts, processor, restamper, eraser, expiry)
+
+
+def _peers(parts: Parts) -> Several | None:
+    """On a log that several processors read: this one owns all numbers, and so may others; a number's blocks
+    are one chain all the same, planned by whoever comes first.
+    """
+    if not parts.log.routes:
+        return None
+    numbers = {number_of(partition) for partition in parts.log.partitions()}
+    return Several(parts.store, parts.log, Ownership(numbers), parts.workspace.turns, wall_clock)
 
 
 @contextmanager

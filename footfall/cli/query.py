@@ -17,6 +17,7 @@ from footfall.cli.log_lines import set_up_logging
 from footfall.cli.parts import Parts, opened_parts
 from footfall.cli.serving import QuietServer, serve
 from footfall.cli.sockets import listen
+from footfall.cli.tls import certificate_of
 from footfall.rights.desk import ErasureDesk
 from footfall.settings import Settings, read_installation_key
 from footfall.storage.migrate import pending
@@ -41,7 +42,7 @@ def run_query(settings: Settings, owner: SupervisorLink) -> None:
         _wait_until_migrated(parts)
         app = build_answers(parts, ErasureDesk(parts.for_rights), local_key=local_key)
         server = QuietServer(app, drain_seconds=settings.drain_seconds, turn_away=app.state.turn_away)
-        serve(server, listener, owner, server.told)
+        serve(server, listener, owner, server.told, certificate_of(settings))
     home.release()
 
 

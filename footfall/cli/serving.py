@@ -16,10 +16,10 @@ import uvloop
 from collector.options import CollectorOptions
 from collector.protocol import collector_protocol, end_slow_requests
 from footfall.cli.child import SupervisorLink
+from footfall.cli.tls import Certificate
 
 GRACEFUL_SECONDS = 8
 """How long requests that run may go on once a server was told to stop."""
-
 
 _ANSWERING_SECONDS = 5
 """For whoever was turned away then."""
@@ -95,15 +95,18 @@ def serve(
     listener: socket.socket,
     link: SupervisorLink,
     when_told: Callable[[signal.Signals], None],
+    certificate: Certificate | None = None,
 ) -> None:
     """Serves until `server.should_exit`.
 
     `when_told` is called for SIGTERM (end in order), also when the supervisor is gone, and for SIGINT (end
     fast), which a second signal is, too. It must return at once.
     """
+    if certificate is not None:
+        certificate.turn_on(server)
     link.watch(lambda: when_told(signal.SIGTERM))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(server, listener, link, when_told))
+        runner.run(_serve(server, listener, link, when_told, certificate))
 
 
 async def _serve(
@@ -111,6 +114,7 @@ async def _serve(
     listener: socket.socket,
     link: SupervisorLink,
     when_told: Callable[[signal.Signals], None],
+    certificate: Certificate | None,
 ) -> None:
     loop = asyncio.get_running_loop()
     signals = 0
@@ -127,4 +131,11 @@ async def _serve(
         await asyncio.sleep(0.01)
     if server.started:
         link.report_ready()
-    await serving
+    if certificate is None:
+        await serving
+        return
+    renewing = asyncio.create_task(certificate.keep_fresh(server))
+    try:
+        await serving
+    finally:
+        renewing.cancel()

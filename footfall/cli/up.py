@@ -15,8 +15,10 @@ from footfall.cli.collect import ENDING_SECONDS, collectors
 from footfall.cli.first_keys import make_first_keys
 from footfall.cli.home import hold_home
 from footfall.cli.log_lines import set_up_logging
-from footfall.cli.sockets import listen, url_of
+from footfall.cli.ready import base_of
+from footfall.cli.sockets import listen
 from footfall.cli.supervisor import ChildSpec, Supervisor
+from footfall.cli.tls import certificate_of
 from footfall.settings import Settings, read_installation_key
 
 
@@ -26,6 +28,7 @@ def run_up(settings: Settings, owner: SupervisorLink) -> None:
     Ends, too, when `owner`, a program that started this one for itself, is gone.
     """
     set_up_logging()
+    certificate_of(settings)  # in time to say what is wrong with it
     home = hold_home(settings.home, patience_seconds=settings.drain_seconds + ENDING_SECONDS)
     shutil.rmtree(settings.home / "metrics", ignore_errors=True)  # of workers that may be no more
     collect = listen(settings.host, settings.collect_port, "FOOTFALL_COLLECT_PORT")
@@ -62,8 +65,8 @@ def _children(settings: Settings, collect: socket.socket, query: socket.socket, 
 
 def _announce(settings: Settings) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    collect_url = url_of(settings.host, settings.collect_port)
-    query_url = url_of(settings.host, settings.query_port)
+    collect_url = base_of(settings, settings.collect_port)
+    query_url = base_of(settings, settings.query_port)
     console.print("[bold]Footfall is up[/bold]")
     console.print(f"  send events   {collect_url}/v1/events")
     console.print(f"  look          {query_url}/")
