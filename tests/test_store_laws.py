@@ -471,7 +471,7 @@ def test_a_closed_store_says_so(tmp_path: Path) -> None:
 
 
 def test_a_url_that_means_nothing_is_refused(tmp_path: Path) -> None:
-    for url in ("postgres://x/y", "store", "chdb://relative/path", "chdb:store"):
+    for url in ("postgres://x/y", "store", "chdb://relative/path", "chdb:store", "clickhouse://h/x?bogus=1"):
         with pytest.raises(ValueError, match="store URL"):
             open_store(url, scratch=tmp_path / "scratch")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -61,6 +62,8 @@ def _open_chdb(url: str, scratch: Path) -> Store:
 
 def _open_clickhouse(url: str, scratch: Path) -> Store:
     del scratch  # inserts travel over HTTP
+    for name in ("clickhouse_connect", "urllib3"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # what goes wrong is raised; who tries again tells it
     parts = urlsplit(url)
     options: dict[str, Any] = dict(parse_qsl(parts.query))
     options.pop("cluster", None)  # the topology's
@@ -82,10 +85,9 @@ def _open_clickhouse(url: str, scratch: Path) -> Store:
     try:
         first = connect(None)
     except TypeError as error:
-        known = (
-            "cluster, secure, verify, ca_cert, compress, connect_timeout, send_receive_timeout, ch_<setting>"
-        )
-        raise ValueError(f"store URL {_without_password(url)!r}: {error}; such are {known}") from error
+        option = str(error).rpartition(" ")[2]
+        what = f"store URL {_without_password(url)!r}: there is no option {option}, but {_OPTIONS}"
+        raise ValueError(what) from error
     with first:
         first.command(f"CREATE DATABASE IF NOT EXISTS `{database}` {topology.on_cluster}")
     return ClickHouseStore(connect, topology, is_server=True)
@@ -101,4 +103,5 @@ def _without_password(url: str) -> str:
     return url.replace(f":{password}@", ":…@") if password else url
 
 
+_OPTIONS = "cluster, secure, verify, ca_cert, compress, connect_timeout, send_receive_timeout, ch_<setting>"
 _FACTORIES: dict[str, Callable[[str, Path], Store]] = {"chdb": _open_chdb, "clickhouse": _open_clickhouse}
