@@ -18,9 +18,9 @@ from prometheus_client import CollectorRegistry
 
 from footfall.metrics import gauge
 
-WHAT: Final = ("log", "block", "erasure", "upkeep", "lease")
+WHAT: Final = ("log", "block", "erasure", "upkeep")
 """What is tried again: appending to the log (the spool holds what comes), a processor's block, an erasure,
-work of upkeep, a lease.
+work of upkeep.
 """
 
 _TOLD_EVERY_SECONDS: Final = 30.0

@@ -37,11 +37,12 @@ class Apart:
         }
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, service: str) -> None:
+    def start(self, service: str, **variables: str) -> None:
+        """`variables` of the environment, of this one alone."""
         with (self.directory / f"{service}.log").open("ab") as lines:
             self.running[service] = subprocess.Popen(
                 footfall_command(service),
-                env=self.environment,
+                env=self.environment | variables,
                 stdin=subprocess.DEVNULL,
                 stdout=lines,
                 stderr=lines,

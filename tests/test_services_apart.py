@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from starlette.responses import Response
 
 from footfall.cli.apart import check_apart
 from footfall.cli.child import SupervisorLink
+from footfall.cli.duty import Duty
 from footfall.cli.home import HomeInUse, hold_home, hold_role, is_held, share_home
 from footfall.cli.process import run_process
 from footfall.cli.query import run_query
 from footfall.cli.serving import QuietServer
 from footfall.settings import InvalidSettings, Settings
+from footfall.workspace import open_workspace
 
 ALONE = SupervisorLink(None, None)
 KEY = "ab" * 32
@@ -67,6 +70,35 @@ def test_an_sqlite_log_has_one_processor(tmp_path: Path) -> None:
         hold_role(tmp_path, "process")
     first.release()
     hold_role(tmp_path, "process").release()
+
+
+def test_one_of_several_has_the_duty_and_leaves_it_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("footfall.cli.duty._LOOK_SECONDS", 0.02)
+    with closing(open_workspace(f"sqlite:///{tmp_path}/workspace.db")) as workspace:
+        with Duty.shared(workspace, "upkeep") as first:
+            assert first.mine()
+            with Duty.shared(workspace, "upkeep") as second, Duty.shared(workspace, "other") as other:
+                assert [first.mine(), second.mine(), other.mine()] == [True, False, True]
+        with Duty.shared(workspace, "upkeep") as third, Duty.shared(workspace, "upkeep") as fourth:
+            assert third.mine()
+            assert not fourth.mine()
+    assert Duty().mine()
+
+
+def test_the_duty_goes_to_who_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("footfall.cli.duty._LOOK_SECONDS", 0.02)
+    with closing(open_workspace(f"sqlite:///{tmp_path}/workspace.db")) as workspace, ExitStack() as stack:
+        first = ExitStack()
+        first.enter_context(Duty.shared(workspace, "upkeep"))
+        waits = stack.enter_context(Duty.shared(workspace, "upkeep"))
+        assert not waits.mine()
+        first.close()
+        give_up_at = time.monotonic() + 20
+        while not waits.mine():
+            assert time.monotonic() < give_up_at
+            time.sleep(0.01)
 
 
 class Slow:

@@ -11,7 +11,7 @@ from footfall.cli.descriptors import allow_descriptors
 from footfall.cli.local_engine import offered_key
 from footfall.cli.log_lines import set_up_logging
 from footfall.cli.parts import opened_parts
-from footfall.cli.processing import in_threads, recover
+from footfall.cli.processing import duty_of, in_threads, recover
 from footfall.cli.serving import QuietServer, serve
 from footfall.cli.tls import certificate_of
 from footfall.rights.desk import ErasureDesk
@@ -26,10 +26,14 @@ def run_engine(settings: Settings, listener: socket.socket, link: SupervisorLink
     load_library()  # now: without it, somebody's first funnel would fail instead of the start
     set_up_logging()
     allow_descriptors()
-    with opened_parts(settings) as parts, offered_key(settings) as local_key:
+    with (
+        opened_parts(settings) as parts,
+        offered_key(settings) as local_key,
+        duty_of(parts) as duty,
+    ):
         migrate(parts.store, topology_of(settings.store_url))
         desk = ErasureDesk(parts.for_rights)
-        processing = recover(parts, desk)
+        processing = recover(parts, desk, duty)
         snapshots = snapshots_of(settings, parts.store, parts.log, processing.processor)
         app = build_answers(parts, desk, local_key=local_key, snapshots=snapshots)
         server = QuietServer(app, turn_away=app.state.turn_away)

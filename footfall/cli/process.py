@@ -17,7 +17,7 @@ from footfall.cli.descriptors import allow_descriptors
 from footfall.cli.home import hold_role, share_home
 from footfall.cli.log_lines import set_up_logging
 from footfall.cli.parts import opened_parts
-from footfall.cli.processing import in_threads, recover
+from footfall.cli.processing import duty_of, in_threads, recover
 from footfall.cli.serving import QuietServer, serve
 from footfall.cli.sockets import listen
 from footfall.cli.tls import certificate_of
@@ -45,7 +45,8 @@ def run_process(settings: Settings, owner: SupervisorLink) -> None:
         read_installation_key(settings)
         parts = stack.enter_context(opened_parts(settings))
         migrate(parts.store, topology_of(settings.store_url))
-        processing = recover(parts, ErasureDesk(parts.for_rights))
+        duty = stack.enter_context(duty_of(parts))
+        processing = recover(parts, ErasureDesk(parts.for_rights), duty)
         server = QuietServer(build_watched(parts))
         with in_threads(processing, drain_seconds=0.0, when_ended=server.stop) as begin_drain:
             serve(server, listener, owner, partial(_told, begin_drain), certificate_of(settings))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
 from footfall.cli.disk import measure
+from footfall.cli.duty import Duty
 from footfall.cli.parts import Parts
 from footfall.cli.processor_thread import ProcessorThread
 from footfall.cli.upkeep_thread import UpkeepThread
@@ -49,10 +50,14 @@ class Processing:
     restamper: Restamper
     eraser: Eraser
     expiry: Expiry
+    duty: Duty
 
 
-def recover(parts: Parts, desk: ErasureDesk) -> Processing:
-    """Puts it together, and finishes what a kill left half done. StoreError, LogError."""
+def recover(parts: Parts, desk: ErasureDesk, duty: Duty) -> Processing:
+    """Puts it together, and finishes what a kill left half done. StoreError, LogError.
+
+    Where others do the same, only who has the `duty` erases and drops.
+    """
     settings, store, workspace = parts.settings, parts.store, parts.workspace
     processor = Processor(
         parts.log,
@@ -78,9 +83,18 @@ def recover(parts: Parts, desk: ErasureDesk) -> Processing:
     processor.recover()
     removals = Removals(store, wall_clock, restamper.kept_away)
     elsewhere = elsewhere_of(settings, parts.sealer)
-    eraser = Eraser(parts.for_rights, desk, processor, removals, elsewhere=elsewhere, weather=parts.weather)
-    eraser.recover()
-    eraser.erase_restored()
+    eraser = Eraser(
+        parts.for_rights,
+        desk,
+        processor,
+        removals,
+        elsewhere=elsewhere,
+        weather=parts.weather,
+        mine=duty.mine,
+    )
+    if duty.mine():
+        eraser.recover()
+        eraser.erase_restored()
     thinning = Thinning(store, removals, lambda: thinned_by_rules(workspace), processor.at_rest, wall_clock)
     expiry = Expiry(
         store,
@@ -90,7 +104,7 @@ def recover(parts: Parts, desk: ErasureDesk) -> Processing:
         held=lambda: held_by(store, workspace),
         thinning=thinning,
     )
-    return Processing(parts, processor, restamper, eraser, expiry)
+    return Processing(parts, processor, restamper, eraser, expiry, duty)
 
 
 def _peers(parts: Parts) -> Several | None:
@@ -113,7 +127,7 @@ def in_threads(
     """
     settings = processing.parts.settings
     thread = ProcessorThread(processing.processor, processing.parts.log, drain_seconds, when_ended=when_ended)
-    upkeep = UpkeepThread(lambda: measure(settings), processing.expiry.run, processing.parts.weather)
+    upkeep = UpkeepThread(lambda: measure(settings), partial(_expire, processing), processing.parts.weather)
     with ExitStack() as stack:
         thread.start()
         upkeep.start()
@@ -127,6 +141,16 @@ def in_threads(
             thread.stop()
     if thread.failure is not None:
         raise ProcessorFailed(f"the processor failed: {thread.failure!r}") from thread.failure
+
+
+def duty_of(parts: Parts) -> AbstractContextManager[Duty]:
+    """Of erasing and dropping: shared where several processors read one log."""
+    return Duty.shared(parts.workspace, "upkeep") if parts.log.routes else nullcontext(Duty())
+
+
+def _expire(processing: Processing, stop: threading.Event) -> None:
+    if processing.duty.mine():
+        processing.expiry.run(stop)
 
 
 def restamp_options_of(settings: Settings) -> RestampOptions:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -57,7 +57,10 @@ class Eraser:
         elsewhere: Elsewhere | None = None,
         options: ErasureOptions | None = None,
         weather: Weather | None = None,
+        mine: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`mine`: whether the work is this process's, and not that of another one with the same store."""
+        self._mine = mine
         self._weather = weather or Weather()
         self._desk = desk
         self._store = opened.store
@@ -101,7 +104,8 @@ class Eraser:
         """Works until `stop` is set."""
         while not stop.is_set():
             try:
-                self.run_open(stop)
+                if self._mine():
+                    self.run_open(stop)
                 self._weather.fine("erasure")
             except Stopped:
                 return
