@@ -36,6 +36,7 @@ from footfall.workspace.audit_chain import (
 from footfall.workspace.audit_wall import forget
 from footfall.workspace.errors import WorkspaceUnavailable
 from footfall.workspace.tables import audit
+from footfall.workspace.words import begins_with
 from footfall.workspace.writing import writing
 
 COMMAND_LINE = "command line"
@@ -313,7 +314,7 @@ def _filtered(wanted: AuditFilter) -> Select[Any]:
     ):
         query = query if value is None else query.where(column == value)
     if wanted.action is not None and wanted.action.endswith("."):
-        query = query.where(func.substr(audit.c.action, 1, len(wanted.action)) == wanted.action)
+        query = query.where(begins_with(audit.c.action, wanted.action))
     elif wanted.action is not None:
         query = query.where(audit.c.action == wanted.action)
     if wanted.since is not None:

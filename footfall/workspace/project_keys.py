@@ -9,6 +9,7 @@ from typing import Literal
 from sqlalchemy import Engine, delete, func, insert, select
 
 from footfall.workspace.tables import key_terms, keys
+from footfall.workspace.words import begins_with
 from footfall.workspace.writing import writing
 
 MAX_KEYS = 1_000
@@ -93,8 +94,7 @@ class ManyKeys:
     def revoke(self, project: str, fingerprint: str) -> bool:
         """Whether there was such a key of the project. It opens nothing from now on."""
         mine = select(keys.c.sha256).where(
-            (keys.c.project == project)
-            & (func.substr(keys.c.sha256, 1, len(fingerprint)) == fingerprint.lower())
+            (keys.c.project == project) & begins_with(keys.c.sha256, fingerprint.lower())
         )
         with writing(self._engine) as connection:
             found = list(connection.scalars(mine))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Dialect, Integer, String, Text, TypeDecorator
+from sqlalchemy import BigInteger, Column, ColumnElement, Dialect, Integer, String, Text, TypeDecorator
 from sqlalchemy.types import TypeEngine
 
 _NUL, _SIGN = "\0", "\ufdd0"  # U+FDD0 is no character, and stands in no text that is meant to be exchanged
@@ -38,6 +38,11 @@ class Words(TypeDecorator[str]):
         if value is None or dialect.name != "postgresql" or _SIGN not in value:
             return None if value is None else str(value)
         return str(value).replace(f"{_SIGN}0", _NUL).replace(f"{_SIGN}1", _SIGN)
+
+
+def begins_with(column: Column[str], text: str) -> ColumnElement[bool]:
+    """Case counts; SQLite's LIKE would not see it."""
+    return (column >= text) & (column < f"{text}\U0010ffff")
 
 
 def number() -> TypeEngine[int]:
