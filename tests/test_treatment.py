@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from urllib.parse import quote
+
 import pytest
 
 from collector.options import CollectorOptions
@@ -75,3 +78,13 @@ async def test_why_something_was_refused_rests_without_its_words_and_numbers(bod
     for words in ("Zhang", "482913"):
         assert words not in refusal.field + refusal.message
         assert words.encode() not in stored.events
+
+
+@pytest.mark.parametrize(("version", "rests"), [(55, "pkv 55:"), ("55", "pkv 55:"), ("Zhang's", "pkv '…':")])
+async def test_the_number_of_a_missing_key_rests_and_no_other_text(version: object, rests: str) -> None:
+    worker = Worker(policy_of=private)
+    envelope = [{"pkv": version, "ekey": "QUFB", "flush_time": NOW, "payloads": ["QUFB"]}]
+    await worker.post("/sa?project=open", b"gzip=9&data_list=" + quote(json.dumps(envelope)).encode())
+    [stored] = worker.stored()
+    [refusal] = stored.header.refusals
+    assert rests in refusal.message

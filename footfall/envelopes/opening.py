@@ -6,6 +6,7 @@ the caller, off the event loop; then everything is opened (`unwrap`), with bound
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -128,7 +129,10 @@ def _unopened(sealed: Sealed, ring: KeyRing, faults: Sequence[EnvelopeFault]) ->
     if is_on_other_curve(sealed.ekey):
         message = "sealed by ECIES, whose parameters are not known yet: it waits"
         return EnvelopeFault(Reason.UNSUPPORTED_ENCRYPTION, "ekey", message)
-    message = f"no key with {field} {sealed.version}: once it is there, the envelope is opened by itself"
+    # A number rests with the dead letter: it tells which key is missing. Other texts are quoted, and
+    # what is quoted does not rest: whoever made the envelope may have written anything.
+    version = sealed.version if re.fullmatch("[0-9]{1,9}", sealed.version) else repr(sealed.version)
+    message = f"no key with {field} {version}: once it is there, the envelope is opened by itself"
     return EnvelopeFault(Reason.ENCRYPTED, field, message)
 
 
