@@ -246,15 +246,12 @@ class _Handler(BaseHTTPRequestHandler):
         sql = _alone(asked.sql.decode().strip()) if self.engine.cluster else asked.sql.decode()
         found = _FORMAT.search(sql)
         form = found[1] if found else "TabSeparated"
-        bare = sql[: found.start()] if found else sql
-        if _ABOUT_QUERIES.match(bare):
-            bare = _BY_ID.sub(_by_mark, bare)
-        bare = f"{mark} {bare}"
+        sql = f"{mark} {_BY_ID.sub(_by_mark, sql) if _ABOUT_QUERIES.match(sql) else sql}"
         if asked.reads and form == "Native" and not asked.waits:
-            self._stream(asked, lambda: connection.send_query(bare, form, asked.parameters))
+            self._stream(asked, lambda: connection.send_query(sql, form, asked.parameters))
         else:
             self._whole(
-                asked, lambda: connection.query(bare, form, asked.parameters), form if asked.reads else None
+                asked, lambda: connection.query(sql, form, asked.parameters), form if asked.reads else None
             )
 
     def _whole(self, asked: _Asked, work: Callable[[], Any], form: str | None) -> None:

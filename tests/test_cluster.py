@@ -165,19 +165,19 @@ class Told:
         ("FROM system.settings", [("readonly", "1")], "readonly = 1: give it one without"),
         ("FROM system.settings", [("deduplicate_insert", "disable")], "set it to 'enable'"),
         ("CHECK GRANT KILL", [(0,)], r"GRANT KILL QUERY, .* ON \*\.\* TO default"),
-        ("system.clusters", [], "knows no cluster 'main': add it to remote_servers"),
-        ("system.clusters", [("h1", 0)], "internal_replication off at h1"),
-        ("system.macros", [("shard",)], "no macros replica"),
-        ("system.zookeeper", None, "reaches no Keeper"),
+        ("FROM system.clusters", [], "knows no cluster 'main': add it to remote_servers"),
+        ("FROM system.clusters", [("h1", 0)], "internal_replication off at h1"),
+        ("FROM system.macros", [("shard",)], "no macros replica"),
+        ("FROM system.zookeeper", None, "reaches no Keeper"),
     ],
 )
 def test_a_server_that_is_not_fit_is_refused_with_what_to_change(
     store: Store, asked: str, answer: list[tuple[object, ...]] | None, words: str
 ) -> None:
     fit = {
-        "system.clusters": [("h1", 1)],
-        "system.macros": [("shard",), ("replica",)],
-        "system.zookeeper": [(1,)],
+        "FROM system.clusters": [("h1", 1)],
+        "FROM system.macros": [("shard",), ("replica",)],
+        "FROM system.zookeeper": [(1,)],
     }
     answers = fit if answer is None else fit | {asked: answer}
     if answer is None:

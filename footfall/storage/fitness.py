@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from footfall.storage.store import Query, Store, StoreError
 from footfall.storage.topology import DEDUPLICATION_WINDOW, Cluster, Topology
@@ -18,12 +18,18 @@ _TABLE_SETTINGS = frozenset({
 })  # fmt: skip
 """Of the migrations. A version that lacks one is too old."""
 
-_RIGHTS = (
-    ("SELECT, INSERT, ALTER, CREATE TABLE, CREATE DICTIONARY, DROP TABLE, DROP DICTIONARY, dictGet", True),
-    ("CREATE DATABASE", True),
-    ("KILL QUERY, SYSTEM RELOAD DICTIONARY, SYSTEM CLEANUP", False),
+_OURS = (
+    "SELECT, INSERT, ALTER, CREATE TABLE, CREATE DICTIONARY, DROP TABLE, DROP DICTIONARY, dictGet, "
+    "CREATE DATABASE"
 )
-_RIGHTS_ON_CLUSTER = (("CLUSTER, REMOTE, SYSTEM SYNC REPLICA", False),)
+_RIGHTS = (
+    ("KILL QUERY, SYSTEM RELOAD DICTIONARY, SYSTEM CLEANUP", "*.*"),
+    *(("SELECT", f"system.{table}") for table in ("parts", "mutations", "processes", "detached_parts")),
+)
+_RIGHTS_ON_CLUSTER = (
+    ("CLUSTER, REMOTE, SYSTEM SYNC REPLICA", "*.*"),
+    *(("SELECT", f"system.{table}") for table in ("clusters", "macros")),
+)
 
 _VERSION = "SELECT version(), currentUser()"
 _HAS = "SELECT name FROM system.merge_tree_settings WHERE name IN {names:Array(String)}"
@@ -65,8 +71,9 @@ def refuse_unfit(store: Store, topology: Topology) -> None:
             f"the profile of the user {user} has deduplicate_insert = 'disable', so an insert that is "
             "repeated would be stored twice: set it to 'enable'"
         )
-    rights = _RIGHTS + (_RIGHTS_ON_CLUSTER if isinstance(topology, Cluster) else ())
-    _refuse_without_rights(store, topology.database, user, rights)
+    rights = [(_OURS, f"`{topology.database}`.*"), *_RIGHTS]
+    rights += _RIGHTS_ON_CLUSTER if isinstance(topology, Cluster) else ()
+    _refuse_without_rights(store, user, rights)
     if isinstance(topology, Cluster):
         _refuse_unfit_cluster(store, topology)
 
@@ -83,14 +90,12 @@ def refuse_forgetful(store: Store, tables: Collection[str]) -> None:
         )
 
 
-def _refuse_without_rights(
-    store: Store, database: str, user: str, rights: tuple[tuple[str, bool], ...]
-) -> None:
-    lacking = []
-    for which, is_of_database in rights:
-        scope = f"`{database}`.*" if is_of_database else "*.*"
-        if not int(store.rows(Query(f"CHECK GRANT {which} ON {scope}")).rows[0][0]):
-            lacking.append(f"GRANT {which} ON {scope} TO {user}")
+def _refuse_without_rights(store: Store, user: str, rights: Iterable[tuple[str, str]]) -> None:
+    lacking = [
+        f"GRANT {which} ON {where} TO {user}"
+        for which, where in rights
+        if not int(store.rows(Query(f"CHECK GRANT {which} ON {where}")).rows[0][0])
+    ]
     if lacking:
         raise StoreUnfit(f"the user {user} lacks rights: {'; '.join(lacking)}")
 

@@ -47,7 +47,7 @@ _FAMILIES = {
     "replacing_merge_tree": "ReplicatedReplacingMergeTree",
     "aggregating_merge_tree": "ReplicatedAggregatingMergeTree",
 }
-_OF_EVERY_NODE = re.compile(r"\bsystem\.(parts|mutations|detached_parts|processes)\b")
+_OF_EVERY_NODE = re.compile(r"\bFROM system\.(parts|mutations|detached_parts|processes)\b")
 
 Setting = str | int
 
@@ -179,7 +179,7 @@ class Cluster(Topology):
     def reading(self, sql: str) -> str:
         # A shard that another one asks looks for a dictionary in a database of its own choice.
         named = sql.replace("'overrides_map'", f"'{self.database}.overrides_map'")
-        return _OF_EVERY_NODE.sub(rf"clusterAllReplicas(`{self.cluster}`, system.\1)", named)
+        return _OF_EVERY_NODE.sub(rf"FROM clusterAllReplicas(`{self.cluster}`, system.\1)", named)
 
 
 _MACROS = {name: f"{{{name}}}" for name in ("shard", "replica", "table")}
