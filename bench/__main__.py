@@ -31,6 +31,7 @@ class Part(StrEnum):
     PLAN = "plan"
     HOSTILE = "hostile"
     PRIVACY = "privacy"
+    KAFKA = "kafka"
 
 
 class Size(StrEnum):
@@ -61,7 +62,9 @@ def run(
 ) -> None:
     """Ratios, each against a limit of the same run. See docs/benchmarks.md."""
     console = Console()
-    parts = tuple(only or Part)
+    parts = tuple(
+        only or [each for each in Part if each is not Part.KAFKA]
+    )  # it needs a broker: --only kafka
     sections = []
     with Progress(console=console, transient=True) as progress:
         for section in _measure(parts, events.events, quick, store, progress):
@@ -121,6 +124,10 @@ def _measure(
         from bench import privacy
 
         yield privacy.measure(privacy.Effort.of(quick))
+    if Part.KAFKA in parts:
+        from bench import kafka_clients
+
+        yield kafka_clients.measure(kafka_clients.Effort.of(quick))
     if Part.SDK in parts:
         from bench import sdk
 
