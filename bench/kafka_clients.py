@@ -12,12 +12,12 @@ import asyncio
 import json
 import multiprocessing
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,8 +26,14 @@ from bench.results import Row, Section
 
 AT_ONCE = 64
 PARTITIONS = 12
-CLIENTS = ("kafka-python", "aiokafka", "confluent-kafka")
+CLIENTS = ("kafka-python", "confluent", "aiokafka")
 SHAPES = (1, 20)
+
+_NAMES = {
+    "kafka-python": "log, kafka-python",
+    "confluent": "log, confluent-kafka",
+    "aiokafka": "bare aiokafka",
+}
 
 Append = Callable[[list[tuple[int, bytes]]], Awaitable[None]]
 """Appends messages, each to its partition; done when all are acknowledged."""
@@ -52,7 +58,7 @@ class Figure(NamedTuple):
 
 
 def measure(effort: Effort) -> Section:
-    """Ratios to kafka-python, which is what `footfall[kafka]` installs."""
+    """Ratios to the log with kafka-python, which is what `footfall[kafka]` installs."""
     rows = []
     with _broker() as bootstrap:
         for messages in SHAPES:
@@ -61,7 +67,7 @@ def measure(effort: Effort) -> Section:
             for client, figure in figures.items():
                 rows.append(
                     Row(
-                        f"{client}, {messages} messages a request",
+                        f"{_NAMES[client]}, {messages} a request",
                         f"{figure.requests_per_cpu_second:,.0f}/CPU s",
                         f"{base.requests_per_cpu_second:,.0f}/CPU s",
                         figure.requests_per_cpu_second / base.requests_per_cpu_second,
@@ -99,7 +105,7 @@ def _run(client: str, bootstrap: str, topic: str, messages: int, effort: Effort,
     _make_topic(bootstrap, topic)
     requests = max(AT_ONCE, effort.messages // messages)
     payloads = [json.dumps(event, ensure_ascii=False).encode() for event in draw_events(requests, 1)]
-    opened = {"kafka-python": _kafka_python, "aiokafka": _aiokafka, "confluent-kafka": _confluent}[client]
+    opened = _aiokafka if client == "aiokafka" else partial(_kafka_log, client)
     sender.send(asyncio.run(_drive(opened, bootstrap, topic, payloads, messages)))
 
 
@@ -125,15 +131,15 @@ def _cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-async def _kafka_python(bootstrap: str, topic: str) -> tuple[Append, Callable[[], Awaitable[None]]]:
-    """As KafkaLog uses it."""
+async def _kafka_log(client: str, bootstrap: str, topic: str) -> tuple[Append, Callable[[], Awaitable[None]]]:
+    """The clients that KafkaLog can use, as it uses them."""
     from footfall.eventlog.kafka_log import KafkaLog
     from footfall.eventlog.kafka_place import parse_kafka_url
     from footfall.eventlog.lanes import MAIN
     from footfall.eventlog.log import Tally
 
     log = await asyncio.to_thread(
-        lambda: KafkaLog(parse_kafka_url(f"{bootstrap}/{topic}-log?partitions={PARTITIONS}"))
+        lambda: KafkaLog(parse_kafka_url(f"{bootstrap}/{topic}-log?partitions={PARTITIONS}&client={client}"))
     )
     writer = await asyncio.to_thread(log.open_writer, MAIN)
     tally = Tally("bank", "native", 29_000_000, 1)
@@ -150,6 +156,7 @@ async def _kafka_python(bootstrap: str, topic: str) -> tuple[Append, Callable[[]
 
 
 async def _aiokafka(bootstrap: str, topic: str) -> tuple[Append, Callable[[], Awaitable[None]]]:
+    """Bare: nothing bounds its memory or counts what it appended."""
     from aiokafka import AIOKafkaProducer
 
     producer = AIOKafkaProducer(
@@ -166,63 +173,6 @@ async def _aiokafka(bootstrap: str, topic: str) -> tuple[Append, Callable[[], Aw
         await asyncio.gather(*sent)
 
     return append, producer.stop
-
-
-async def _confluent(bootstrap: str, topic: str) -> tuple[Append, Callable[[], Awaitable[None]]]:
-    """Behind our producer's seam: a thread that takes what was delivered, answers that wake the loop once."""
-    import threading
-
-    from confluent_kafka import Producer
-
-    producer = Producer({
-        "bootstrap.servers": bootstrap, "acks": "all", "enable.idempotence": True, "compression.type": "zstd",
-        "linger.ms": 3, "batch.size": 1 << 20,
-    })  # fmt: skip
-    loop = asyncio.get_running_loop()
-    stop = threading.Event()
-    lock = threading.Lock()
-    done: list[asyncio.Future[int]] = []
-
-    def tell() -> None:
-        with lock:
-            answers = done[:]
-            done.clear()
-        for future in answers:
-            future.set_result(0)
-
-    def poll() -> None:
-        while not stop.is_set():
-            producer.poll(0.1)
-
-    def delivered(future: asyncio.Future[int], error: Any) -> None:
-        if error is not None:
-            sys.exit(str(error))
-        with lock:
-            done.append(future)
-            is_first = len(done) == 1
-        if is_first:
-            loop.call_soon_threadsafe(tell)
-
-    thread = threading.Thread(target=poll)
-    thread.start()
-    headers = [("tally", b'["bank","native",29000000,1]')]
-
-    async def append(messages: list[tuple[int, bytes]]) -> None:
-        futures: list[asyncio.Future[int]] = []
-        for number, value in messages:
-            future: asyncio.Future[int] = loop.create_future()
-            producer.produce(
-                topic, value, partition=number, headers=headers,
-                on_delivery=lambda error, _, each=future: delivered(each, error),
-            )  # fmt: skip
-            futures.append(future)
-        await asyncio.gather(*futures)
-
-    async def close() -> None:
-        stop.set()
-        await asyncio.to_thread(thread.join)
-
-    return append, close
 
 
 def _make_topic(bootstrap: str, topic: str) -> None:

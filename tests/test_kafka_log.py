@@ -48,11 +48,12 @@ def make_topic(broker: Broker, name: str, partitions: int = 2, **configs: str) -
         admin.create_topics({name: options})
 
 
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
 def test_a_broker_that_hangs_costs_bounded_time_and_memory_and_nothing_that_was_acknowledged(
-    broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
+    client: str, broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("footfall.eventlog.kafka_writer.WAITING_BYTES_LIMIT", 100_000)
-    with closing(open_on(broker, topic, "partitions=1&timeout_seconds=1")) as log:
+    with closing(open_on(broker, topic, f"partitions=1&timeout_seconds=1&client={client}")) as log:
         writer = log.open_writer(MAIN)
         append_all(writer, [b"before"])
         assert payloads_of(log) == [b"before"]
@@ -81,8 +82,9 @@ def test_a_broker_that_hangs_costs_bounded_time_and_memory_and_nothing_that_was_
         writer.close()
 
 
-def test_what_is_too_large_for_the_topic_is_refused_for_good(broker: Broker, topic: str) -> None:
-    with closing(open_on(broker, topic, "partitions=1")) as log:
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+def test_what_is_too_large_for_the_topic_is_refused_for_good(client: str, broker: Broker, topic: str) -> None:
+    with closing(open_on(broker, topic, f"partitions=1&client={client}")) as log:
         writer = log.open_writer(MAIN)
         with pytest.raises(RecordRefused, match=topic):
             writer.append(bytes(49 << 20), TALLY).result(20)
@@ -244,11 +246,13 @@ def test_tls_and_a_password_are_kept_to(secure_broker: tuple[str, Path]) -> None
     kafka_or_skip()
     server, ca = secure_broker
     url = f"kafka://{server}/secure?partitions=1&sasl=plain&timeout_seconds=3"
-    with closing(open_log(url, max_bytes=1, kafka=KafkaAccess("footfall", "s3cret", str(ca)))) as log:
-        writer = log.open_writer(MAIN)
-        append_all(writer, [b"sealed"])
-        assert payloads_of(log) == [b"sealed"]
-        writer.close()
+    for offset, client in enumerate(("kafka-python", "confluent")):
+        right = KafkaAccess("footfall", "s3cret", str(ca))
+        with closing(open_log(f"{url}&client={client}", max_bytes=1, kafka=right)) as log:
+            writer = log.open_writer(MAIN)
+            assert append_all(writer, [b"sealed"]) == [offset]
+            assert payloads_of(log, first=offset) == [b"sealed"]
+            writer.close()
     for access in (KafkaAccess("footfall", "wr0ng", str(ca)), KafkaAccess("footfall", "s3cret")):
         with (
             capture_logs() as said,

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 from kafka import TopicPartition
@@ -43,6 +44,9 @@ from footfall.eventlog.log import (
     Position,
     Tally,
 )
+
+if TYPE_CHECKING:
+    from footfall.eventlog.kafka_confluent import ConfluentProducer
 
 _log = structlog.get_logger(__name__)
 
@@ -76,7 +80,7 @@ class KafkaLog:
         self._book = TallyBook(self._messages, self._stored_ranges, self._store_range)
         self._ranges_read = 0
         self._lock = threading.Lock()
-        self._producer: Producer | None = None
+        self._producer: Producer | ConfluentProducer | None = None
         self._ends: dict[int, int] = {}  # as far as we know
         self._committed: dict[int, int] = {}
         self._committed_at: dict[int, float] = {}
@@ -225,14 +229,21 @@ class KafkaLog:
         self._producing().send(self._tallies.topic, self._tallies.partition, value, [], done=done, key=key)
         stored.result()
 
-    def _producing(self) -> Producer:
+    def _producing(self) -> Producer | ConfluentProducer:
         with self._lock:
             if self._is_closed:
                 raise LogClosed(f"{self._where} is closed")
             if self._producer is None:
-                with naming(self._where, "cannot write"):
-                    self._producer = Producer(self._where, [*self._topics.values(), self._tallies.topic])
+                self._producer = self._made_producer()
             return self._producer
+
+    def _made_producer(self) -> Producer | ConfluentProducer:
+        if self._where.client == "confluent":
+            from footfall.eventlog.kafka_confluent import ConfluentProducer  # noqa: PLC0415 - an extra
+
+            return ConfluentProducer(self._where)
+        with naming(self._where, "cannot write"):
+            return Producer(self._where, [*self._topics.values(), self._tallies.topic])
 
     def _note_appended(self, lane: int, number: int, offset: int) -> None:
         self._reader.tell(TopicPartition(self._topics[lane], number), offset + 1)

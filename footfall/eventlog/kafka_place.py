@@ -49,6 +49,7 @@ class KafkaPlace:
     replication: int | None = None  # None: what is there, else 3, or as many as there are brokers
     retention_hours: int = RETENTION_HOURS
     compression: str = "zstd"
+    client: str = "kafka-python"  # that appends
     tls: bool = False
     sasl: str | None = None
     truncate: bool = False
@@ -178,6 +179,7 @@ _PARAMETERS: Mapping[str, Any] = {
     "group": _group,
     "retention_hours": _number(RETENTION_HOURS, 24 * 365),
     "compression": _one_of(*_COMPRESSIONS),
+    "client": _one_of("kafka-python", "confluent"),
     "tls": _yes_or_no,
     "sasl": _one_of(*_SASL),
     "truncate": _yes_or_no,

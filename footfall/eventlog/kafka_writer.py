@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 from kafka import KafkaProducer
@@ -43,6 +43,9 @@ _END_SECONDS = 2.0
 _log = structlog.get_logger(__name__)
 
 Outcome = int | LogError
+
+if TYPE_CHECKING:
+    from footfall.eventlog.kafka_confluent import ConfluentProducer
 
 
 class _Waiting(NamedTuple):
@@ -215,7 +218,7 @@ class KafkaLogWriter:
 
     def __init__(
         self,
-        producer: Producer,
+        producer: Producer | ConfluentProducer,
         topic: str,
         place_of: Callable[[bytes], int],
         *,

@@ -38,11 +38,14 @@ def open_log(url: str, *, max_bytes: int, kafka: KafkaAccess | None = None) -> L
 
 
 def _open_kafka(rest: str, access: KafkaAccess) -> Log:
-    for module in ("kafka", "crc32c"):
+    needed = {"kafka": "kafka", "crc32c": "kafka"}
+    if "client=confluent" in rest:
+        needed["confluent_kafka"] = "kafka-confluent"
+    for module, extra in needed.items():
         if find_spec(module) is None:
             raise UnknownLog(
                 f"a log on Kafka needs the module {module}, which is not installed: "
-                "pip install 'footfall[kafka]'"
+                f"pip install 'footfall[{extra}]'"
             )
     from footfall.eventlog.kafka_log import KafkaLog  # noqa: PLC0415 - only here is there need of the client
 
