@@ -128,7 +128,7 @@ class SensorsDoor(Door):
         key = f"{target}:{fingerprint(token) if token else ''}"
         return Visit(
             debug=name == "debug",
-            dry_run=name == "debug" and headers.get(b"dry-run", b"").strip().lower() == b"true",
+            dry_run=name == "debug" and headers.get(b"dry-run") == b"true",
             pixel=name == "sa.gif" and scope["method"] != "POST",
             origin=origin,
             project=project or None,
