@@ -106,8 +106,8 @@ def build_app(
     `ready` says why the worker should get no traffic (None: it should), for `/readyz`.
     `beside` gives what the writer counts, for `/metrics`.
     """
-    counts = Counts(options.worker, options.metrics_dir, beside)
     keys = Keys(workspace, policy_of, ring_of, options)
+    counts = Counts(options.worker, options.metrics_dir, lambda: _with_weather(beside(), keys))
     intake = Intake(writer, keyed_hash, keys, clock, counts, log_bytes=options.log_bytes_at_once)
     key_uses = KeyUses(lambda: workspace.audit)
     collaborators = Collaborators(options, keys, intake, counts, full=full, key_uses=key_uses)
@@ -123,6 +123,11 @@ def build_app(
     app.add_exception_handler(HTTPException, _not_here)
     _add_operations(app, counts, keys, lambda: ready() or full())
     return app
+
+
+def _with_weather(shot: Shot, keys: Keys) -> Shot:
+    retrying = [*shot.get("retrying_since_seconds", ()), ["workspace", keys.away_since]]
+    return shot | {"retrying_since_seconds": retrying}
 
 
 def _apps_settings(workspace: Directory, project: str) -> AppsSettings | None:

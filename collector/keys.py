@@ -8,6 +8,7 @@ from collector.memory import Budget, Memory, Missing
 from collector.options import CollectorOptions
 from footfall.envelopes.keys import NO_KEYS, KeyRing, RingOf
 from footfall.treatment.policy import Policy, PolicyOf
+from footfall.weather import Weather
 from footfall.workspace.audit import Audit
 from footfall.workspace.envelope_keys import EnvelopeKeys
 from footfall.workspace.projects import Project
@@ -39,18 +40,28 @@ class Keys:
         self, directory: Directory, policy_of: PolicyOf, ring_of: RingOf, options: CollectorOptions
     ) -> None:
         budget = Budget(options.lookups_per_second)
+        self._weather = weather = Weather()
         self._grants: Memory[Grant] = Memory(
-            directory.grant, options.key_seconds, options.unknown_seconds, budget
+            directory.grant, options.key_seconds, options.unknown_seconds, budget, weather
         )
         self._projects: Memory[Project] = Memory(
-            directory.project, options.project_seconds, options.unknown_seconds, budget
+            directory.project, options.project_seconds, options.unknown_seconds, budget, weather
         )
         self._policies: Memory[Policy] = Memory(
-            lambda name: policy_of(name[1:]), options.project_seconds, options.unknown_seconds, budget
+            lambda name: policy_of(name[1:]),
+            options.project_seconds,
+            options.unknown_seconds,
+            budget,
+            weather,
         )
         self._rings: Memory[KeyRing] = Memory(
-            ring_of, options.project_seconds, options.unknown_seconds, budget
+            ring_of, options.project_seconds, options.unknown_seconds, budget, weather
         )
+
+    @property
+    def away_since(self) -> float:
+        """Since when the workspace cannot be asked (Unix time); 0: it answers."""
+        return self._weather.since.get("workspace", 0.0)
 
     def known_grant(self, key: str) -> Grant | Missing | None:
         """As `grant`, but MISSING where the workspace must be asked."""

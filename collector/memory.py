@@ -8,13 +8,13 @@ what it last said is used on.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from collector.answers import Overloaded
+from footfall.weather import Weather
 
 Found = TypeVar("Found")
 
@@ -23,7 +23,6 @@ _LONGEST_NAME: Final = 512
 _STALE_SECONDS: Final = 3_600.0  # what was known is used on while the workspace cannot be asked
 _PATIENCE_SECONDS: Final = 2.0  # for an answer; of one that comes later others have the use
 _ASKED_AGAIN_SECONDS: Final = 1.0  # after a question that was not answered
-_log = logging.getLogger(__name__)
 
 
 class Missing:
@@ -69,11 +68,13 @@ class Memory(Generic[Found]):
         good_seconds: float,
         unknown_seconds: float,
         budget: Budget,
+        weather: Weather | None = None,
     ) -> None:
         """`ask` may block. An answer holds for `good_seconds`, None for `unknown_seconds`."""
         self._ask = ask
         self._seconds = (unknown_seconds, good_seconds)
         self._budget = budget
+        self._weather = weather or Weather()
         self._known: dict[str, _Entry[Found]] = {}
         self._asking: dict[str, tuple[asyncio.Future[Found | None], float]] = {}  # and since when
 
@@ -117,15 +118,16 @@ class Memory(Generic[Found]):
     def _end(self, name: str, asked: asyncio.Future[Found | None]) -> None:
         del self._asking[name]
         if not asked.cancelled() and asked.exception() is None:
+            self._weather.fine("workspace")
             self._remember(name, asked.result())
 
     def _recall(self, name: str, error: Exception) -> Found | None:
+        self._weather.bad("workspace", error)
         entry, now = self._known.get(name), monotonic()
         if entry is None or entry.answer is None or entry.stale_until < now:
             raise Overloaded("keys cannot be checked at the moment") from error
         if entry.until <= now:
             self._known[name] = entry._replace(until=now + min(_ASKED_AGAIN_SECONDS, self._seconds[True]))
-            _log.warning("workspace cannot be asked, going on with what it last said: %s", error)
         return entry.answer
 
     def _remember(self, name: str, answer: Found | None) -> None:

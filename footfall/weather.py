@@ -18,9 +18,9 @@ from prometheus_client import CollectorRegistry
 
 from footfall.metrics import gauge
 
-WHAT: Final = ("log", "block", "erasure", "upkeep")
+WHAT: Final = ("log", "block", "erasure", "upkeep", "workspace")
 """What is tried again: appending to the log (the spool holds what comes), a processor's block, an erasure,
-work of upkeep.
+work of upkeep, a collector's questions to the workspace.
 """
 
 _TOLD_EVERY_SECONDS: Final = 30.0

@@ -134,6 +134,18 @@ def test_what_cannot_be_opened_is_told_with_what_to_do(
     assert "wrong-pass" not in str(caught.value) + repr(settings)
 
 
+def test_of_several_servers_the_one_that_takes_writes_is_found(
+    postgres: PostgresServer, postgres_url: str
+) -> None:
+    user, name = postgres_url.partition("@")[0], postgres_url.rpartition("/")[2]
+    hosts = f"host=127.0.0.1:1&host=127.0.0.1:{postgres.port}&target_session_attrs=read-write"
+    with closing(open_workspace(f"{user}@/{name}?{hosts}")) as workspace:
+        workspace.create_project(Project("bank"))
+        place = workspace.about().place
+    assert place.startswith("postgresql://127.0.0.1:1,127.0.0.1:")
+    assert masked(place)
+
+
 def test_a_user_who_may_make_no_tables_is_told(postgres: PostgresServer, tmp_path: Path) -> None:
     name = postgres.new_database()
     postgres.execute("CREATE ROLE guest LOGIN PASSWORD 'guest'")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import signal
 import time
 from pathlib import Path
@@ -62,6 +63,7 @@ def test_events_are_taken_while_the_workspace_is_away(
                 assert send(system, system.write_key) == 200
                 time.sleep(0.5)
             assert send(system, "another key") == 503
+            metrics = httpx.get(f"{system.collect_url}/metrics", timeout=30).text
             made = httpx.post(
                 f"{system.query_url}/api/v1/projects",
                 json={"name": "bank"},
@@ -71,12 +73,15 @@ def test_events_are_taken_while_the_workspace_is_away(
         finally:
             postgres.start()
         assert ready.status_code == 200
+        assert not re.search(r'retrying_since_seconds\{what="workspace",worker="0"\} 0', metrics), metrics
+        assert 'retrying_since_seconds{what="workspace",worker="0"} ' in metrics
         assert (made.status_code, made.json()["code"]) == (503, "unavailable")
         wait_for(system, 4)
         log = system.log_path.read_text()
     assert masked(log)
     assert "Traceback" not in log
-    assert "workspace cannot be asked, going on with what it last said" in log
+    assert '"retried": "workspace"' in log
+    assert '"weather.fine"' in log
     assert not (tmp_path / "workspace.db").exists()
     environment = {"FOOTFALL_HOME": str(tmp_path), "FOOTFALL_WORKSPACE_URL": postgres_url}
     looked = CliRunner().invoke(app, ["doctor"], env=environment)

@@ -14,6 +14,7 @@ from footfall.workspace.writing import SCHEMA, lock_for_writing
 
 VERSION_TABLE: Final = "schema_version"
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
+# Who starts while another migrates waits for it, and a migration takes its time.
 _PATIENCE: Final = "SET LOCAL lock_timeout = '10min'; SET LOCAL statement_timeout = 0"
 _log = logging.getLogger(__name__)
 
@@ -34,9 +35,7 @@ def upgrade(engine: Engine, place: str) -> None:
             return
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql(
-                _PATIENCE
-            )  # for who starts at the same time: a migration takes its time
+            connection.exec_driver_sql(_PATIENCE)
         lock_for_writing(connection, SCHEMA)
         before = _look(connection, known, place)
         if before == known[-1]:
