@@ -17,6 +17,7 @@ Prints its port once it answers. chDB lets one process open a directory: a secon
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import select
 import socket
@@ -30,6 +31,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import starmap
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -373,6 +375,12 @@ def _form(body: bytes, kind: str) -> dict[str, str]:
     return found
 
 
+def _end_with_parent() -> None:
+    """Whoever started this holds its standard input, and is gone when that ends."""
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
 def main(directory: Path, port: int, cluster: str = "") -> None:
     class Handler(_Handler):
         engine = _Engine(directory, cluster)
@@ -383,6 +391,7 @@ def main(directory: Path, port: int, cluster: str = "") -> None:
 
     server = Server(("127.0.0.1", port), Handler)
     print(server.server_address[1], flush=True)
+    Thread(target=_end_with_parent, daemon=True).start()
     server.serve_forever()
 
 

@@ -36,6 +36,7 @@ class ClickHouseHttp:
         with (self._directory / "stderr").open("ab") as errors:
             self._process = subprocess.Popen(
                 [*command, self._cluster],
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
@@ -67,8 +68,9 @@ class ClickHouseHttp:
         if self._process is not None:
             self._process.send_signal(number)
             self._process.wait()
-            assert self._process.stdout is not None
-            self._process.stdout.close()
+            for pipe in (self._process.stdin, self._process.stdout):
+                assert pipe is not None
+                pipe.close()
             self._process = None
 
 
