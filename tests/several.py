@@ -29,7 +29,7 @@ from processor.turns import ThreadTurns
 from tests.processor_world import HASH, KEY, NOON, World, new_event_id
 
 NUMBERS = 2
-_bases = itertools.count(0, 10)
+_bases = itertools.count(0, NUMBERS)  # below 1,000
 
 
 class Died(Exception):  # noqa: N818
