@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,7 +14,6 @@ from footfall.cli.duty import Duty
 from footfall.cli.parts import Parts
 from footfall.cli.processor_thread import ProcessorThread
 from footfall.cli.upkeep_thread import UpkeepThread
-from footfall.eventlog.lanes import number_of
 from footfall.rights.backups import BackupRegister
 from footfall.rights.desk import ErasureDesk
 from footfall.rights.erasure import Eraser
@@ -51,6 +50,7 @@ class Processing:
     eraser: Eraser
     expiry: Expiry
     duty: Duty
+    ownership: Ownership | None  # of numbers of a log that several processors read
 
 
 def recover(parts: Parts, desk: ErasureDesk, duty: Duty) -> Processing:
@@ -59,6 +59,7 @@ def recover(parts: Parts, desk: ErasureDesk, duty: Duty) -> Processing:
     Where others do the same, only who has the `duty` erases and drops.
     """
     settings, store, workspace = parts.settings, parts.store, parts.workspace
+    ownership = Ownership() if parts.log.routes else None
     processor = Processor(
         parts.log,
         store,
@@ -66,7 +67,7 @@ def recover(parts: Parts, desk: ErasureDesk, duty: Duty) -> Processing:
         parts.sealer,
         workspace.project,
         types_of=workspace.plans.types,
-        peers=_peers(parts),
+        peers=_peers(parts, ownership),
         dedup_days=settings.dedup_days,
         options=ProcessorOptions(kept_bytes=settings.log_keep_bytes),
         registry=parts.registry,
@@ -79,7 +80,8 @@ def recover(parts: Parts, desk: ErasureDesk, duty: Duty) -> Processing:
         options=restamp_options_of(settings),
         metrics=RestampMetrics(parts.registry),
     )
-    restamper.recover()
+    if ownership is None:
+        restamper.recover()
     processor.recover()
     removals = Removals(store, wall_clock, restamper.kept_away)
     elsewhere = elsewhere_of(settings, parts.sealer)
@@ -104,17 +106,14 @@ def recover(parts: Parts, desk: ErasureDesk, duty: Duty) -> Processing:
         held=lambda: held_by(store, workspace),
         thinning=thinning,
     )
-    return Processing(parts, processor, restamper, eraser, expiry, duty)
+    return Processing(parts, processor, restamper, eraser, expiry, duty, ownership)
 
 
-def _peers(parts: Parts) -> Several | None:
-    """On a log that several processors read: this one owns all numbers, and so may others; a number's blocks
-    are one chain all the same, planned by whoever comes first.
-    """
-    if not parts.log.routes:
+def _peers(parts: Parts, ownership: Ownership | None) -> Several | None:
+    """Of a processor on a log that several read."""
+    if ownership is None:
         return None
-    numbers = {number_of(partition) for partition in parts.log.partitions()}
-    return Several(parts.store, parts.log, Ownership(numbers), parts.workspace.turns, wall_clock)
+    return Several(parts.store, parts.log, ownership, parts.workspace.turns, wall_clock)
 
 
 @contextmanager
@@ -129,10 +128,12 @@ def in_threads(
     thread = ProcessorThread(processing.processor, processing.parts.log, drain_seconds, when_ended=when_ended)
     upkeep = UpkeepThread(lambda: measure(settings), partial(_expire, processing), processing.parts.weather)
     with ExitStack() as stack:
+        if processing.ownership is not None:
+            stack.enter_context(closing(processing.parts.log.join(processing.ownership)))
         thread.start()
         upkeep.start()
         rewriting = [stack.enter_context(running(processing.eraser, "eraser"))]
-        if settings.restamp_share and topology_of(settings.store_url).can_restamp:
+        if _may_restamp(processing):
             rewriting.append(stack.enter_context(running(processing.restamper)))
         try:
             yield partial(begin_drain, rewriting, thread)
@@ -151,6 +152,13 @@ def duty_of(parts: Parts) -> AbstractContextManager[Duty]:
 def _expire(processing: Processing, stop: threading.Event) -> None:
     if processing.duty.mine():
         processing.expiry.run(stop)
+
+
+def _may_restamp(processing: Processing) -> bool:
+    """Not beside other processors: its recovery needs that nobody inserted anything since it was killed."""
+    settings = processing.parts.settings
+    fits = topology_of(settings.store_url).can_restamp and processing.ownership is None
+    return fits and settings.restamp_share > 0
 
 
 def restamp_options_of(settings: Settings) -> RestampOptions:
