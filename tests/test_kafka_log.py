@@ -287,6 +287,33 @@ def _certificate() -> bytes:
     return private + certificate.public_bytes(serialization.Encoding.PEM)
 
 
+def test_what_was_read_is_not_read_again_to_be_counted() -> None:
+    kafka_or_skip()
+    from footfall.eventlog.kafka_records import Message
+    from footfall.eventlog.kafka_tallies import TallyBook
+
+    stored: dict[bytes, bytes] = {}
+    read_again: list[tuple[int, int]] = []
+
+    def messages(partition: int, first: int, end: int) -> list[Message]:
+        read_again.append((first, end))
+        return [Message(offset, b"", b"", TALLY) for offset in range(first, end)]
+
+    book = TallyBook(messages, list, stored.__setitem__)
+    book.remember(3, messages(3, 0, 6))
+    book.remember(3, messages(3, 2, 3))  # a query asks when the oldest unread record came
+    book.remember(3, messages(3, 6, 10))
+    read_again.clear()
+    book.close_ranges(3, 4)
+    book.close_ranges(3, 9)
+    assert book.sums(3, 9) == [Tally("bank", "native", 29_000_000, 9)]
+    assert (read_again, [*stored]) == ([], [b"3:0"])
+    book.remember(3, messages(3, 20, 30))  # another had it meanwhile
+    read_again.clear()
+    book.close_ranges(3, 25)
+    assert (read_again, book.sums(3, 25)[0].count) == ([(9, 25)], 25)
+
+
 def test_ranges_of_tallies_survive_the_records_and_a_writer_that_lost_the_partition(broker: Broker) -> None:
     engine = KafkaEngine(broker.bootstrap, None)
     late, owner = engine.open(), engine.open()

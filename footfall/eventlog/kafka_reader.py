@@ -79,9 +79,10 @@ class KafkaReader:
         else:
             found, damage = self._look(partition, first, limit_bytes)
             end = found[-1].offset + 1 if found else first
-            if not damage and (tail is None or tail.is_lost or self._looked_up_to.get(partition) == first):
-                self._follow(partition, end)
-            self._looked_up_to[partition] = end
+            if limit_bytes >= _LEAST_BYTES and not damage:  # else somebody only looks at a record
+                if tail is None or tail.is_lost or self._looked_up_to.get(partition) == first:
+                    self._follow(partition, end)
+                self._looked_up_to[partition] = end
         if damage and not found:
             raise DamagedRecord(number, first)
         return found

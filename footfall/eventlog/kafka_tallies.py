@@ -90,7 +90,9 @@ class TallyBook:
         with self._lock:
             kept = self._of(partition).read
             for message in read:
-                if kept and kept[-1][0] + 1 != message.offset:
+                if kept and message.offset <= kept[-1][0]:
+                    continue  # somebody looks back
+                if kept and message.offset != kept[-1][0] + 1:
                     kept.clear()  # the reader jumped
                 kept.append((message.offset, message.tally))
             if len(kept) > _MAX_REMEMBERED:
