@@ -16,6 +16,7 @@ from footfall.cli.child import SupervisorLink
 from footfall.cli.descriptors import allow_descriptors
 from footfall.cli.home import hold_role, share_home
 from footfall.cli.log_lines import set_up_logging
+from footfall.cli.migrate_store import migrate_in_turn
 from footfall.cli.parts import opened_parts
 from footfall.cli.processing import duty_of, in_threads, recover
 from footfall.cli.serving import QuietServer, serve
@@ -24,7 +25,6 @@ from footfall.cli.tls import certificate_of
 from footfall.cli.watched import build_watched
 from footfall.rights.desk import ErasureDesk
 from footfall.settings import Settings, read_installation_key
-from footfall.storage.migrate import migrate
 from footfall.storage.topology import topology_of
 
 _logger = structlog.get_logger("process")
@@ -44,7 +44,7 @@ def run_process(settings: Settings, owner: SupervisorLink) -> None:
         listener = listen(settings.host, settings.process_port, "FOOTFALL_PROCESS_PORT")
         read_installation_key(settings)
         parts = stack.enter_context(opened_parts(settings))
-        migrate(parts.store, topology_of(settings.store_url))
+        migrate_in_turn(parts.store, topology_of(settings.store_url), parts.workspace)
         duty = stack.enter_context(duty_of(parts))
         processing = recover(parts, ErasureDesk(parts.for_rights), duty)
         server = QuietServer(build_watched(parts))
