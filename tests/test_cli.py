@@ -273,7 +273,7 @@ def test_a_store_that_cannot_be_opened_stops_the_start(environment: dict[str, st
     ("variable", "url"),
     [
         ("FOOTFALL_WORKSPACE_URL", "oracle://host/x"),
-        ("FOOTFALL_LOG_URL", "kafka:/x"),
+        ("FOOTFALL_LOG_URL", "nats://x/y"),
         ("FOOTFALL_LOG_URL", "memory://"),
         ("FOOTFALL_STORE_URL", "postgres://host/x"),
     ],
