@@ -314,6 +314,26 @@ def test_what_was_read_is_not_read_again_to_be_counted() -> None:
     assert (read_again, book.sums(3, 25)[0].count) == ([(9, 25)], 25)
 
 
+def test_the_longer_of_two_ranges_counts_and_is_stored_last() -> None:
+    kafka_or_skip()
+    from footfall.eventlog.kafka_tallies import TallyBook
+
+    def stored_range(behind: int) -> bytes:
+        sums = f'[["bank","native",7,{behind}]]'
+        return f'{{"partition":0,"from":0,"to":{behind},"sums":{sums}}}'.encode()
+
+    told = [[stored_range(8), stored_range(6)], [], []]  # the shorter one came from who lost the partition
+    stored: dict[bytes, bytes] = {}
+    book = TallyBook(lambda *_: [], told.pop, stored.__setitem__)
+    told.reverse()
+    assert book.sums(0, 8) == [Tally("bank", "native", 7, 8)]
+    book.close_ranges(0, 8)
+    assert stored == {b"0:0": stored_range(8)}
+    stored.clear()
+    book.close_ranges(0, 8)
+    assert stored == {}
+
+
 def test_ranges_of_tallies_survive_the_records_and_a_writer_that_lost_the_partition(broker: Broker) -> None:
     engine = KafkaEngine(broker.bootstrap, None)
     late, owner = engine.open(), engine.open()
