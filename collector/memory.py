@@ -102,10 +102,12 @@ class Memory(Generic[Found]):
     async def _look_up(self, name: str) -> Found | None:
         asking, since = self._asking.get(name) or self._begin(name)
         left = since + _PATIENCE_SECONDS - monotonic()
-        try:
-            return await asyncio.wait_for(asyncio.shield(asking), max(0.0, left))
-        except TimeoutError:
+        # Not wait_for, which needs a task from Python 3.12 on: requests run without (collector/protocol.py).
+        await asyncio.wait((asking,), timeout=max(0.0, left))
+        if not asking.done():
             return self._recall(name, TimeoutError(f"no answer within {_PATIENCE_SECONDS:g} s"))
+        try:
+            return asking.result()
         except Exception as error:  # noqa: BLE001 - whatever a workspace raises, it did not answer
             return self._recall(name, error)
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from collector.answers import Overloaded
+from collector.memory import Budget, Memory
 from collector.options import CollectorOptions
 from collector.protocol import Errand
 from tests.collector_worker import Worker, read_answer
@@ -75,6 +77,35 @@ def test_ends_where_it_waits_when_it_is_cancelled():
         await asyncio.sleep(0.01)
         assert ended == ["in order"]
         assert not errands
+
+    run(main())
+
+
+def test_a_question_to_the_workspace_needs_no_task(monkeypatch: pytest.MonkeyPatch):
+    """As the library's own time limits do from Python 3.12 on."""
+    wait_for = asyncio.wait_for
+
+    def of_newer_pythons(waited: Any, timeout: float | None) -> Any:
+        if asyncio.current_task() is None:
+            raise RuntimeError("Timeout should be used inside a task")
+        return wait_for(waited, timeout)
+
+    async def main() -> None:
+        monkeypatch.setattr(asyncio, "wait_for", of_newer_pythons)
+        memory = Memory(lambda name: f"what {name} is", 60.0, 60.0, Budget(5))
+        told: list[str | None] = []
+        errands: set[Any] = set()
+
+        async def ask() -> None:
+            try:
+                told.append(await memory.find("it"))
+            except Overloaded as error:
+                told.append(str(error))
+
+        asyncio.get_running_loop().call_soon(lambda: Errand(ask(), errands))
+        while not told:
+            await asyncio.sleep(0.01)
+        assert told == ["what it is"]
 
     run(main())
 
