@@ -196,3 +196,16 @@ def test_processes_that_start_together_upgrade_once(nowhere: str) -> None:
             process.stdin.flush()
         said = [process.communicate() for process in together]
     assert [output for output, _ in said] == ["['default']\n"] * 3, said
+
+
+def test_a_first_start_says_one_line_of_the_tables(tmp_path: Path) -> None:
+    program = f"""
+        import logging
+        from footfall.workspace import open_workspace
+        logging.basicConfig(level=logging.INFO)
+        open_workspace("sqlite:///{tmp_path}/new/workspace.db").close()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()
+    assert len(said) == 1, said
+    assert "tables of version" in said[0]

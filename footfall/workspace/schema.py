@@ -70,10 +70,10 @@ def _look(connection: Connection, known: list[str], place: str) -> str | None:
 
 def _migrate(connection: Connection) -> None:
     """In the transaction of the connection."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # first: it tells of its plugins as it is imported
     from alembic import command  # noqa: PLC0415 - half a second, and only where something has changed
     from alembic.config import Config  # noqa: PLC0415
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes.update(connection=connection, version_table=VERSION_TABLE)
